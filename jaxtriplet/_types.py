@@ -1,0 +1,66 @@
+"""The protocols and records that the whole library speaks."""
+
+from typing import NamedTuple, Protocol
+
+import jax
+
+AxisName = str | tuple[str, ...] | None
+
+
+class DistanceFn(Protocol):
+    """A pairwise distance, `[M, D], [N, D] -> [M, N]`; smaller is closer."""
+
+    def __call__(self, x: jax.Array, y: jax.Array, /) -> jax.Array:
+        """Returns the distance of every row of `x` to every row of `y`."""
+        ...
+
+
+class HingeFn(Protocol):
+    """An elementwise non-decreasing function, such as `jax.nn.relu` (hard margin) or `jax.nn.softplus` (soft)."""
+
+    def __call__(self, x: jax.Array, /) -> jax.Array:
+        """Returns the hinged violations, in the shape of `x`."""
+        ...
+
+
+class ReduceFn(Protocol):
+    """What turns the global sums of a loss into its scalar; see `jaxtriplet.reductions`."""
+
+    def __call__(self, total: jax.Array, valid: jax.Array, active: jax.Array, /) -> jax.Array:
+        """Returns the loss from the sum of the terms, their number, and the number of those above zero."""
+        ...
+
+
+class Terms(NamedTuple):
+    """Each anchor's share of a loss: three float arrays [B]."""
+
+    total: jax.Array
+    """The sum of the anchor's terms."""
+    valid: jax.Array
+    """How many terms it has."""
+    active: jax.Array
+    """How many of them are above zero."""
+
+
+class Stats(NamedTuple):
+    """What a loss saw in a batch: global float scalars without gradient, 0 where there is nothing to count.
+
+    The docstring of each loss says what its terms and its distances are.
+    """
+
+    num_valid: jax.Array
+    """The number of terms."""
+    num_active: jax.Array
+    """The number of terms above zero."""
+    fraction_active: jax.Array
+    """`num_active / num_valid`."""
+    mean_positive_distance: jax.Array
+    """The mean distance between rows of one label."""
+    mean_negative_distance: jax.Array
+    """The mean distance between rows of different labels."""
+    hardest_positive_distance: jax.Array
+    """The largest distance between rows of one label."""
+    hardest_negative_distance: jax.Array
+    """The smallest distance between rows of different labels."""
+    mean_norm: jax.Array
+    """The mean Euclidean norm of the rows."""

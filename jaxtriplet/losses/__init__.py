@@ -1,0 +1,48 @@
+"""The losses, one file a family; all are exported by `jaxtriplet` itself.
+
+**Many devices.** With `axis_name`, a device's rows are anchors and the rows of all devices candidates, and every device
+returns the loss of the whole batch. What is left to the user is how the gradient is reduced:
+
+- inside `jax.pmap`, or `jax.shard_map(..., check_vma=False)`: `jax.lax.pmean` the gradient of the parameters;
+- inside `jax.shard_map` with `check_vma=True`, which is the default: no reduction, JAX does it;
+- outside, of a loss that `jax.shard_map` returns with `out_specs=P()`: no reduction.
+
+>>> import functools, jax, jax.numpy as jnp, jaxtriplet
+>>> def loss(weights, labels, inputs, axis_name=None):
+...     return jaxtriplet.semi_hard(labels, inputs @ weights, 0.5, axis_name=axis_name)
+>>> @functools.partial(jax.pmap, axis_name="batch", in_axes=(None, 0, 0))
+... def step(weights, labels, inputs):
+...     value, gradient = jax.value_and_grad(loss)(weights, labels, inputs, "batch")
+...     return value, jax.lax.pmean(gradient, "batch")
+>>> weights, labels, inputs = jnp.eye(2), jnp.array([0, 0, 1, 1]), jnp.array([[0.0, 0], [1, 0], [1, 1], [0, 2]])
+>>> devices = min(4, jax.local_device_count())
+>>> value, gradient = step(weights, labels.reshape(devices, -1), inputs.reshape(devices, -1, 2))
+>>> [bool(jnp.allclose(ours[0], alone)) for ours, alone in zip(
+...     (value, gradient), jax.value_and_grad(loss)(weights, labels, inputs), strict=True)]
+[True, True]
+
+**Differentiation** is once, in reverse mode. **Static arguments** are the functions, words and flags: define a
+`distance_fn` or `hinge_fn` once, at module level, since a new lambda compiles anew.
+"""
+
+from jaxtriplet.losses.batch_all import batch_all
+from jaxtriplet.losses.batch_hard import batch_hard
+from jaxtriplet.losses.ge2e import ge2e, ge2e_similarity
+from jaxtriplet.losses.kl_divergence import kl_hinge, siamese_kl_hinge
+from jaxtriplet.losses.paired import deep_speaker, triplet
+from jaxtriplet.losses.semi_hard import semi_hard
+from jaxtriplet.losses.weighted import Weighted, weighted
+
+__all__ = [
+    "Weighted",
+    "batch_all",
+    "batch_hard",
+    "deep_speaker",
+    "ge2e",
+    "ge2e_similarity",
+    "kl_hinge",
+    "semi_hard",
+    "siamese_kl_hinge",
+    "triplet",
+    "weighted",
+]

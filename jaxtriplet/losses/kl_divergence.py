@@ -1,0 +1,149 @@
+"""The Kullback-Leibler hinge for speaker clustering: over all pairs of a batch, and over pairs given as such."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet import _checks, masks, numerics, reductions, rows, stats
+from jaxtriplet._types import AxisName, HingeFn, ReduceFn, Stats, Terms
+from jaxtriplet.distances import kl, probability_kl
+
+
+@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "hinge_fn", "from_logits")
+def kl_hinge(
+    labels: jax.Array,
+    embeddings: jax.Array,
+    margin: float | jax.Array = 1.0,
+    *,
+    where: jax.Array | None = None,
+    reduce_fn: ReduceFn | None = reductions.mean,
+    axis_name: AxisName = None,
+    has_aux: bool = False,
+    hinge_fn: HingeFn = jax.nn.relu,
+    from_logits: bool = True,
+) -> jax.Array | tuple[jax.Array, Stats]:
+    r"""Kullback-Leibler divergence between rows of one label, its hinge between rows of two.
+
+    $$\operatorname{mean}_{i < j} \begin{cases} k_{ij} + k_{ji} & \text{same label} \\
+    h(m - k_{ij}) + h(m - k_{ji}) & \text{different} \end{cases}, \qquad k_{ij} = KL(p_i \| p_j)$$
+
+    A term for each unordered pair of rows.
+
+    Args:
+        labels: Integers [B].
+        embeddings: Logits [B, C] of the distributions p, or with `from_logits=False` probability vectors.
+        margin: The divergence m, in nats, that rows of different labels should keep each way.
+        where: Booleans [B]; False rows are padding and count for nothing.
+        reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for the sum of each row's
+            terms with later rows, [B].
+        axis_name: Mapped axes over which the batch is spread; every device returns the loss of the whole batch.
+        has_aux: Whether to return statistics too; the distance of a pair is $k_{ij} + k_{ji}$.
+        hinge_fn: An elementwise hinge h; static.
+        from_logits: Whether the rows are logits; else they are clipped to [1e-7, 1], as in Keras; static.
+
+    Returns:
+        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
+
+    Raises:
+        ValueError: The shapes, types or functions do not fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> logits = jnp.log(jnp.array([[0.5, 0.5], [0.25, 0.75], [0.5, 0.5]]))
+        >>> round(float(kl_hinge(jnp.array([0, 0, 1]), logits)), 4)  # (0.2747 + (2 - 0.2747) + 2) / 3
+        1.3333
+
+    Reference:
+        Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
+    """
+    _checks.functions(reduce_fn=reduce_fn, hinge_fn=hinge_fn)
+    anchors, candidates = rows.split(labels, embeddings, where, axis_name)
+    margin = _checks.scalar("margin", margin, anchors.values.dtype)
+    divergence = kl if from_logits else probability_kl
+    forth = divergence(anchors.values, candidates.values).T
+    back = divergence(candidates.values, anchors.values)
+    later = candidates.place[:, None] > anchors.place[None, :]
+    same, different = (mask & later for mask in masks.pairs(anchors, candidates))
+    term = jnp.where(same, forth + back, hinge_fn(margin - forth) + hinge_fn(margin - back))
+    terms = Terms(*(jnp.sum(part, axis=0) for part in stats.count(term, same | different)))
+    found = stats.Found(
+        terms=terms._replace(total=numerics.poison(terms.total, candidates.values)),
+        positives=stats.spread(forth + back, same),
+        negatives=stats.spread(forth + back, different),
+        norms=stats.norms(anchors.values, anchors.valid),
+    )
+    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("reduce_fn", "axis_name", "has_aux", "symmetric", "hinge_fn", "from_logits")
+)
+def siamese_kl_hinge(
+    same: jax.Array,
+    x: jax.Array,
+    y: jax.Array,
+    margin: float | jax.Array = 1.0,
+    *,
+    where: jax.Array | None = None,
+    reduce_fn: ReduceFn | None = reductions.mean,
+    axis_name: AxisName = None,
+    has_aux: bool = False,
+    symmetric: bool = True,
+    hinge_fn: HingeFn = jax.nn.relu,
+    from_logits: bool = True,
+) -> jax.Array | tuple[jax.Array, Stats]:
+    r"""Kullback-Leibler divergence of the pairs that are the same, its hinge for those that differ.
+
+    $$\operatorname{mean}_i \; s_i k_i + (1 - s_i) h(m - k_i), \qquad k_i = KL(x_i \| y_i)$$
+
+    and with `symmetric=True` the same with $KL(y_i \| x_i)$ added. `symmetric=False, from_logits=False` is the formula
+    of the siamese Keras net, which is not symmetric and loses its gradient where it clips.
+
+    Args:
+        same: [B], bool or numbers: 1 for a pair of one speaker, 0 for a pair of two. Outside of [0, 1]: NaN.
+        x: Logits [B, C] of the first of each pair, or with `from_logits=False` probability vectors.
+        y: The second of each pair, like `x`.
+        margin: The divergence m, in nats, that differing pairs should keep (each way).
+        where: Booleans [B]; False pairs are padding and count for nothing.
+        reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each pair's term, [B].
+        axis_name: Mapped axes over which the pairs are spread; every device returns the loss of all.
+        has_aux: Whether to return statistics too; the distance of a pair is the divergence above.
+        symmetric: Whether to take both directions, each hinged; static.
+        hinge_fn: An elementwise hinge h; static.
+        from_logits: Whether the rows are logits; else they are clipped to [1e-7, 1], as in Keras; static.
+
+    Returns:
+        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
+
+    Raises:
+        ValueError: The shapes, types or functions do not fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x, y = jnp.log(jnp.array([[0.5, 0.5]])), jnp.log(jnp.array([[0.25, 0.75]]))
+        >>> round(float(siamese_kl_hinge(jnp.array([True]), x, y)), 4)
+        0.2747
+
+    Reference:
+        Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
+    """
+    _checks.functions(reduce_fn=reduce_fn, hinge_fn=hinge_fn)
+    _checks.paired(where, x=x, y=y)
+    _checks.flags(same, x)
+    (x, valid), (y, _) = rows.keep(x, where), rows.keep(y, where)
+    margin = _checks.scalar("margin", margin, x.dtype)
+    alike = same.astype(x.dtype)
+    (p, log_p), (q, log_q) = (numerics.log_probabilities(side, from_logits=from_logits) for side in (x, y))
+    forth, back = jnp.sum(p * (log_p - log_q), axis=1), jnp.sum(q * (log_q - log_p), axis=1)
+    directions = jnp.stack([forth, back] if symmetric else [forth])
+    term = jnp.sum(alike[None, :] * directions + (1 - alike)[None, :] * hinge_fn(margin - directions), axis=0)
+    terms, distances = stats.count(term, valid), jnp.sum(directions, axis=0)
+    is_share = jnp.where((alike >= 0) & (alike <= 1) | ~valid, 0, jnp.nan)
+    found = stats.Found(
+        terms=terms._replace(total=numerics.poison(terms.total, x, y, is_share)),
+        positives=stats.spread(distances, valid & (alike > 0.5)),
+        negatives=stats.spread(distances, valid & (alike <= 0.5)),
+        norms=stats.norms(jnp.concatenate([x, y]), jnp.concatenate([valid, valid])),
+    )
+    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
