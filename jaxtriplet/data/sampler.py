@@ -1,0 +1,109 @@
+"""Samplers without state: a batch depends on the seed and the step alone, so a resumed run draws the same ones."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxtriplet import _checks
+
+
+class SpeakerSampler:
+    """Batches of P speakers with K utterances each: `sampler[step]` gives the rows of a step.
+
+    The speakers of a batch are distinct, and so are the utterances of a speaker who has K of them; one who has fewer
+    gives all of them, repeated as evenly as K allows. With K > 1 a speaker with a single utterance is never drawn:
+    copies of one row would be its only positives.
+
+    Args:
+        labels: Speaker of each row of the data set, [N] integers.
+        speakers: Number of speakers in a batch, P.
+        utterances: Number of utterances of each speaker in a batch, K.
+        seed: Seed of the draws, a non-negative integer.
+
+    Raises:
+        ValueError: If `labels` are not [N] integers, P or K is not positive, or too few speakers can be drawn.
+
+    Example:
+        >>> from jaxtriplet.data import SpeakerSampler
+        >>> sampler = SpeakerSampler([7, 7, 7, 8, 8, 9], speakers=2, utterances=2, seed=0)
+        >>> bool((sampler[5] == sampler[5]).all()), 5 in sampler[0]
+        (True, False)
+    """
+
+    def __init__(self, labels: ArrayLike, *, speakers: int, utterances: int, seed: int) -> None:
+        """Checks that the labels can fill a batch, and sorts the rows by speaker."""
+        _checks.positive_integer("speakers", speakers)
+        _checks.positive_integer("utterances", utterances)
+        order, starts, counts = _by_speaker(labels)
+        rows = np.split(order, starts[1:])
+        self._rows = [own for own, count in zip(rows, counts, strict=True) if count >= min(utterances, 2)]
+        if not self._rows:
+            raise ValueError("no speaker has two utterances, so no batch can hold a positive pair")
+        if len(self._rows) < speakers:
+            raise ValueError(
+                f"batches of {speakers} speakers need as many with {min(utterances, 2)} or more utterances; "
+                f"the labels hold {len(self._rows)}"
+            )
+        self._speakers, self._utterances, self._seed = speakers, utterances, seed
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        """Returns the rows of a step, [P * K] integers, speaker by speaker."""
+        rng = np.random.default_rng((self._seed, step))
+        chosen = rng.choice(len(self._rows), self._speakers, replace=False)
+        # np.resize cuts a permutation that is too long and repeats one that is too short.
+        return np.concatenate([np.resize(rng.permutation(self._rows[i]), self._utterances) for i in chosen])
+
+
+class TripletSampler:
+    """Triplets as `deep_speaker` takes them: `sampler[step]` gives anchors, then positives, then negatives.
+
+    An anchor is any row whose speaker has another; its positive is any of these others, and its negative any row of
+    another speaker, all drawn uniformly.
+
+    Args:
+        labels: Speaker of each row of the data set, [N] integers.
+        triplets: Number of triplets in a batch, B.
+        seed: Seed of the draws, a non-negative integer.
+
+    Raises:
+        ValueError: If `labels` are not [N] integers, B is not positive, there are fewer than two speakers, or no
+            speaker has two utterances.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxtriplet.data import TripletSampler
+        >>> labels = np.array([7, 7, 7, 8, 8, 9])
+        >>> anchors, positives, negatives = labels[TripletSampler(labels, triplets=4, seed=0)[0]].reshape(3, 4)
+        >>> bool((anchors == positives).all()), bool((anchors == negatives).any())
+        (True, False)
+    """
+
+    def __init__(self, labels: ArrayLike, *, triplets: int, seed: int) -> None:
+        """Checks that the labels can fill a batch, and sorts the rows by speaker."""
+        _checks.positive_integer("triplets", triplets)
+        self._order, starts, counts = _by_speaker(labels)
+        if len(counts) < 2:
+            raise ValueError(f"a negative needs a second speaker; the labels hold {len(counts)}")
+        if counts.max() < 2:
+            raise ValueError("no speaker has two utterances, so there is no positive pair")
+        self._start, self._count = np.repeat(starts, counts), np.repeat(counts, counts)
+        self._triplets, self._seed = triplets, seed
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        """Returns the rows of a step, [3 * B] integers: thirds of anchors, positives, negatives."""
+        rng = np.random.default_rng((self._seed, step))
+        anchor = rng.choice(np.flatnonzero(self._count > 1), self._triplets)
+        start, count = self._start[anchor], self._count[anchor]
+        # Rows are in order of speaker: a positive is some steps ahead on the circle of the speaker's own rows, and a
+        # negative is some steps past the end of that block on the circle of all rows.
+        positive = start + (anchor - start + rng.integers(1, count)) % count
+        negative = (start + count + rng.integers(0, len(self._order) - count)) % len(self._order)
+        return self._order[np.concatenate([anchor, positive, negative])]
+
+
+def _by_speaker(labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the rows in order of speaker, where in them each speaker starts, and how many rows each has."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"labels must be integers of shape [N]; got {labels.dtype}{labels.shape}")
+    _, starts, counts = np.unique(np.sort(labels), return_index=True, return_counts=True)
+    return np.argsort(labels, kind="stable"), starts, counts

@@ -1,0 +1,152 @@
+"""The bidirectional-LSTM speaker encoder."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxtriplet import _checks
+from jaxtriplet.numerics import l2_normalize, safe_divide
+
+
+class BLSTM(nnx.Module):
+    r"""Bidirectional LSTMs, the mean over time, dense layers: one vector per utterance.
+
+    $$e = W \, \mathrm{dense}\Bigl(\frac{1}{n} \sum_{t < n} \mathrm{blstm}(x)_t\Bigr) + b, \qquad
+    \text{output} = \frac{e}{\lVert e \rVert} \text{ or, with } num\_outputs, \ W' e + b'$$
+
+    Dropout follows every hidden layer. There are no batch statistics: an embedding depends on its own utterance alone,
+    and not on padding, whose frames may hold anything, NaN too. The module holds parameters and nothing else (no random
+    state), so `nnx.split` gives a state that any transformation of JAX takes; call `nnx.merge` inside it, for Flax's
+    recurrent layers refuse to be closed over.
+
+    Args:
+        in_features: Number of features of a frame, F.
+        hidden: Units of each direction of each LSTM.
+        layers: Number of bidirectional LSTMs, at least one.
+        dense: Sizes of the dense layers, each with a PReLU, between the mean over time and the embedding.
+        embedding_dim: Size of the embedding, E.
+        num_outputs: Number of logits that the loss is to see in place of the embedding (`kl_hinge`).
+        dropout: Probability with which training sets a hidden unit to zero, in [0, 1).
+        rngs: Source of the initial weights.
+
+    Raises:
+        ValueError: If there is no layer, or `dropout` is not in [0, 1).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from jaxtriplet.models import BLSTM
+        >>> model = BLSTM(12, hidden=8, embedding_dim=4, rngs=nnx.Rngs(0))
+        >>> model(jnp.ones((2, 29, 12)), jnp.array([29, 7])).shape
+        (2, 4)
+
+    Source: the base network of the siamese KL-divergence net (Keras), with the mean over time in place of the last
+    LSTM's final state; Stadelmann, Glinski-Haefeli, Gerber, Dürr, "Capturing suprasegmental features of a voice with
+    RNNs for improved speaker clustering", ANNPR 2018.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        hidden: int = 64,
+        layers: int = 2,
+        dense: Sequence[int] = (64,),
+        embedding_dim: int = 64,
+        num_outputs: int | None = None,
+        dropout: float = 0.2,
+        rngs: nnx.Rngs,
+    ) -> None:
+        """Makes the layers with random weights."""
+        _checks.positive_integer("layers", layers)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1); got {dropout}")
+        inputs = [in_features] + [2 * hidden] * (layers - 1)
+        sizes = [2 * hidden, *dense]
+        self.in_features = in_features
+        self.hidden = hidden
+        self.recurrent = nnx.List([_bidirectional(size, hidden, rngs) for size in inputs])
+        self.dense = nnx.List([nnx.Sequential(nnx.Linear(m, n, rngs=rngs), nnx.PReLU()) for m, n in pairwise(sizes)])
+        self.embedding = nnx.Linear(sizes[-1], embedding_dim, rngs=rngs)
+        self.logits = nnx.Linear(embedding_dim, num_outputs, rngs=rngs) if num_outputs else None
+        self.dropout = nnx.Dropout(dropout)
+
+    def __call__(self, features: jax.Array, lengths: jax.Array, *, keys: jax.Array | None = None) -> jax.Array:
+        """Returns what the loss sees: unit-length embeddings or, in a model with `num_outputs`, logits.
+
+        Args:
+            features: Frames, [B, T, F], in the dtype of the parameters.
+            lengths: Number of valid frames of each row, [B] integers from 0 to T; a row of length 0 gives a finite,
+                meaningless vector.
+            keys: One PRNG key per row, [B], for dropout; None switches dropout off.
+
+        Returns:
+            [B, E] embeddings of length one, or [B, num_outputs] logits.
+
+        Raises:
+            ValueError: If the shapes do not match.
+        """
+        vectors = self._vectors(features, lengths, keys)
+        return l2_normalize(vectors) if self.logits is None else self.logits(vectors)
+
+    def embed(self, features: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Returns unit-length embeddings for scoring: the layer before the logits, where there are logits; no dropout.
+
+        Args:
+            features: Frames, [B, T, F].
+            lengths: Number of valid frames of each row, [B].
+
+        Returns:
+            [B, E] embeddings of length one.
+        """
+        return l2_normalize(self._vectors(features, lengths, None))
+
+    def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
+        _check(features, lengths, keys, self.in_features)
+        lengths = lengths.astype(int)  # the width of Flax's own indices, to which strict promotion holds it
+        valid = (jnp.arange(features.shape[1])[None, :] < lengths[:, None])[:, :, None]
+        x: Any = jnp.where(valid, features, 0)  # Flax types the output of a layer that may return its carry too
+        # The LSTMs start from zeros made of the data: a constant has no device axis, which scan needs inside shard_map.
+        start = jnp.zeros_like(features, shape=(features.shape[0], self.hidden))
+        for depth, blstm in enumerate(self.recurrent):
+            x = blstm(x, seq_lengths=lengths, initial_carry=((start, start), (start, start)))
+            x = self._drop(x, keys, depth)
+        x = _masked_mean(x, valid, lengths)
+        for depth, block in enumerate(self.dense, len(self.recurrent)):
+            x = self._drop(block(x), keys, depth)
+        return self.embedding(x)
+
+    def _drop(self, x: jax.Array, keys: jax.Array | None, depth: int) -> jax.Array:
+        if keys is None:
+            return x
+        return jax.vmap(lambda row, key: self.dropout(row, rngs=jax.random.fold_in(key, depth)))(x, keys)
+
+
+def _bidirectional(in_features: int, hidden: int, rngs: nnx.Rngs) -> nnx.Bidirectional:
+    """Returns a bidirectional LSTM without the random state that Flax adds for the start of the recurrence."""
+    forward, backward = (nnx.RNN(nnx.OptimizedLSTMCell(in_features, hidden, rngs=rngs), rngs=False) for _ in range(2))
+    return nnx.Bidirectional(forward, backward, rngs=False)
+
+
+def _masked_mean(x: jax.Array, valid: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Returns the mean over valid frames, [B, T, H] -> [B, H]."""
+    # One frame after the other: XLA groups the terms of `jnp.sum` by T, and then padding would change the last bits.
+    frames = jnp.moveaxis(jnp.where(valid, x, 0), 1, 0)
+    total, _ = jax.lax.scan(lambda total, frame: (total + frame, None), jnp.zeros_like(frames[0]), frames)
+    return safe_divide(total, lengths.astype(x.dtype)[:, None])
+
+
+def _check(features: jax.Array, lengths: jax.Array, keys: jax.Array | None, in_features: int) -> None:
+    rows = features.shape[:1]
+    if features.ndim != 3 or features.shape[-1] != in_features or not jnp.issubdtype(features.dtype, jnp.floating):
+        seen = f"{features.dtype} of shape {list(features.shape)}"
+        raise ValueError(f"features must be floats of shape [B, T, {in_features}]; got {seen}")
+    if lengths.shape != rows or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        seen = f"{lengths.dtype} of shape {list(lengths.shape)}"
+        raise ValueError(f"lengths must be integers of shape {list(rows)}; got {seen}")
+    if keys is not None and keys.shape[:1] != rows:
+        raise ValueError(f"keys must hold one key per row, {list(rows)}; got shape {list(keys.shape)}")

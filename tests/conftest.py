@@ -1,0 +1,21 @@
+"""Eight simulated devices and JAX's strict modes, set before anything imports jax."""
+
+import os
+from collections.abc import Iterator
+
+# Accelerators, if there are any, round products differently: the figures of these tests are the CPU's.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8".strip()
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Float64 for one test."""
+    with jax.enable_x64(True):
+        yield
