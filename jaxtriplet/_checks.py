@@ -144,6 +144,12 @@ def positive_integer(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a whole number above 0; got {value!r}")
 
 
+def block_size(value: object) -> None:
+    """Checks the number of rows in a tile."""
+    if value is not None:
+        positive_integer("block_size", value)
+
+
 def distances(found: jax.Array, anchors: int, candidates: int) -> None:
     """Checks what a user's `distance_fn` returned."""
     says = f"distance_fn must map [M, D] and [N, D] to [M, N]; here [{anchors}, {candidates}], got {_seen(found)}"

@@ -164,3 +164,7 @@ def symmetric_kl(x: jax.Array, y: jax.Array) -> jax.Array:
         0.2747
     """
     return kl(x, y) + kl(y, x).T
+
+
+# Those for which d(x, y) = d(y, x), so that a matrix of them need not be transposed.
+SYMMETRIC = frozenset({squared_euclidean, euclidean, cosine, inner_product, symmetric_kl})

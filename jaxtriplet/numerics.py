@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-# A squared norm below this belongs to a row too short to have a direction (shorter than 1e-6); dividing by a smaller one
-# than that, `finfo.tiny` say, has gradients that overflow float32.
+# A squared norm below this belongs to a row too short to have a direction (shorter than 1e-6); dividing by a smaller
+# one than that, `finfo.tiny` say, has gradients that overflow float32.
 SHORTEST_SQUARED = 1e-12
 
 # Keras' epsilon, to which the siamese KL-divergence net clips its probabilities.
@@ -84,9 +84,12 @@ def log_probabilities(x: jax.Array, *, from_logits: bool) -> tuple[jax.Array, ja
 
 
 def poison(total: jax.Array, *evidence: jax.Array) -> jax.Array:
-    """Returns `total`, or NaN in all of it, and in every gradient through it, if any of the evidence is not finite.
+    """Returns `total`, or NaN in all of it, and in every gradient, if any of the evidence is not finite.
 
-    Comparisons, minima and maxima drop a NaN: a batch that holds one would look healthy.
+    Comparisons, minima and maxima drop a NaN, and so does the slope of a hinge: a batch with one would look healthy.
     """
     healthy = jnp.stack([jnp.all(jnp.isfinite(array)) for array in evidence]).all()
-    return total * jnp.where(healthy, 1, jnp.nan).astype(total.dtype)
+    # Adding nothing of the evidence gives it a gradient, of nothing or of NaN.
+    nothing = jnp.where(healthy, 0, jnp.nan).astype(total.dtype)
+    shares = [jnp.sum(nothing * (array / max(1, array.size))) for array in evidence]
+    return total * (1 + nothing) + jnp.sum(jnp.stack(shares))

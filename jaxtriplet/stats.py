@@ -46,6 +46,11 @@ def spread(distances: jax.Array, mask: jax.Array) -> Spread:
     )
 
 
+def merge(parts: Spread) -> Spread:
+    """Returns the spread of all sets together, given arrays of any shape instead of scalars."""
+    return Spread(jnp.sum(parts.number), jnp.sum(parts.total), jnp.max(parts.largest), jnp.min(parts.smallest))
+
+
 def norms(values: jax.Array, valid: jax.Array) -> Spread:
     """Returns the spread of the norms of the valid rows of `values` [B, D]."""
     return spread(numerics.norm(values), valid)

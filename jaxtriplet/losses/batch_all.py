@@ -1,14 +1,13 @@
 """Batch-all: every triplet of the batch."""
 
 import jax
-import jax.numpy as jnp
 
 from jaxtriplet import _checks, engine, reductions, rows
-from jaxtriplet._types import AxisName, DistanceFn, ReduceFn, Stats, Terms
+from jaxtriplet._types import AxisName, DistanceFn, ReduceFn, Stats
 from jaxtriplet.distances import euclidean
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "distance_fn")
+@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "distance_fn")
 def batch_all(
     labels: jax.Array,
     embeddings: jax.Array,
@@ -18,6 +17,7 @@ def batch_all(
     reduce_fn: ReduceFn | None = reductions.mean_active,
     axis_name: AxisName = None,
     has_aux: bool = False,
+    block_size: int | None = None,
     distance_fn: DistanceFn = euclidean,
 ) -> jax.Array | tuple[jax.Array, Stats]:
     r"""Batch-all triplet loss.
@@ -36,6 +36,7 @@ def batch_all(
         axis_name: Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
             and every device returns the loss of the whole batch.
         has_aux: Whether to return statistics too; distances are those of all positive and all negative pairs.
+        block_size: How many anchors to mine at a time, None for a good number; memory grows with it; static.
         distance_fn: A pairwise distance; static.
 
     Returns:
@@ -54,22 +55,14 @@ def batch_all(
         Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017; first in
         Ding, Lin, Wang and Chao, "Deep feature learning with relative distance comparison", 2015.
     """
+    _checks.block_size(block_size)
     _checks.functions(reduce_fn=reduce_fn, distance_fn=distance_fn)
     anchors, candidates = rows.split(labels, embeddings, where, axis_name)
     margin = _checks.scalar("margin", margin, anchors.values.dtype)
-    found = engine.mine(_rule, anchors, candidates, margin, distance_fn)
+    found = engine.mine(_rule, anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size)
     return reductions.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _rule(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    def with_positive(distance: jax.Array) -> engine.Mined:
-        violation = (distance + margin)[None, :] - tile.distances
-        active = tile.negative & (violation > 0)
-        terms = Terms(
-            total=jnp.sum(violation, axis=0, where=active),
-            valid=jnp.sum(tile.negative, axis=0, dtype=margin.dtype),
-            active=jnp.sum(active, axis=0, dtype=margin.dtype),
-        )
-        return engine.Mined(terms, -active.astype(margin.dtype))
-
-    return engine.over_positives(tile, with_positive)
+    weights, active = engine.triplets(tile, margin)
+    return engine.linear(tile, margin, weights, active, valid=tile.num_positives * tile.num_negatives)

@@ -10,7 +10,7 @@ from jaxtriplet._types import AxisName, DistanceFn, HingeFn, ReduceFn, Stats
 from jaxtriplet.distances import euclidean
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "distance_fn", "hinge_fn")
+@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "distance_fn", "hinge_fn")
 def batch_hard(
     labels: jax.Array,
     embeddings: jax.Array,
@@ -20,6 +20,7 @@ def batch_hard(
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
     has_aux: bool = False,
+    block_size: int | None = None,
     distance_fn: DistanceFn = euclidean,
     hinge_fn: HingeFn = jax.nn.relu,
 ) -> jax.Array | tuple[jax.Array, Stats]:
@@ -39,6 +40,7 @@ def batch_hard(
         axis_name: Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
             and every device returns the loss of the whole batch.
         has_aux: Whether to return statistics too; distances are those of all positive and all negative pairs.
+        block_size: How many anchors to mine at a time, None for a good number; memory grows with it; static.
         distance_fn: A pairwise distance; static.
         hinge_fn: An elementwise hinge h; static.
 
@@ -57,17 +59,19 @@ def batch_hard(
     Reference:
         Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017.
     """
+    _checks.block_size(block_size)
     _checks.functions(reduce_fn=reduce_fn, distance_fn=distance_fn, hinge_fn=hinge_fn)
     anchors, candidates = rows.split(labels, embeddings, where, axis_name)
     margin = _checks.scalar("margin", margin, anchors.values.dtype)
-    found = engine.mine(functools.partial(_rule, hinge_fn), anchors, candidates, margin, distance_fn)
+    rule = functools.partial(_rule, hinge_fn)
+    found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size)
     return reductions.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _rule(hinge_fn: HingeFn, tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    farthest, at_positive = engine.largest(tile.distances, tile.positive)
-    nearest, at_negative = engine.smallest(tile.distances, tile.negative)
+    farthest, positive = engine.largest(tile.distances, tile.positive)
+    nearest, negative = engine.smallest(tile.distances, tile.negative)
     is_term = jnp.isfinite(farthest) & jnp.isfinite(nearest)
     terms, slope = engine.hinge(hinge_fn, farthest - nearest + margin, is_term)
-    signs = at_positive.astype(slope.dtype) - at_negative.astype(slope.dtype)
-    return engine.Mined(terms, slope[None, :] * signs)
+    picks = engine.Picks(jnp.stack([positive, negative]), jnp.stack([slope, -slope]))
+    return engine.Mined(terms, slope, picks)

@@ -1,32 +1,43 @@
 """GE2E: each utterance against the centroids of all speakers, its own computed without it."""
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, numerics, reductions, stats
+from jaxtriplet import _checks, engine, numerics, reductions, stats
 from jaxtriplet import rows as rows_of
-from jaxtriplet._types import AxisName, ReduceFn, Stats
+from jaxtriplet._types import AxisName, ReduceFn, Stats, Terms
 from jaxtriplet.rows import Rows
 
 # Added to the sum of the exponentials by the TensorFlow 1 program.
-_LOG_EPSILON = jnp.log(1e-6).item()
+_LOG_EPSILON = math.log(1e-6)
 
 
-class _Scores(NamedTuple):
-    cosine: jax.Array
-    """[B, S] of each anchor to each speaker's centroid, to its own without itself."""
-    own: jax.Array
-    """Booleans [B, S]: the anchor's own column; none for padding."""
-    present: jax.Array
-    """Booleans [S]: columns in use."""
+class _Speakers(NamedTuple):
+    sums: jax.Array
+    """The sums of the speakers' utterances, [S, D]."""
+    centroids: jax.Array
+    """Their unit means, [S, D]."""
+    counts: jax.Array
+    """How many each has, floats [S]; 0 for columns out of use."""
+    distinct: jax.Array
+    """The number of different labels."""
+
+    @property
+    def present(self) -> jax.Array:
+        """Which columns are in use, booleans [S]."""
+        return self.counts > 0
+
+
+class _Utterances(NamedTuple):
+    values: jax.Array
+    """Floats [B, D]."""
     column: jax.Array
-    """Integers [B]: the anchor's own column; S for padding."""
+    """Integers [B]: the utterance's own column; S for padding."""
     has_term: jax.Array
     """Booleans [B]: the speaker has another utterance, and there is another speaker."""
-    fits: jax.Array
-    """A boolean: there are at most S speakers."""
 
 
 def _columns(candidates: Rows, num_speakers: int) -> tuple[jax.Array, jax.Array]:
@@ -39,27 +50,27 @@ def _columns(candidates: Rows, num_speakers: int) -> tuple[jax.Array, jax.Array]
     return jnp.where(candidates.valid, column, num_speakers), jnp.sum(starts)
 
 
-def _scores(anchors: Rows, candidates: Rows, num_speakers: int | None) -> _Scores:
+def _meet(anchors: Rows, candidates: Rows, num_speakers: int | None) -> tuple[_Utterances, _Speakers]:
     size = max(1, len(candidates.labels)) if num_speakers is None else num_speakers
     columns, distinct = _columns(candidates, size)
     sums = jax.ops.segment_sum(candidates.values, columns, size)
     counts = jax.ops.segment_sum(candidates.valid.astype(sums.dtype), columns, size)
+    centroids = numerics.soft_unit(numerics.safe_divide(sums, counts[:, None]))
     column = columns[anchors.place]
-    others = jnp.take(sums, column, axis=0, mode="clip") - anchors.values
-    to_own = jnp.sum(anchors.values * numerics.soft_unit(others), axis=1)
-    to_all = numerics.inner(anchors.values, numerics.soft_unit(numerics.safe_divide(sums, counts[:, None])))
-    own = jnp.arange(size, dtype=jnp.int32)[None, :] == column[:, None]
-    return _Scores(
-        cosine=jnp.where(own, to_own[:, None], to_all),
-        own=own,
-        present=counts > 0,
-        column=column,
-        has_term=anchors.valid & (jnp.take(counts, column, mode="clip") > 1) & (distinct > 1),
-        fits=distinct <= size,
-    )
+    has_term = anchors.valid & (jnp.take(counts, column, mode="clip") > 1) & (distinct > 1)
+    return _Utterances(anchors.values, column, has_term), _Speakers(sums, centroids, counts, distinct)
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "method", "num_speakers")
+def _cosines(utterances: _Utterances, speakers: _Speakers) -> tuple[jax.Array, jax.Array]:
+    """Returns <e, c> for each utterance and speaker, [B, S], its own without itself, and which column is its own."""
+    values, column, _ = utterances
+    others = jnp.take(speakers.sums, column, axis=0, mode="clip") - values
+    to_own = jnp.sum(values * numerics.soft_unit(others), axis=1)
+    own = jnp.arange(len(speakers.counts), dtype=jnp.int32)[None, :] == column[:, None]
+    return jnp.where(own, to_own[:, None], numerics.inner(values, speakers.centroids)), own
+
+
+@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "method", "num_speakers")
 def ge2e(
     labels: jax.Array,
     embeddings: jax.Array,
@@ -70,6 +81,7 @@ def ge2e(
     reduce_fn: ReduceFn | None = reductions.sum,
     axis_name: AxisName = None,
     has_aux: bool = False,
+    block_size: int | None = None,
     method: str = "softmax",
     num_speakers: int | None = None,
 ) -> jax.Array | tuple[jax.Array, Stats]:
@@ -90,11 +102,12 @@ def ge2e(
         scale: The weight w, usually trained along.
         bias: The bias b, usually trained along.
         where: Booleans [B]; False rows are padding and count for nothing.
-        reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each utterance's term, [B].
+        reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each row's term, [B].
         axis_name: Mapped axes over which the batch is spread: terms are of these rows, centroids of those of all
             devices, and every device returns the loss of the whole batch.
         has_aux: Whether to return statistics too; distances are $1 - \langle e, c \rangle$ to the own centroid
             (positive) and to those of the others (negative), of the utterances that have a term.
+        block_size: How many utterances to compare with all speakers at a time, None for a good number; static.
         method: "softmax" or "contrast"; static.
         num_speakers: A bound on the number of different labels, which saves work; None for B; static. More labels than
             that give NaN.
@@ -116,19 +129,28 @@ def ge2e(
         Wan, Wang, Papir and Lopez Moreno, "Generalized End-to-End Loss for Speaker Verification", 2018.
     """
     _checks.option("method", method, _METHODS)
+    _checks.block_size(block_size)
     _checks.functions(reduce_fn=reduce_fn)
     _check_size(num_speakers)
     anchors, candidates = rows_of.split(labels, embeddings, where, axis_name)
-    scores = _scores(anchors, candidates, num_speakers)
-    similarity = jnp.where(scores.present[None, :], _scaled(scores, scale, bias), -jnp.inf)
-    similarity = jnp.where(scores.has_term[:, None], similarity, 0)  # else logsumexp of an empty batch has no gradient
-    terms = stats.count(_METHODS[method](similarity, scores.own), scores.has_term)
-    evidence = jnp.sum(jnp.square(candidates.values), axis=1), jnp.where(scores.fits, 0, jnp.nan)
-    paired, distance = scores.has_term[:, None], 1 - scores.cosine
+    utterances, speakers = _meet(anchors, candidates, num_speakers)
+
+    def of_tile(tile: _Utterances) -> tuple[Terms, stats.Spread, stats.Spread]:
+        cosine, own = _cosines(tile, speakers)
+        paired, other = tile.has_term[:, None], ~own & speakers.present[None, :]
+        similarity = jnp.where(own | other, _scaled(cosine, scale, bias), -jnp.inf)
+        similarity = jnp.where(paired, similarity, 0)  # the logsumexp of nothing has no gradient
+        terms = stats.count(_METHODS[method](similarity, own), tile.has_term)
+        return terms, stats.spread(1 - cosine, paired & own), stats.spread(1 - cosine, paired & other)
+
+    terms, positives, negatives = engine.by_tiles(of_tile, utterances, block_size)
+    terms = engine.unfold(terms, len(labels))
+    too_many = jnp.where(speakers.distinct > len(speakers.counts), jnp.nan, 0)
+    squares = jnp.sum(jnp.square(candidates.values), axis=1)
     found = stats.Found(
-        terms=terms._replace(total=numerics.poison(terms.total, *evidence)),
-        positives=stats.spread(distance, paired & scores.own),
-        negatives=stats.spread(distance, paired & ~scores.own & scores.present[None, :]),
+        terms=terms._replace(total=numerics.poison(terms.total, squares, too_many)),
+        positives=stats.merge(positives),
+        negatives=stats.merge(negatives),
         norms=stats.norms(anchors.values, anchors.valid),
     )
     return reductions.conclude(found, reduce_fn, axis_name, has_aux)
@@ -177,10 +199,12 @@ def ge2e_similarity(
     """
     _check_size(num_speakers)
     anchors, candidates = rows_of.split(labels, embeddings, where, axis_name)
-    scores = _scores(anchors, candidates, num_speakers)
-    similarity = jnp.where(scores.present[None, :], _scaled(scores, scale, bias), -jnp.inf)
+    utterances, speakers = _meet(anchors, candidates, num_speakers)
+    cosine, _ = _cosines(utterances, speakers)
+    similarity = jnp.where(speakers.present[None, :], _scaled(cosine, scale, bias), -jnp.inf)
     similarity = jnp.where(anchors.valid[:, None], similarity, 0)
-    return jnp.where(scores.fits, similarity, jnp.nan), jnp.where(anchors.valid, scores.column, -1)
+    fits = speakers.distinct <= len(speakers.counts)
+    return jnp.where(fits, similarity, jnp.nan), jnp.where(anchors.valid, utterances.column, -1)
 
 
 def _check_size(num_speakers: int | None) -> None:
@@ -188,9 +212,9 @@ def _check_size(num_speakers: int | None) -> None:
         _checks.positive_integer("num_speakers", num_speakers)
 
 
-def _scaled(scores: _Scores, scale: float | jax.Array, bias: float | jax.Array) -> jax.Array:
-    dtype = scores.cosine.dtype
-    return jnp.abs(_checks.scalar("scale", scale, dtype)) * scores.cosine + _checks.scalar("bias", bias, dtype)
+def _scaled(cosine: jax.Array, scale: float | jax.Array, bias: float | jax.Array) -> jax.Array:
+    dtype = cosine.dtype
+    return jnp.abs(_checks.scalar("scale", scale, dtype)) * cosine + _checks.scalar("bias", bias, dtype)
 
 
 def _own(similarity: jax.Array, own: jax.Array) -> jax.Array:

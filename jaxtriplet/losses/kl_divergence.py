@@ -5,12 +5,12 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, masks, numerics, reductions, rows, stats
+from jaxtriplet import _checks, engine, masks, numerics, reductions, rows, stats
 from jaxtriplet._types import AxisName, HingeFn, ReduceFn, Stats, Terms
 from jaxtriplet.distances import kl, probability_kl
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "hinge_fn", "from_logits")
+@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "hinge_fn", "from_logits")
 def kl_hinge(
     labels: jax.Array,
     embeddings: jax.Array,
@@ -20,6 +20,7 @@ def kl_hinge(
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
     has_aux: bool = False,
+    block_size: int | None = None,
     hinge_fn: HingeFn = jax.nn.relu,
     from_logits: bool = True,
 ) -> jax.Array | tuple[jax.Array, Stats]:
@@ -39,6 +40,7 @@ def kl_hinge(
             terms with later rows, [B].
         axis_name: Mapped axes over which the batch is spread; every device returns the loss of the whole batch.
         has_aux: Whether to return statistics too; the distance of a pair is $k_{ij} + k_{ji}$.
+        block_size: How many rows to compare with all others at a time, None for a good number; static.
         hinge_fn: An elementwise hinge h; static.
         from_logits: Whether the rows are logits; else they are clipped to [1e-7, 1], as in Keras; static.
 
@@ -57,20 +59,27 @@ def kl_hinge(
     Reference:
         Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
     """
+    _checks.block_size(block_size)
     _checks.functions(reduce_fn=reduce_fn, hinge_fn=hinge_fn)
     anchors, candidates = rows.split(labels, embeddings, where, axis_name)
     margin = _checks.scalar("margin", margin, anchors.values.dtype)
     divergence = kl if from_logits else probability_kl
-    forth = divergence(anchors.values, candidates.values).T
-    back = divergence(candidates.values, anchors.values)
-    later = candidates.place[:, None] > anchors.place[None, :]
-    same, different = (mask & later for mask in masks.pairs(anchors, candidates))
-    term = jnp.where(same, forth + back, hinge_fn(margin - forth) + hinge_fn(margin - back))
-    terms = Terms(*(jnp.sum(part, axis=0) for part in stats.count(term, same | different)))
+
+    def of_tile(tile: rows.Rows) -> tuple[Terms, stats.Spread, stats.Spread]:
+        forth = divergence(tile.values, candidates.values).T
+        back = divergence(candidates.values, tile.values)
+        later = candidates.place[:, None] > tile.place[None, :]
+        same, different = (mask & later for mask in masks.pairs(tile, candidates))
+        term = jnp.where(same, forth + back, hinge_fn(margin - forth) + hinge_fn(margin - back))
+        terms = Terms(*(jnp.sum(part, axis=0) for part in stats.count(term, same | different)))
+        return terms, stats.spread(forth + back, same), stats.spread(forth + back, different)
+
+    terms, positives, negatives = engine.by_tiles(of_tile, anchors, block_size)
+    terms = engine.unfold(terms, len(labels))
     found = stats.Found(
         terms=terms._replace(total=numerics.poison(terms.total, candidates.values)),
-        positives=stats.spread(forth + back, same),
-        negatives=stats.spread(forth + back, different),
+        positives=stats.merge(positives),
+        negatives=stats.merge(negatives),
         norms=stats.norms(anchors.values, anchors.valid),
     )
     return reductions.conclude(found, reduce_fn, axis_name, has_aux)

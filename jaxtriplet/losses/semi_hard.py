@@ -8,7 +8,7 @@ from jaxtriplet._types import AxisName, DistanceFn, ReduceFn, Stats, Terms
 from jaxtriplet.distances import squared_euclidean
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "negatives", "distance_fn")
+@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "negatives", "distance_fn")
 def semi_hard(
     labels: jax.Array,
     embeddings: jax.Array,
@@ -18,6 +18,7 @@ def semi_hard(
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
     has_aux: bool = False,
+    block_size: int | None = None,
     negatives: str = "hardest",
     distance_fn: DistanceFn = squared_euclidean,
 ) -> jax.Array | tuple[jax.Array, Stats]:
@@ -41,6 +42,7 @@ def semi_hard(
         axis_name: Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
             and every device returns the loss of the whole batch.
         has_aux: Whether to return statistics too; distances are those of all positive and all negative pairs.
+        block_size: How many anchors to mine at a time, None for a good number; memory grows with it; static.
         negatives: "hardest" or "all"; static.
         distance_fn: A pairwise distance; static.
 
@@ -62,36 +64,66 @@ def semi_hard(
         Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015.
     """
     _checks.option("negatives", negatives, _RULES)
+    _checks.block_size(block_size)
     _checks.functions(reduce_fn=reduce_fn, distance_fn=distance_fn)
     anchors, candidates = rows.split(labels, embeddings, where, axis_name)
     margin = _checks.scalar("margin", margin, anchors.values.dtype)
-    found = engine.mine(_RULES[negatives], anchors, candidates, margin, distance_fn)
+    found = engine.mine(
+        _RULES[negatives], anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size
+    )
     return reductions.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-def _hardest(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    farthest, at_farthest = engine.largest(tile.distances, tile.negative)
-
-    def with_positive(distance: jax.Array) -> engine.Mined:
-        beyond = tile.negative & (tile.distances > distance[None, :])
-        nearest, at_nearest = engine.smallest(tile.distances, beyond)
-        any_beyond = jnp.isfinite(nearest)
-        negative = jnp.where(any_beyond, nearest, farthest)
-        terms, slope = engine.hinge(jax.nn.relu, distance - negative + margin, jnp.isfinite(negative))
-        chosen = jnp.where(any_beyond[None, :], at_nearest, at_farthest)
-        return engine.Mined(terms, jnp.where(chosen, -slope[None, :], 0))
-
-    return engine.over_positives(tile, with_positive)
-
-
 def _all(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    def with_positive(distance: jax.Array) -> engine.Mined:
-        band = tile.negative & (tile.distances > distance[None, :]) & (tile.distances < (distance + margin)[None, :])
-        count = jnp.sum(band, axis=0, dtype=margin.dtype)
-        total = jnp.sum((distance + margin)[None, :] - tile.distances, axis=0, where=band)
-        return engine.Mined(Terms(total, count, count), -band.astype(margin.dtype))
+    weights, active = engine.triplets(tile, margin, beyond=True)
+    return engine.linear(tile, margin, weights, active, valid=active)
 
-    return engine.over_positives(tile, with_positive)
+
+def _hardest(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
+    weights, total, active = engine.few_or_many(tile, lambda: _of_few(tile, margin), lambda: _of_many(tile, margin))
+    valid = jnp.where(tile.num_negatives > 0, tile.num_positives, 0)
+    return engine.Mined(Terms(total, valid, active), active, weights)
+
+
+_Found = tuple[jax.Array, jax.Array, jax.Array]
+"""The weights [candidate, anchor], and each anchor's sum of terms and number of active ones."""
+
+
+def _of_few(tile: engine.Tile, margin: jax.Array) -> _Found:
+    farthest, last = engine.largest(tile.distances, tile.negative)
+    negatives = jnp.where(tile.negative, tile.distances, -jnp.inf)
+
+    def visit(found: _Found, row: jax.Array, distance: jax.Array, exists: jax.Array) -> _Found:
+        weights, total, active = found
+        nearest, first = engine.smallest(negatives, negatives > distance[None, :])
+        is_beyond = jnp.isfinite(nearest)
+        violation = distance - jnp.where(is_beyond, nearest, farthest) + margin
+        is_active = exists & (tile.num_negatives > 0) & (violation > 0)
+        weight = is_active.astype(weights.dtype)
+        weights = engine.add_at(weights, jnp.where(is_beyond, first, last), -weight)
+        weights = engine.add_at(weights, row, weight)
+        return weights, total + jnp.where(is_active, violation, 0), active + weight
+
+    nothing = jnp.zeros_like(margin)
+    return engine.over_positives(tile, visit, (jnp.zeros_like(tile.distances), nothing, nothing))
+
+
+def _of_many(tile: engine.Tile, margin: jax.Array) -> _Found:
+    farthest, last = engine.largest(tile.distances, tile.negative)
+    column = engine.sort(tile, tile.distances, positives_first=False)
+    nearest = jax.lax.cummin(jnp.where(column.negative, column.keys, jnp.inf), axis=0, reverse=True)
+    negative = jnp.where(jnp.isfinite(nearest), nearest, farthest[None, :])
+    violation = column.keys - negative + margin[None, :]
+    is_active = column.positive & (tile.num_negatives > 0)[None, :] & (violation > 0)
+    weight = is_active.astype(column.keys.dtype)
+    # A negative answers for the active positives between the negative before it and itself.
+    so_far = jnp.cumsum(weight, axis=0)
+    answered = jax.lax.cummax(jnp.where(column.negative, so_far, 0), axis=0)
+    earlier = jnp.concatenate([jnp.zeros_like(answered[:1]), answered[:-1]])
+    weights = column.unsort(weight - jnp.where(column.negative, so_far - earlier, 0))
+    active = so_far[-1]
+    weights = engine.add_at(weights, last, answered[-1] - active)
+    return weights, jnp.sum(jnp.where(is_active, violation, 0), axis=0), active
 
 
 _RULES = {"hardest": _hardest, "all": _all}

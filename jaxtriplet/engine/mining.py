@@ -1,0 +1,198 @@
+"""`mine`: rules applied tile by tile, with the gradient made in the forward pass."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet import _checks, distances, numerics, stats
+from jaxtriplet._types import DistanceFn, Terms
+from jaxtriplet.engine.classes import Classes, Order, arrange
+from jaxtriplet.engine.rules import Picks, Rule
+from jaxtriplet.engine.tiles import Tile, cut, scan_tiles, unfold
+from jaxtriplet.rows import Rows
+
+
+class _Plan(NamedTuple):
+    """What is fixed when a function is compiled."""
+
+    rule: Rule
+    distance_fn: DistanceFn
+    shape: tuple[int, int]
+    """The number of tiles, and of anchors in each."""
+
+
+class _Rows(NamedTuple):
+    """What a loss is differentiated by; the margin is given once for each anchor."""
+
+    anchors: jax.Array
+    candidates: jax.Array
+    margin: jax.Array
+
+
+_Outcome = tuple[Terms, stats.Spread, stats.Spread]
+
+
+def mine(
+    rule: Rule,
+    anchors: Rows,
+    candidates: Rows,
+    margin: jax.Array,
+    distance_fn: DistanceFn,
+    *,
+    each: bool = False,
+    block_size: int | None = None,
+) -> stats.Found:
+    """Mines a batch: finds the terms of the rule among all pairs of an anchor and a candidate.
+
+    Differentiable once, in reverse mode, by the rows and by the margin. Local to a device: the collectives that gather
+    the candidates and sum the terms stand outside, in plain autodiff.
+
+    Args:
+        rule: The loss's definition on one tile, `(tile, margin [anchor]) -> Mined`; static.
+        anchors: The rows of this device.
+        candidates: The rows of all devices.
+        margin: A scalar.
+        distance_fn: A pairwise distance.
+        each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass and
+            costs the memory of the rows; with `each`, the backward pass mines again.
+        block_size: The number of anchors in a tile; None for a good one.
+
+    Returns:
+        The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
+    """
+    # A margin per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
+    margins = margin + jnp.zeros_like(jnp.sum(anchors.values, axis=1))
+    plan = _Plan(rule, distance_fn, cut(len(anchors.labels), block_size))
+    rows = _Rows(anchors.values, candidates.values, margins)
+    terms, positives, negatives = (_each if each else _summed)(plan, rows, *arrange(anchors, candidates))
+    healthy_total = numerics.poison(terms.total, jnp.sum(jnp.square(candidates.values), axis=1))
+    return stats.Found(
+        terms=terms._replace(total=healthy_total),
+        positives=stats.merge(positives),
+        negatives=stats.merge(negatives),
+        norms=stats.norms(anchors.values, anchors.valid),
+    )
+
+
+def _tile_distances(distance_fn: DistanceFn, candidates: jax.Array, anchors: jax.Array) -> jax.Array:
+    if distance_fn in distances.SYMMETRIC:
+        found = distance_fn(candidates, anchors)
+    else:
+        found = distance_fn(anchors, candidates)
+        _checks.distances(found, len(anchors), len(candidates))
+        found = found.T
+    return found.astype(anchors.dtype)
+
+
+def _paired_distances(distance_fn: DistanceFn, anchors: jax.Array, picked: jax.Array) -> jax.Array:
+    """Returns the distances [R, B] of anchors [B, D] to the candidates [R, B, D] that each has picked."""
+    one = jax.vmap(lambda x, y: distance_fn(x[None], y[None])[0, 0].astype(x.dtype))
+    return jax.vmap(one, in_axes=(None, 0))(anchors, picked)
+
+
+def _work(plan: _Plan, rows: _Rows, order: Order, classes: Classes, cotangent: jax.Array | None) -> tuple[Any, Any]:
+    """Runs the rule over all tiles.
+
+    Args:
+        plan: What is fixed.
+        rows: The rows and margins.
+        order: The candidates in order of label.
+        classes: Where the anchors' classes are.
+        cotangent: The cotangent of each anchor's total, or None if no gradient is wanted.
+
+    Returns:
+        The outcome, and the gradient by the rows.
+    """
+    candidates = rows.candidates[order.rows]
+
+    def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
+        anchors, classes, margin, scale = tile_rows
+        found, pull = jax.vjp(functools.partial(_tile_distances, plan.distance_fn), candidates, anchors)
+        tile = Tile(found, classes, order.valid, order.largest)
+        terms, gain, weights = plan.rule(tile, margin)
+        seen = terms, stats.spread(found, tile.positive), stats.spread(found, tile.negative)
+        if cotangent is None:
+            return by_candidates, (seen, None)
+        if isinstance(weights, Picks):
+            by_candidates, by_anchors = _pull_picks(plan, by_candidates, candidates, anchors, weights, scale)
+        else:
+            by_tile, by_anchors = pull(weights * scale[None, :])
+            by_candidates += by_tile
+        return by_candidates, (seen, (by_anchors, gain * scale))
+
+    nothing: Any = None if cotangent is None else jnp.zeros_like(candidates)
+    per_anchor = (rows.anchors, classes, rows.margin, cotangent)
+    by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, plan.shape)
+    outcome = (unfold(terms, len(rows.margin)), *spreads)
+    if cotangent is None:
+        return outcome, None
+    by_anchors, by_margin = unfold(gradient, len(rows.margin))
+    return outcome, _Rows(by_anchors, by_candidates[order.places], by_margin)
+
+
+def _pull_picks(
+    plan: _Plan, by_candidates: jax.Array, candidates: jax.Array, anchors: jax.Array, picks: Picks, scale: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Adds the gradient of the picked distances to that by the candidates; returns it, and that by the anchors.
+
+    A few rows are gathered, and two matrix products saved.
+    """
+    apart = functools.partial(_paired_distances, plan.distance_fn)
+    _, pull = jax.vjp(apart, anchors, candidates[picks.row])
+    by_anchors, by_picked = pull(picks.weight * scale[None, :])
+    return by_candidates.at[picks.row].add(by_picked), by_anchors
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _once(plan: _Plan, rows: _Rows, order: Order, classes: Classes, cotangent: jax.Array) -> tuple[_Outcome, _Rows]:
+    """Outcome and gradient, which has none itself: rather an error than the derivative of a search."""
+    return _work(plan, rows, order, classes, cotangent)
+
+
+def _refuse(*args: Any) -> Any:
+    del args
+    raise TypeError("mined losses are differentiable once, in reverse mode: they have no second derivatives")
+
+
+_once.defvjp(_refuse, _refuse)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _each(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> _Outcome:
+    return _work(plan, rows, order, classes, None)[0]
+
+
+def _each_forward(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> tuple[_Outcome, Any]:
+    return _each(plan, rows, order, classes), (rows, order, classes)
+
+
+def _each_backward(plan: _Plan, saved: Any, cotangent: _Outcome) -> Any:
+    return _once(plan, *saved, cotangent[0].total)[1], None, None
+
+
+_each.defvjp(_each_forward, _each_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _summed(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> _Outcome:
+    return _with_sum(_each(plan, rows, order, classes))
+
+
+def _with_sum(outcome: _Outcome) -> _Outcome:
+    terms, positives, negatives = outcome
+    return terms._replace(total=jnp.sum(terms.total)), positives, negatives
+
+
+def _summed_forward(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> tuple[_Outcome, _Rows]:
+    outcome, gradient = _once(plan, rows, order, classes, jnp.ones_like(rows.margin))
+    return _with_sum(outcome), gradient
+
+
+def _summed_backward(plan: _Plan, gradient: _Rows, cotangent: _Outcome) -> Any:
+    del plan
+    return jax.tree.map(lambda part: part * cotangent[0].total, gradient), None, None
+
+
+_summed.defvjp(_summed_forward, _summed_backward)

@@ -1,0 +1,204 @@
+"""What rules are made of."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet import stats
+from jaxtriplet._types import HingeFn, Terms
+from jaxtriplet.engine.tiles import Tile
+
+_Carry = TypeVar("_Carry")
+
+# From classes of this size on, sorting each anchor's distances is quicker than a pass over them for each positive.
+MANY = 250
+
+
+class Picks(NamedTuple):
+    """Weights of a few distances for each anchor, the rest being zero: [R, anchor] both."""
+
+    row: jax.Array
+    """Which candidate."""
+    weight: jax.Array
+
+
+class Mined(NamedTuple):
+    """What a rule found in a tile."""
+
+    terms: Terms
+    """Each anchor's sums and counts, [anchor]."""
+    gain: jax.Array
+    """The derivative of each anchor's sum by the margin, [anchor]."""
+    weights: jax.Array | Picks
+    """The derivative of each anchor's sum by each of its distances, [candidate, anchor]."""
+
+
+Rule = Callable[[Tile, jax.Array], Mined]
+
+
+def smallest(distances: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the smallest distance of each column within the mask (infinity if none), and the first row it is in."""
+    allowed = jnp.where(mask, distances, jnp.inf)
+    least = jnp.min(allowed, axis=0, initial=jnp.inf)
+    rows = jax.lax.broadcasted_iota(jnp.int32, distances.shape, 0)
+    # The first row that equals the minimum: on CPU several times faster than argmin.
+    return least, jnp.min(jnp.where(allowed == least[None, :], rows, len(rows)), axis=0, initial=len(rows))
+
+
+def largest(distances: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the largest distance of each column within the mask (-infinity if none), and the first row it is in."""
+    negated, row = smallest(-distances, mask)
+    return -negated, row
+
+
+def hinge(hinge_fn: HingeFn, violation: jax.Array, mask: jax.Array) -> tuple[Terms, jax.Array]:
+    """Returns the terms `hinge_fn(violation)` where the mask is True (zeros elsewhere), and the slope of each."""
+    violation = jnp.where(mask, violation, 0)
+    term, slope = jax.jvp(hinge_fn, (violation,), (jnp.ones_like(violation),))
+    return stats.count(term, mask), jnp.where(mask, slope, 0)
+
+
+def linear(tile: Tile, margin: jax.Array, weights: jax.Array, active: jax.Array, valid: jax.Array) -> Mined:
+    """Returns the terms of a hard hinge from its weights: an active term is a positive less a negative distance.
+
+    Args:
+        tile: The distances.
+        margin: [anchor].
+        weights: How many active terms each distance is in, negative for negatives, [candidate, anchor].
+        active: How many terms of each anchor are active.
+        valid: How many terms each anchor has.
+
+    Returns:
+        The terms, their derivatives being the weights and, by the margin, the number of active ones.
+    """
+    # The weights of an anchor add up to zero, so any number may be taken from its distances: less is lost to rounding.
+    middle = jnp.mean(tile.distances, axis=0, keepdims=True)
+    total = jnp.sum(weights * (tile.distances - middle), axis=0) + margin * active
+    return Mined(Terms(total, valid, active), active, weights)
+
+
+def over_positives(
+    tile: Tile, visit: Callable[[_Carry, jax.Array, jax.Array, jax.Array], _Carry], carry: _Carry
+) -> _Carry:
+    """Visits the positives of all anchors, one of each at a time, in as many steps as the largest class asks for.
+
+    Args:
+        tile: The distances.
+        visit: `(carry, row, distance, exists) -> carry`, all [anchor]: a positive of each anchor, its distance, and
+            whether there is one; if not, the distance is minus infinity.
+        carry: The first carry.
+
+    Returns:
+        The last carry.
+    """
+    start, size, own = tile.classes
+
+    def step(ahead: jax.Array, carry: _Carry) -> _Carry:
+        exists = ahead < size
+        row = start + (own - start + ahead) % jnp.maximum(size, 1)
+        distance = jnp.take_along_axis(tile.distances, row[None, :], axis=0)[0]
+        return visit(carry, row, jnp.where(exists, distance, -jnp.inf), exists)
+
+    return jax.lax.fori_loop(1, tile.largest, step, carry)
+
+
+def add_at(weights: jax.Array, row: jax.Array, weight: jax.Array) -> jax.Array:
+    """Adds one weight to each anchor's column, [candidate, anchor]; a row past the end drops it."""
+    return weights.at[row, jnp.arange(len(row), dtype=jnp.int32)].add(weight, mode="drop")
+
+
+class Column(NamedTuple):
+    """Distances sorted down each column, [candidate, anchor], with what is known of each."""
+
+    keys: jax.Array
+    positive: jax.Array
+    negative: jax.Array
+    row: jax.Array
+    """Where it was."""
+
+    def unsort(self, weights: jax.Array) -> jax.Array:
+        """Returns weights of the sorted distances in the order of the candidates."""
+        anchors = jax.lax.broadcasted_iota(jnp.int32, self.row.shape, 1)
+        return jnp.zeros_like(weights).at[self.row, anchors].set(weights, unique_indices=True)
+
+
+def sort(tile: Tile, of_positives: jax.Array, *, positives_first: bool) -> Column:
+    """Sorts each anchor's negatives by distance, and its positives among them; anything else comes last.
+
+    Args:
+        tile: The distances.
+        of_positives: What to sort positives by, [candidate, anchor].
+        positives_first: Whether a positive comes before the negatives that equal it, or after.
+
+    Returns:
+        The sorted columns.
+    """
+    positive, negative = tile.positive, tile.negative
+    keys = jnp.where(positive, of_positives, jnp.where(negative, tile.distances, jnp.inf))
+    place = 0 if positives_first else 2
+    rank = jnp.where(positive, place, jnp.where(negative, 1, 3)).astype(jnp.int32)
+    count = len(keys)
+    keys, tagged = jax.lax.sort((keys, rank * count + tile.row), dimension=0, num_keys=2)
+    return Column(keys, tagged // count == place, tagged // count == 1, tagged % count)
+
+
+def triplets(tile: Tile, margin: jax.Array, *, beyond: bool = False) -> tuple[jax.Array, jax.Array]:
+    """Finds the triplets with $d_{an} < d_{ap} + m$, and with `beyond` only those that have $d_{an} > d_{ap}$ too.
+
+    Args:
+        tile: The distances.
+        margin: [anchor].
+        beyond: Whether the negative must be farther than the positive.
+
+    Returns:
+        How many of them each distance is in, negative for negatives, [candidate, anchor]; how many each anchor has.
+    """
+    few, many = (functools.partial(find, tile, margin, beyond) for find in (_triplets_of_few, _triplets_of_many))
+    found: tuple[jax.Array, jax.Array] = few_or_many(tile, few, many)
+    return found
+
+
+def _triplets_of_few(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.Array, jax.Array]:
+    negatives = jnp.where(tile.negative, tile.distances, jnp.inf)
+
+    def visit(found: Any, row: jax.Array, distance: jax.Array, exists: jax.Array) -> Any:
+        del exists  # else the distance is minus infinity, and no negative is nearer
+        weights, active = found
+        near = negatives < (distance + margin)[None, :]
+        if beyond:
+            near &= negatives > distance[None, :]
+        count = jnp.sum(near, axis=0, dtype=active.dtype)
+        return add_at(weights - near.astype(weights.dtype), row, count), active + count
+
+    return over_positives(tile, visit, (jnp.zeros_like(tile.distances), jnp.zeros_like(margin)))
+
+
+def _triplets_of_many(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.Array, jax.Array]:
+    reach = tile.distances + margin[None, :]
+    if not beyond:
+        return _below(tile, reach, or_equal=False)
+    # A margin that is not above zero, or that rounding swallows, leaves no room between the two counts, but never less.
+    # After 0 comes the smallest normal number: XLA flushes smaller ones to 0.
+    tiny = jnp.finfo(reach.dtype).tiny
+    reach = jnp.maximum(reach, jnp.where(tile.distances == 0, tiny, jnp.nextafter(tile.distances, jnp.inf)))
+    within, too_near = _below(tile, reach, or_equal=False), _below(tile, tile.distances, or_equal=True)
+    return within[0] - too_near[0], within[1] - too_near[1]
+
+
+def _below(tile: Tile, limit: jax.Array, *, or_equal: bool) -> tuple[jax.Array, jax.Array]:
+    """Counts the pairs of a negative below the limit of a positive: for each distance, and for each anchor."""
+    column = sort(tile, limit, positives_first=not or_equal)
+    positive, negative = (mask.astype(limit.dtype) for mask in (column.positive, column.negative))
+    negatives_below = jnp.cumsum(negative, axis=0) * positive
+    positives_above = jax.lax.cumsum(positive, axis=0, reverse=True) * negative
+    return column.unsort(negatives_below - positives_above), jnp.sum(negatives_below, axis=0)
+
+
+def few_or_many(tile: Tile, few: Callable[[], Any], many: Callable[[], Any]) -> Any:
+    """Returns `many()` where some class is large, else `few()`; under `vmap` both are computed, and one chosen."""
+    if len(tile.distances) <= MANY:
+        return few()
+    return jax.lax.cond(tile.largest > MANY, many, few)

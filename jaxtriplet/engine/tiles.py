@@ -1,0 +1,111 @@
+"""Tiles: the distances of a few anchors to all candidates, and how a batch is worked off tile by tile."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet.engine.classes import Classes
+
+_Tree = TypeVar("_Tree")
+
+# Anchors in a tile. At 2,048 rows a tile of 128 is one MiB and stays in a core's cache; 64 and 256 were no faster.
+BLOCK = 128
+
+
+class Tile(NamedTuple):
+    """Distances [candidate, anchor]: reductions run down the columns, which XLA vectorises on CPU.
+
+    The candidates are in order of label, padding last.
+    """
+
+    distances: jax.Array
+    classes: Classes
+    """Where each anchor's class is among the candidates."""
+    valid: jax.Array
+    """The number of candidates that are not padding."""
+    largest: jax.Array
+    """The size of the largest class."""
+
+    @property
+    def row(self) -> jax.Array:
+        """The number of each candidate, in the shape of the distances."""
+        return jax.lax.broadcasted_iota(jnp.int32, self.distances.shape, 0)
+
+    @property
+    def positive(self) -> jax.Array:
+        """Whether a candidate is another row of the anchor's class."""
+        start, size, own = (each[None, :] for each in self.classes)
+        return (self.row >= start) & (self.row < start + size) & (self.row != own)
+
+    @property
+    def negative(self) -> jax.Array:
+        """Whether a candidate is of another class than the anchor."""
+        start, size, _ = (each[None, :] for each in self.classes)
+        return ((self.row < start) | (self.row >= start + size)) & (self.row < self.valid) & (size > 0)
+
+    @property
+    def num_positives(self) -> jax.Array:
+        """How many positives each anchor has, as floats."""
+        return jnp.maximum(self.classes.size - 1, 0).astype(self.distances.dtype)
+
+    @property
+    def num_negatives(self) -> jax.Array:
+        """How many negatives each anchor has, as floats."""
+        size = self.classes.size
+        return jnp.where(size > 0, self.valid - size, 0).astype(self.distances.dtype)
+
+
+def cut(rows: int, block_size: int | None) -> tuple[int, int]:
+    """Returns into how many tiles to cut so many rows, and how many each has: as even as can be."""
+    tiles = max(1, -(-rows // (block_size or BLOCK)))
+    each = -(-rows // tiles)
+    return tiles, each if tiles == 1 or block_size else -(-each // 8) * 8  # 8: whole vectors
+
+
+def scan_tiles(
+    step: Callable[[_Tree, Any], tuple[_Tree, Any]], carry: _Tree, rows: Any, shape: tuple[int, int]
+) -> tuple[_Tree, Any]:
+    """`jax.lax.scan` over tiles of rows: a single tile is not looped over.
+
+    Args:
+        step: `(carry, tile of rows) -> (carry, found)`.
+        carry: The first carry.
+        rows: Arrays [B, ...]; zeros fill up the last tile.
+        shape: The number of tiles and of rows in each.
+
+    Returns:
+        The last carry, and what was found, with a leading axis of tiles.
+    """
+    tiles, each = shape
+
+    def fold(x: jax.Array) -> jax.Array:
+        missing = tiles * each - x.shape[0]
+        return jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1))).reshape(tiles, each, *x.shape[1:])
+
+    if tiles == 1:
+        carry, found = step(carry, rows)
+        return carry, jax.tree.map(lambda x: x[None], found)
+    return jax.lax.scan(step, carry, jax.tree.map(fold, rows))
+
+
+def unfold(found: _Tree, rows: int) -> _Tree:
+    """Joins tiles [tiles, each, ...] into [rows, ...]."""
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], found)
+
+
+def by_tiles(function: Callable[..., Any], rows: Any, block_size: int | None) -> Any:
+    """Runs a function of some rows tile by tile, remembering nothing of a tile but its result.
+
+    Args:
+        function: From a tile of rows to anything; differentiated by running it again.
+        rows: Arrays [B, ...].
+        block_size: Rows in a tile, or None.
+
+    Returns:
+        What the function returned, with a leading axis of tiles.
+    """
+    shape = cut(len(jax.tree.leaves(rows)[0]), block_size)
+    again = function if shape[0] == 1 else jax.checkpoint(function, prevent_cse=False)  # a scan keeps them apart
+    return scan_tiles(lambda _, tile: ((), again(tile)), (), rows, shape)[1]
