@@ -1,0 +1,65 @@
+"""The judgement of a speaker encoder: every figure of one run, from its embeddings."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .clustering import agglomerative
+from .metrics import (
+    equal_error_rate,
+    equal_error_threshold,
+    error_rates,
+    min_dcf,
+    misclassification_rate,
+    nearest_centroid_accuracy,
+    normalized_mutual_information,
+    pair_scores,
+    purity,
+)
+
+
+def judge(
+    train_embeddings: ArrayLike, train_labels: ArrayLike, test_embeddings: ArrayLike, test_labels: ArrayLike
+) -> dict[str, float | int]:
+    """Judge embeddings of test utterances: verification, identification and clustering.
+
+    Verification scores every pair of test utterances by cosine. The one number chosen by looking at scores, the
+    threshold, is the equal-error threshold of the *training* pairs.
+
+    Args:
+        train_embeddings: Embeddings of the training utterances, [M, D].
+        train_labels: Their speakers, [M].
+        test_embeddings: Embeddings of the test utterances, [N, D].
+        test_labels: Their speakers, [N], at least two of them and one with two utterances.
+
+    Returns:
+        Plain numbers, all rates from 0 to 1: `equal_error_rate` and `min_dcf` of the test pairs; `threshold`, with the
+        `false_acceptance_rate` and `false_rejection_rate` of the test pairs there; `accuracy` of identification by
+        nearest training centroid; `purity`, `nmi` and `misclassification_rate` of the test utterances, clustered into
+        as many groups as they have speakers; `num_trials` (test pairs) and `num_speakers` (test speakers).
+
+    Raises:
+        ValueError: Shapes do not match, an embedding is not finite, pairs of one kind are missing, or no test speaker
+            has training utterances.
+
+    >>> figures = judge([[1, 0], [2, 0], [0, 1], [0, 2]], [0, 0, 1, 1], [[3, 1], [2, 1], [1, 2], [1, 3]], [0, 0, 1, 1])
+    >>> figures["equal_error_rate"], figures["accuracy"], figures["threshold"], figures["num_trials"]
+    (0.0, 1.0, 0.5, 6)
+    """
+    threshold = equal_error_threshold(*pair_scores(train_embeddings, train_labels))
+    scores, same = pair_scores(test_embeddings, test_labels)
+    rates = error_rates(scores, same, threshold)
+    num_speakers = len(np.unique(test_labels))
+    clusters = agglomerative(test_embeddings, num_speakers)
+    return {
+        "equal_error_rate": equal_error_rate(scores, same),
+        "min_dcf": min_dcf(scores, same),
+        "accuracy": nearest_centroid_accuracy(train_embeddings, train_labels, test_embeddings, test_labels),
+        "threshold": threshold,
+        "false_acceptance_rate": rates.false_acceptance,
+        "false_rejection_rate": rates.false_rejection,
+        "purity": purity(test_labels, clusters),
+        "nmi": normalized_mutual_information(test_labels, clusters),
+        "misclassification_rate": misclassification_rate(test_labels, clusters),
+        "num_trials": len(scores),
+        "num_speakers": num_speakers,
+    }

@@ -1,0 +1,225 @@
+"""Speaker verification: do two utterances come from one speaker?
+
+A trial is a pair of utterances with a score, higher meaning more alike, and the truth `same`. A decision accepts the
+trial where `score >= threshold`. A *target* trial has one speaker, an *impostor* trial two.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_curve
+
+from ._inputs import labelled_rows, unit_rows
+
+
+class DetCurve(NamedTuple):
+    """Error rates at every distinct threshold, thresholds rising from "accept all" to "reject all".
+
+    Attributes:
+        false_acceptance: Share of impostor trials accepted, [K], falling from 1 to 0.
+        false_rejection: Share of target trials rejected, [K], rising from 0 to 1.
+        thresholds: Thresholds, [K], in the scores' unit; the last one is infinity.
+    """
+
+    false_acceptance: NDArray[np.float64]
+    false_rejection: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+
+
+class ErrorRates(NamedTuple):
+    """Error rates of the decisions at one threshold.
+
+    Attributes:
+        false_acceptance: Share of impostor trials accepted, 0 to 1.
+        false_rejection: Share of target trials rejected, 0 to 1.
+    """
+
+    false_acceptance: float
+    false_rejection: float
+
+
+def pair_scores(embeddings: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    r"""Score every unordered pair of utterances by the cosine of its embeddings.
+
+    .. math:: s_{ij} = \frac{\langle e_i, e_j \rangle}{\|e_i\| \, \|e_j\|}, \quad i < j
+
+    Args:
+        embeddings: One row an utterance, [N, D]; any length (a row of zeros scores 0 with everything).
+        labels: Speakers, [N].
+
+    Returns:
+        `scores` [N (N - 1) / 2] from -1 to 1, and `same` of that shape, True where both utterances have one speaker;
+        in the order (0, 1), (0, 2), ..., (1, 2), ...
+
+    Raises:
+        ValueError: The shapes do not match, or an embedding is not finite.
+
+    >>> pair_scores([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]], [4, 4, 7])
+    (array([1., 0., 0.]), array([ True, False, False]))
+    """
+    rows, ids = labelled_rows(embeddings, labels)
+    units = unit_rows(rows)
+    first, second = np.triu_indices(len(ids), k=1)
+    # The product may leave [-1, 1] by a rounding error.
+    return np.clip((units @ units.T)[first, second], -1.0, 1.0), ids[first] == ids[second]
+
+
+def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
+    """Trade false acceptances against false rejections over all thresholds.
+
+    Wraps scikit-learn's `roc_curve`, which unlike its `det_curve` keeps both ends.
+
+    Args:
+        scores: Scores of the trials, [T], higher is more alike.
+        same: Truth, bool [T].
+
+    Returns:
+        The curve; no two of its thresholds accept the same trials.
+
+    Raises:
+        ValueError: A shape is wrong, a score is not finite, or there is no target or no impostor trial.
+
+    >>> curve = det_curve([0.9, 0.4, 0.1], [True, True, False])
+    >>> curve.false_acceptance, curve.false_rejection
+    (array([1., 0., 0., 0.]), array([0. , 0. , 0.5, 1. ]))
+
+    Source: Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
+    """
+    scores, same = _check_trials(scores, same)
+    false_acceptance, true_acceptance, thresholds = roc_curve(same, scores, drop_intermediate=False)
+    return DetCurve(false_acceptance[::-1], 1.0 - true_acceptance[::-1], thresholds[::-1])
+
+
+def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
+    """Compute the rate at which false acceptances and false rejections are equally frequent.
+
+    The operating points are joined by straight lines (only tied scores make a line that is not parallel to an axis),
+    and the result is where this path meets `false_acceptance = false_rejection`.
+
+    Args:
+        scores: Scores of the trials, [T], higher is more alike.
+        same: Truth, bool [T].
+
+    Returns:
+        The rate, 0 (targets all above impostors) to 1 (all below); chance is 0.5.
+
+    Raises:
+        ValueError: As in `det_curve`.
+
+    >>> equal_error_rate([0.9, 0.4, 0.6, 0.1], [True, True, False, False])
+    0.5
+
+    Source: Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
+    """
+    curve = det_curve(scores, same)
+    # The difference rises strictly: every step of the threshold turns down at least one more trial.
+    return float(np.interp(0.0, curve.false_rejection - curve.false_acceptance, curve.false_acceptance))
+
+
+def equal_error_threshold(scores: ArrayLike, same: ArrayLike) -> float:
+    """Choose the threshold at which false acceptance and false rejection rates lie closest together.
+
+    All thresholds between two neighbouring scores decide alike; of that interval this is the middle, so that targets
+    and impostors which do not overlap are parted half-way. Where two intervals are equally good, it is the lower one.
+
+    Args:
+        scores: Scores of the trials, [T], higher is more alike.
+        same: Truth, bool [T].
+
+    Returns:
+        The threshold, in the scores' unit; accept where `score >= threshold`.
+
+    Raises:
+        ValueError: As in `det_curve`.
+
+    >>> equal_error_threshold([0.9, 0.5, 0.25], [True, True, False])
+    0.375
+    """
+    false_acceptance, false_rejection, thresholds = det_curve(scores, same)
+    best = int(np.argmin(np.abs(false_rejection - false_acceptance)))
+    if best == 0:
+        return float(thresholds[0])
+    below, above = thresholds[best - 1 : best + 1]
+    middle = below + (above - below) / 2
+    # Between neighbouring floating-point numbers there is no middle.
+    return float(middle if middle > below else above)
+
+
+def error_rates(scores: ArrayLike, same: ArrayLike, threshold: float) -> ErrorRates:
+    """Count the wrong decisions at a given threshold.
+
+    Args:
+        scores: Scores of the trials, [T], higher is more alike.
+        same: Truth, bool [T].
+        threshold: Accept where `score >= threshold`.
+
+    Returns:
+        The false acceptance and false rejection rates.
+
+    Raises:
+        ValueError: As in `det_curve`, or the threshold is NaN.
+
+    >>> error_rates([0.9, 0.4, 0.6, 0.1], [True, True, False, False], 0.5)
+    ErrorRates(false_acceptance=0.5, false_rejection=0.5)
+    """
+    scores, same = _check_trials(scores, same)
+    if np.isnan(threshold):
+        raise ValueError("the threshold is NaN")
+    accepted = scores >= threshold
+    return ErrorRates(float(np.mean(accepted[~same])), float(np.mean(~accepted[same])))
+
+
+def min_dcf(
+    scores: ArrayLike,
+    same: ArrayLike,
+    *,
+    p_target: float = 0.01,
+    cost_miss: float = 1.0,
+    cost_false_alarm: float = 1.0,
+) -> float:
+    r"""Compute the normalised detection cost at the best threshold.
+
+    .. math:: \min_t \frac{C_m \, p \, \mathrm{FRR}(t) + C_f (1 - p) \, \mathrm{FAR}(t)}{\min(C_m \, p, C_f (1 - p))}
+
+    Args:
+        scores: Scores of the trials, [T], higher is more alike.
+        same: Truth, bool [T].
+        p_target: Prior probability p of a target trial, between 0 and 1.
+        cost_miss: Cost of a false rejection.
+        cost_false_alarm: Cost of a false acceptance.
+
+    Returns:
+        The cost, 0 (no errors) to 1 (no better than deciding without looking).
+
+    Raises:
+        ValueError: As in `det_curve`, or the prior is not between 0 and 1, or a cost is not positive.
+
+    >>> min_dcf([0.9, 0.4, 0.6, 0.1], [True, True, False, False])
+    0.5
+
+    Source: NIST, "The NIST year 2010 speaker recognition evaluation plan", 2010.
+    """
+    if not 0 < p_target < 1:
+        raise ValueError(f"p_target is a probability between 0 and 1; got {p_target}")
+    if not (cost_miss > 0 and cost_false_alarm > 0):
+        raise ValueError(f"costs must be positive; got cost_miss={cost_miss}, cost_false_alarm={cost_false_alarm}")
+    curve = det_curve(scores, same)
+    miss, false_alarm = cost_miss * p_target, cost_false_alarm * (1 - p_target)
+    cost = miss * curve.false_rejection + false_alarm * curve.false_acceptance
+    return float(np.min(cost) / min(miss, false_alarm))
+
+
+def _check_trials(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    scores, same = np.asarray(scores, np.float64), np.asarray(same)
+    if scores.ndim != 1 or same.shape != scores.shape:
+        raise ValueError(f"scores and same must both have shape [T], T trials; got {scores.shape}, {same.shape}")
+    if same.dtype != np.bool_:
+        raise ValueError(f"same must be bool: True where a trial has one speaker; got {same.dtype}")
+    if not np.isfinite(scores).all():
+        raise ValueError(f"{np.sum(~np.isfinite(scores))} of {len(scores)} scores are NaN or infinite")
+    if not same.any():
+        raise ValueError("there is no target trial (two utterances of one speaker), so nothing can be falsely rejected")
+    if same.all():
+        raise ValueError("there is no impostor trial (two speakers), so nothing can be falsely accepted")
+    return scores, same

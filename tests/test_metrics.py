@@ -1,0 +1,241 @@
+"""Every metric against a loop over all thresholds, matches or rows, and against values known by hand."""
+
+import itertools
+import math
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from jaxtriplet import metrics
+
+SEEDS = range(20)
+
+
+def trials(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Overlapping scores, every other time so coarse that many are tied, and few or many of either kind."""
+    rng = np.random.default_rng(seed)
+    targets, impostors = rng.integers(1, 40, size=2)
+    scores = np.concatenate([rng.normal(1.0, 1.0, targets), rng.normal(0.0, 1.0, impostors)])
+    same = np.arange(len(scores)) < targets
+    order = rng.permutation(len(scores))
+    return (scores.round(1 if seed % 2 else 12))[order], same[order]
+
+
+def operating_points(scores: np.ndarray, same: np.ndarray) -> list[tuple[float, float, float]]:
+    """(threshold, false acceptance rate, false rejection rate) at every score and beyond the highest, by counting."""
+    points = []
+    for threshold in [*sorted(set(scores.tolist())), math.inf]:
+        accepted_impostors = sum(1 for s, t in zip(scores, same, strict=True) if not t and s >= threshold)
+        rejected_targets = sum(1 for s, t in zip(scores, same, strict=True) if t and s < threshold)
+        points.append((threshold, accepted_impostors / sum(~same), rejected_targets / sum(same)))
+    return points
+
+
+def crossing(points: list[tuple[float, float, float]]) -> float:
+    """Where the path through the points meets the line of equal rates, by bisection along its segments."""
+    for (_, far_0, frr_0), (_, far_1, frr_1) in itertools.pairwise(points):
+        if frr_0 <= far_0 and frr_1 >= far_1:
+            low, high = 0.0, 1.0
+            for _ in range(60):
+                middle = (low + high) / 2
+                if frr_0 + middle * (frr_1 - frr_0) <= far_0 + middle * (far_1 - far_0):
+                    low = middle
+                else:
+                    high = middle
+            return far_0 + low * (far_1 - far_0)
+    raise AssertionError("the path starts below the line and ends above it")
+
+
+def random_partitions(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    speakers, clusters = rng.integers(1, 6, size=2)
+    return rng.integers(0, speakers, 25) * 3, rng.integers(0, clusters, 25) - 7
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_det_curve_is_every_operating_point(seed: int) -> None:
+    curve = metrics.det_curve(*trials(seed))
+    expected = np.array(operating_points(*trials(seed))).T
+    np.testing.assert_array_equal(curve.thresholds, expected[0])
+    np.testing.assert_allclose(curve.false_acceptance, expected[1], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(curve.false_rejection, expected[2], rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_equal_error_rate_is_the_crossing(seed: int) -> None:
+    expected = crossing(operating_points(*trials(seed)))
+    assert metrics.equal_error_rate(*trials(seed)) == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_equal_error_rate_depends_on_the_order_alone(seed: int) -> None:
+    scores, same = trials(seed)
+    expected = metrics.equal_error_rate(scores, same)
+    assert metrics.equal_error_rate(np.exp(scores / 3), same) == expected
+    # Turning scores and truth round swaps the two errors.
+    assert metrics.equal_error_rate(-scores, ~same) == pytest.approx(expected, abs=1e-14)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_min_dcf_is_the_least_cost(seed: int) -> None:
+    prior, miss, false_alarm = (0.01, 1.0, 1.0) if seed < 10 else (0.3, 2.0, 5.0)
+    costs = [miss * prior * frr + false_alarm * (1 - prior) * far for _, far, frr in operating_points(*trials(seed))]
+    found = metrics.min_dcf(*trials(seed), p_target=prior, cost_miss=miss, cost_false_alarm=false_alarm)
+    assert found == pytest.approx(min(costs) / min(miss * prior, false_alarm * (1 - prior)), rel=1e-12)
+    assert 0 <= found <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_threshold_brings_the_rates_closer(seed: int) -> None:
+    scores, same = trials(seed)
+    threshold = metrics.equal_error_threshold(scores, same)
+    rates = metrics.error_rates(scores, same, threshold)
+    closest = min(abs(frr - far) for _, far, frr in operating_points(scores, same))
+    assert abs(rates.false_rejection - rates.false_acceptance) == pytest.approx(closest, abs=1e-14)
+
+
+@pytest.mark.parametrize("threshold", [-0.3, 0.0, 0.5, 9.0])
+def test_error_rates_are_counts(threshold: float) -> None:
+    scores, same = trials(3)
+    false_acceptance = sum(s >= threshold for s in scores[~same]) / sum(~same)
+    false_rejection = sum(s < threshold for s in scores[same]) / sum(same)
+    assert metrics.error_rates(scores, same, threshold) == pytest.approx((false_acceptance, false_rejection))
+
+
+@pytest.mark.parametrize(
+    ("scores", "same", "rate", "cost", "threshold"),
+    [
+        ([3.0, 2.0, 1.0, 0.0], [1, 1, 0, 0], 0.0, 0.0, 1.5),  # parted: half-way
+        ([3.0, 2.0, 1.0, 0.0], [0, 0, 1, 1], 1.0, 1.0, 1.5),  # turned round
+        ([1.0, 1.0, 1.0, 1.0], [1, 1, 0, 0], 0.5, 1.0, 1.0),  # collapsed: all scores tied
+        ([4.0, 3.0, 2.0, 1.0], [1, 0, 1, 0], 0.5, 0.5, 2.5),  # interleaved
+    ],
+)
+def test_values_known_by_hand(scores: list[float], same: list[int], rate: float, cost: float, threshold: float) -> None:
+    truth = np.array(same, bool)
+    assert metrics.equal_error_rate(scores, truth) == rate
+    assert metrics.min_dcf(scores, truth) == cost
+    assert metrics.equal_error_threshold(scores, truth) == threshold
+
+
+def test_neighbouring_numbers_are_still_parted() -> None:
+    low = 1.0
+    scores, same = [low, np.nextafter(low, 2)], [False, True]
+    assert metrics.error_rates(scores, same, metrics.equal_error_threshold(scores, same)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pair_scores_are_cosines_in_order(dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    embeddings, labels = rng.normal(size=(7, 3)).astype(dtype), np.array(["a", "b", "a", "c", "b", "a", "d"])
+    scores, same = metrics.pair_scores(embeddings, labels)
+    for k, (i, j) in enumerate(itertools.combinations(range(7), 2)):
+        x, y = embeddings[i].tolist(), embeddings[j].tolist()
+        assert scores[k] == pytest.approx(cosine(x, y), abs=1e-14)
+        assert same[k] == (labels[i] == labels[j])
+    assert len(scores) == len(same) == 21
+
+
+def cosine(x: list[float], y: list[float]) -> float:
+    return sum(a * b for a, b in zip(x, y, strict=True)) / (math.hypot(*x) * math.hypot(*y))
+
+
+def test_a_row_of_zeros_scores_zero() -> None:
+    np.testing.assert_array_equal(metrics.pair_scores([[0.0, 0.0], [1.0, 2.0]], [0, 0])[0], [0.0])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_clustering_metrics_by_counting(seed: int) -> None:
+    labels, clusters = random_partitions(seed)
+    speakers, groups = sorted(set(labels)), sorted(set(clusters))
+    counts = [[int(np.sum((labels == s) & (clusters == c))) for c in groups] for s in speakers]
+    commonest = sum(max(row[c] for row in counts) for c in range(len(groups)))
+    assert metrics.purity(labels, clusters) == pytest.approx(commonest / 25)
+
+    width = max(len(speakers), len(groups))
+    padded = [row + [0] * (width - len(groups)) for row in counts]
+    matches = itertools.permutations(range(width), len(speakers))
+    best = max(sum(row[c] for row, c in zip(padded, match, strict=True)) for match in matches)
+    assert metrics.misclassification_rate(labels, clusters) == pytest.approx(1 - best / 25)
+
+    matched = metrics.matched_counts(labels, clusters)
+    assert sorted(map(tuple, matched.T)) == sorted(zip(*padded, strict=True))
+    assert np.trace(matched) == best
+
+    joint = [(n / 25, sum(row) / 25, sum(r[c] for r in counts) / 25) for row in counts for c, n in enumerate(row) if n]
+    shared = sum(p * math.log(p / (s * c)) for p, s, c in joint)
+    entropies = sum(entropy(ids) for ids in (labels, clusters))
+    expected = 2 * shared / entropies if entropies else 1.0
+    assert metrics.normalized_mutual_information(labels, clusters) == pytest.approx(expected, abs=1e-12)
+
+
+def entropy(ids: np.ndarray) -> float:
+    return -sum(n / len(ids) * math.log(n / len(ids)) for n in np.unique(ids, return_counts=True)[1])
+
+
+def test_the_names_of_clusters_do_not_matter() -> None:
+    labels, clusters = random_partitions(5)
+    renamed = np.array(["c", "a", "d", "e", "b"])[clusters + 7]
+    for metric in (metrics.purity, metrics.normalized_mutual_information, metrics.misclassification_rate):
+        assert metric(labels, clusters) == pytest.approx(metric(labels, renamed))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nearest_centroid_by_loops(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    train, train_labels = rng.normal(size=(12, 3)), np.arange(12) % 3 * 10
+    rows, labels = rng.normal(size=(15, 3)), rng.integers(0, 4, 15) * 10  # 30 is not enrolled
+    right = 0
+    for row, label in zip(rows, labels, strict=True):
+        best = -math.inf
+        for speaker in (0, 10, 20):
+            own = train[train_labels == speaker]
+            score = cosine(row.tolist(), sum(x / math.hypot(*x) for x in own).tolist())
+            if score > best:
+                best, nearest = score, speaker
+        right += bool(nearest == label)
+    assert metrics.nearest_centroid_accuracy(train, train_labels, rows, labels) == pytest.approx(right / 15)
+
+
+def test_the_length_of_an_embedding_is_no_vote() -> None:
+    train, labels = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 90.0], [1.0, 3.0]]), [0, 0, 0, 1]
+    assert metrics.nearest_centroid_accuracy(train, labels, [[1.0, 0.1]], [0]) == 1.0
+
+
+EYE = np.eye(3)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: metrics.equal_error_rate([0.1, 0.2], [False, False]), "there is no target trial"),
+        (lambda: metrics.equal_error_rate([0.1, 0.2], [True, True]), "there is no impostor trial"),
+        (lambda: metrics.det_curve([], np.array([], bool)), "there is no target trial"),
+        (lambda: metrics.min_dcf([0.1, np.nan], [True, False]), "1 of 2 scores are NaN"),
+        (lambda: metrics.equal_error_threshold([np.inf, 0.0], [True, False]), "NaN or infinite"),
+        (lambda: metrics.det_curve([0.1, 0.2], [True]), "shape [T], T trials; got (2,), (1,)"),
+        (lambda: metrics.det_curve([[0.1], [0.2]], [[True], [False]]), "got (2, 1), (2, 1)"),
+        (lambda: metrics.equal_error_rate([0.1, 0.2], [1, 0]), "same must be bool"),
+        (lambda: metrics.error_rates([0.1, 0.2], [True, False], math.nan), "the threshold is NaN"),
+        (lambda: metrics.min_dcf([0.1, 0.2], [True, False], p_target=1.0), "p_target is a probability"),
+        (lambda: metrics.min_dcf([0.1, 0.2], [True, False], cost_miss=0.0), "costs must be positive"),
+        (lambda: metrics.pair_scores(EYE[0], [0]), "embeddings must have shape [N, D]"),
+        (lambda: metrics.pair_scores(EYE, [0, 1]), "labels of 3 embeddings must have shape [3]; got (2,)"),
+        (lambda: metrics.pair_scores(EYE, EYE), "must have shape [3]; got (3, 3)"),
+        (lambda: metrics.pair_scores(EYE * np.nan, [0, 1, 2]), "NaN or infinity in 3 of 3 rows"),
+        (lambda: metrics.purity([0, 1], [0]), "labels and clusters must both have shape [N]"),
+        (lambda: metrics.misclassification_rate([], []), "N > 0"),
+        (lambda: metrics.normalized_mutual_information([[0]], [[0]]), "got (1, 1), (1, 1)"),
+        (
+            lambda: metrics.nearest_centroid_accuracy(EYE, [0, 1, 2], EYE[:, :2], [0, 1, 2]),
+            "3 dimensions, the others 2",
+        ),
+        (lambda: metrics.nearest_centroid_accuracy(EYE, [0, 1, 2], EYE, [3, 4, 5]), "of an enrolled speaker"),
+        (lambda: metrics.nearest_centroid_accuracy(EYE[0], [0], EYE, [0, 1, 2]), "training embeddings must have shape"),
+    ],
+)
+def test_bad_input_is_named(call: Callable[[], object], words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        call()
