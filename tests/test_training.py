@@ -143,7 +143,9 @@ def test_any_function_of_the_form_is_a_loss() -> None:
         def init(self) -> dict[str, jax.Array]:
             return {}
 
-        def __call__(self, params: Any, labels: Any, embeddings: Any, *, where: Any = None, axis_name: Any = None) -> Any:
+        def __call__(
+            self, params: Any, labels: Any, embeddings: Any, *, where: Any = None, axis_name: Any = None
+        ) -> Any:
             del params, labels, where, axis_name
             return jnp.mean(jnp.square(embeddings - jnp.mean(embeddings, axis=0, keepdims=True))), {}
 
@@ -174,7 +176,8 @@ def test_partial_options_reach_the_augmentation() -> None:
     loss_fn = losses.weighted({"batch_all": 1.0})
     still = partial(augment, noise=0.0, offset=0.0, crop=0.0, warp=0.0)
     outcomes = [
-        make_update(loss_fn, augment_fn=fn)(fresh(loss_fn, rate=1e-2), batch(0))[1].loss for fn in (still, None, augment)
+        make_update(loss_fn, augment_fn=fn)(fresh(loss_fn, rate=1e-2), batch(0))[1].loss
+        for fn in (still, None, augment)
     ]
     np.testing.assert_allclose(outcomes[0], outcomes[1], rtol=1e-5)
     assert abs(outcomes[2] - outcomes[1]) > 1e-4

@@ -55,7 +55,7 @@ class BLSTM(nnx.Module):
         *,
         hidden: int = 64,
         layers: int = 2,
-        dense: Sequence[int] = (64,),
+        dense: Sequence[int] = (),
         embedding_dim: int = 64,
         num_outputs: int | None = None,
         dropout: float = 0.2,

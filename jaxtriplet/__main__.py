@@ -1,0 +1,5 @@
+"""`python -m jaxtriplet`."""
+
+from jaxtriplet.cli import main
+
+main()

@@ -1,0 +1,17 @@
+"""The command line, `jaxtriplet`; also `python -m jaxtriplet`."""
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line: exit status 2 and one line for what the user can mend, never a traceback for it."""
+    try:
+        from jaxtriplet.cli.app import run
+
+        status = run()
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "jaxtriplet":
+            raise
+        print(f'jaxtriplet: {error.name} is not installed: pip install "jaxtriplet[speech]"', file=sys.stderr)
+        status = 2
+    sys.exit(status)

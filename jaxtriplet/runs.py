@@ -1,0 +1,115 @@
+"""The folder of a training run: how it is claimed, what an encoder leaves in it, and how that is read again."""
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import nnx
+from numpy.typing import ArrayLike
+
+from jaxtriplet.configs import TrainConfig
+from jaxtriplet.features import Standardizer
+from jaxtriplet.models import BLSTM, embed
+
+
+class Run(NamedTuple):
+    """A trained encoder, and what it needs to embed."""
+
+    config: TrainConfig
+    model: BLSTM
+    standardizer: Standardizer
+
+    def embed(self, features: ArrayLike, lengths: ArrayLike) -> np.ndarray:
+        """Embeds utterances as they come from the data set.
+
+        Args:
+            features: Frames, [N, T, F], not standardised.
+            lengths: Number of valid frames of each utterance, [N].
+
+        Returns:
+            Unit-length embeddings, [N, E].
+        """
+        return embed(self.model, self.standardizer(jax.numpy.asarray(features), jax.numpy.asarray(lengths)), lengths)
+
+
+def build_encoder(config: TrainConfig, in_features: int) -> BLSTM:
+    """Returns the encoder of a config, with fresh weights."""
+    return BLSTM(
+        in_features,
+        hidden=config.hidden,
+        embedding_dim=config.embedding_dim,
+        num_outputs=config.outputs if "kl-hinge" in config.weights else None,
+        dropout=config.dropout,
+        rngs=nnx.Rngs(config.seed),
+    )
+
+
+def claim(out: Path | None, *, overwrite: bool) -> Path:
+    """Makes the folder for a run's results.
+
+    Args:
+        out: The folder; None for `runs/<time>`.
+        overwrite: Whether it may hold something already.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: It is a file, or it holds something and may not.
+    """
+    folder = Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S") if out is None else out
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file, not a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise ValueError(f"{folder} is not empty; name another folder, or add --overwrite to replace the results in it")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def save(folder: Path, run: Run) -> None:
+    """Writes `config.json` and the weights of a run into a folder.
+
+    Args:
+        folder: The run's folder.
+        run: What to save.
+    """
+    write_json(folder / "config.json", dataclasses.asdict(run.config))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((folder / "weights").absolute(), _arrays(run.model, run.standardizer), force=True)
+
+
+def load(folder: Path | str) -> Run:
+    """Reads a trained encoder again.
+
+    Args:
+        folder: The folder of a finished run of `jaxtriplet train`.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: The folder holds no finished run.
+    """
+    folder = Path(folder)
+    if not (folder / "weights").is_dir():
+        raise ValueError(f"{folder} holds no weights of a finished run")
+    config = TrainConfig(**json.loads((folder / "config.json").read_text()))
+    with ocp.StandardCheckpointer() as checkpointer:
+        arrays = checkpointer.restore((folder / "weights").absolute())
+    model = build_encoder(config, len(arrays["mean"]))
+    nnx.update(model, arrays["encoder"])
+    return Run(config, model, Standardizer(arrays["mean"], arrays["std"]))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes an object as a readable JSON file."""
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _arrays(model: BLSTM, standardizer: Standardizer) -> dict[str, Any]:
+    return {"encoder": nnx.to_pure_dict(nnx.state(model, nnx.Param)), **standardizer._asdict()}

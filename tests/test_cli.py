@@ -1,0 +1,156 @@
+"""The command line as a user meets it: results, refusals, and help."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxtriplet import runs
+from jaxtriplet.cli import app
+from jaxtriplet.configs import LOSSES, TrainConfig, parse_loss
+from jaxtriplet.data import japanese_vowels
+from jaxtriplet.metrics import equal_error_rate, pair_scores
+
+SMALL = ["--hidden", "8", "--embedding-dim", "8", "--speakers", "9", "--utterances", "4", "--quiet"]
+
+
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["jaxtriplet", *words])
+    status = app.run()
+    return status, *capsys.readouterr()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A short run of the real command in a process of its own."""
+    folder = tmp_path_factory.mktemp("run") / "out"
+    words = ["train", "--steps", "12", "--evaluate-every", "6", "--json", "--out", str(folder), *SMALL]
+    done = subprocess.run([sys.executable, "-m", "jaxtriplet", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_a_run_leaves_everything_it_promises(trained: Any) -> None:
+    folder, done = trained
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.json", "embeddings.npz", "metrics.json", "metrics.jsonl", "report.html", "weights"}
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert json.loads(done.stdout) == metrics
+    assert {"equal_error_rate", "min_dcf", "accuracy", "threshold", "purity", "nmi", "misclassification_rate"} <= set(
+        metrics
+    )
+    assert metrics["num_trials"] == 68265
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert [row["step"] for row in rows if "equal_error_rate" in row] == [6, 12]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["margin"] == LOSSES["batch-all"].margin
+
+
+def test_saved_weights_give_the_saved_embeddings_and_those_the_figures(trained: Any) -> None:
+    folder, _ = trained
+    test = japanese_vowels("test")
+    saved = np.load(folder / "embeddings.npz")
+    again = runs.load(folder).embed(test.features, test.lengths)
+    np.testing.assert_allclose(again, saved["embeddings"], atol=1e-6)
+    rate = json.loads((folder / "metrics.json").read_text())["equal_error_rate"]
+    assert equal_error_rate(*pair_scores(saved["embeddings"], saved["labels"])) == pytest.approx(rate, abs=1e-9)
+
+
+def test_a_folder_with_results_is_refused_and_left_as_it_is(trained: Any, monkeypatch: Any, capsys: Any) -> None:
+    folder, _ = trained
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    status, out, err = call(monkeypatch, capsys, "train", "--steps", "1", "--out", str(folder), *SMALL)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "is not empty" in err
+    assert "--overwrite" in err
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_the_same_seed_gives_the_same_run_and_overwrite_keeps_strangers_files(
+    trained: Any, monkeypatch: Any, capsys: Any, tmp_path: Path
+) -> None:
+    folder, _ = trained
+    (tmp_path / "notes.txt").write_text("mine")
+    words = ["--steps", "12", "--evaluate-every", "6", "--out", str(tmp_path), "--overwrite", *SMALL]
+    status, out, _ = call(monkeypatch, capsys, "train", *words)
+    assert status == 0
+    assert "equal error rate" in out
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "metrics.jsonl").read_text() == (folder / "metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize("loss", [*(set(LOSSES) - {"batch-all"}), "semi-hard+0.1*ge2e"])
+def test_every_loss_trains_by_name(loss: str, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+    words = ["--loss", loss, "--steps", "2", "--json", "--out", str(tmp_path / "run"), *SMALL]
+    status, out, err = call(monkeypatch, capsys, "train", *words)
+    assert status == 0, err
+    assert 0 <= json.loads(out)["equal_error_rate"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--loss", "semihard"], "unknown loss 'semihard'"),
+        (["--loss", "semi-hard+x*ge2e"], "the weight 'x'"),
+        (["--loss", "ge2e+ge2e"], "names ge2e twice"),
+        (["--loss", "kl-hinge+ge2e"], "cannot be summed"),
+        (["--loss", "ge2e", "--margin", "0.3"], "ge2e has no margin"),
+        (["--speakers", "10"], "10 speakers"),
+        (["--steps", "0"], "--steps"),
+        (["--steps", "many"], "--steps"),
+        (["--learning-rate", "-1"], "--learning-rate"),
+        (["--seeds", "1"], "--seeds"),
+        (["--out", __file__], "is a file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and "--out" not in value else "",
+)
+def test_bad_input_is_one_line_and_status_2(
+    words: list[str], complaint: str, monkeypatch: Any, capsys: Any, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(monkeypatch, capsys, "train", "--quiet", *words)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert complaint in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_diverged_run_says_so(monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+    words = ["--learning-rate", "1e30", "--steps", "5", "--out", str(tmp_path / "run"), *SMALL]
+    status, _, err = call(monkeypatch, capsys, "train", *words)
+    assert status == 2
+    assert "the loss is nan at step" in err
+
+
+def test_help_names_every_number_with_its_default_and_reason(monkeypatch: Any, capsys: Any) -> None:
+    status, out, _ = call(monkeypatch, capsys, "train", "--help")
+    assert status == 0
+    said = " ".join(out.split())
+    for name, field in TrainConfig.__dataclass_fields__.items():
+        assert f"--{name.replace('_', '-')}" in said
+        assert " ".join(field.metadata["why"].split()) in said
+
+
+def test_the_version_and_a_missing_extra(capsys: Any, monkeypatch: Any) -> None:
+    from jaxtriplet import __version__, cli
+
+    status, out, _ = call(monkeypatch, capsys, "--version")
+    assert (status, out.strip()) == (0, __version__)
+    for name in [name for name in sys.modules if name.startswith("jaxtriplet.cli.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "click", None)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert 'pip install "jaxtriplet[speech]"' in err
+
+
+def test_sums_of_losses_are_read() -> None:
+    assert parse_loss(" 2*batch-hard+0.5 * ge2e") == {"batch-hard": 2.0, "ge2e": 0.5}
