@@ -1,0 +1,81 @@
+"""What a reference returns: the terms of a loss, row by row, and the distances that its statistics speak of."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Terms:
+    """The terms of a loss, each with the row that it belongs to."""
+
+    num_rows: int
+    rows: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    positive: list[float] = field(default_factory=list)
+    negative: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)
+
+    def add(self, row: int, value: float) -> None:
+        """Notes one valid term of a row."""
+        self.rows.append(row)
+        self.values.append(float(value))
+
+    def per_row(self) -> np.ndarray:
+        """Each row's sum of terms."""
+        sums = np.zeros(self.num_rows)
+        for row, value in zip(self.rows, self.values, strict=True):
+            sums[row] += value
+        return sums
+
+    def reduced(self, name: str) -> float:
+        """The terms as one number: by `mean`, `mean_active` or `sum`."""
+        divisor = {"mean": len(self.values), "mean_active": sum(v > 0 for v in self.values), "sum": 1}[name]
+        return sum(self.values) / divisor if divisor else 0.0
+
+    def stats(self) -> dict[str, float]:
+        """The statistics under their public names; 0 where there is nothing to count."""
+        active = sum(v > 0 for v in self.values)
+        return {
+            "num_valid": len(self.values),
+            "num_active": active,
+            "fraction_active": active / len(self.values) if self.values else 0.0,
+            "mean_positive_distance": float(np.mean(self.positive)) if self.positive else 0.0,
+            "mean_negative_distance": float(np.mean(self.negative)) if self.negative else 0.0,
+            "hardest_positive_distance": max(self.positive, default=0.0),
+            "hardest_negative_distance": min(self.negative, default=0.0),
+            "mean_norm": float(np.mean(self.norms)) if self.norms else 0.0,
+        }
+
+
+def positive_pairs(labels: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Every anchor with every other row of its class."""
+    for a in range(len(labels)):
+        for p in range(len(labels)):
+            if a != p and labels[a] == labels[p]:
+                yield a, p
+
+
+def negatives_of(labels: np.ndarray, anchor: int) -> list[int]:
+    """The rows of the other classes."""
+    return [n for n in range(len(labels)) if labels[n] != labels[anchor]]
+
+
+def distance_matrix(embeddings: np.ndarray, distance: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+    """The distance from every anchor (row) to every candidate (column)."""
+    matrix = np.zeros((len(embeddings), len(embeddings)))
+    for a, anchor in enumerate(embeddings):
+        for c, candidate in enumerate(embeddings):
+            matrix[a, c] = distance(anchor, candidate)
+    return matrix
+
+
+def mining_terms(labels: np.ndarray, embeddings: np.ndarray, distances: np.ndarray) -> Terms:
+    """Terms of a mining loss, still empty: its statistics are about every pair of valid rows, mined or not."""
+    return Terms(
+        len(labels),
+        positive=[distances[a, p] for a, p in positive_pairs(labels)],
+        negative=[distances[a, n] for a in range(len(labels)) for n in negatives_of(labels, a)],
+        norms=[np.linalg.norm(row) for row in embeddings],
+    )

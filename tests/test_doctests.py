@@ -1,0 +1,47 @@
+"""The examples in the docstrings, and that every public name has one."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+import jaxtriplet as jt
+
+MODULES = ["jaxtriplet", *(m.name for m in pkgutil.walk_packages(jt.__path__, "jaxtriplet."))]
+MODULES.remove("jaxtriplet.__main__")
+MASKS = (jt.masks.anchor_positive, jt.masks.anchor_negative, jt.masks.triplet)
+REDUCTIONS = (jt.reductions.mean, jt.reductions.mean_active, jt.reductions.sum)
+
+
+def functions_of(owner: ModuleType, module: str) -> tuple[Callable[..., object], ...]:
+    """The public functions of a namespace that come from a module of ours."""
+    public = (value for name, value in vars(owner).items() if not name.startswith("_"))
+    return tuple(f for f in public if callable(f) and getattr(f, "__module__", "").startswith(module))
+
+
+LOSSES = functions_of(jt, "jaxtriplet.losses")
+DISTANCES = functions_of(jt.distances, "jaxtriplet.distances")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name: str) -> None:
+    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize(
+    "function", [*LOSSES, *DISTANCES, *MASKS, *REDUCTIONS, jt.l2_normalize], ids=lambda function: function.__qualname__
+)
+def test_every_public_function_is_documented(function: Callable[..., object]) -> None:
+    documentation = inspect.getdoc(function) or ""
+    for heading in ("Args:", "Returns:", ">>>"):
+        assert heading in documentation, f"{function} has no {heading}"
+
+
+def test_the_losses_are_among_them() -> None:
+    assert {jt.semi_hard, jt.ge2e, jt.ge2e_similarity, jt.deep_speaker} <= set(LOSSES)
+    assert {jt.distances.euclidean, jt.distances.kl} <= set(DISTANCES)

@@ -1,0 +1,105 @@
+"""Every loss equals its reference: value, terms, statistics and gradient, on every batch of the table."""
+
+from typing import Any
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+import jaxtriplet as jt
+
+from .cases import BATCHES, CASES, LOSSES, REDUCTIONS, SMALL_BATCHES, Batch, Case, rows_of
+from .judge import compiled_reductions, expected, expected_gradient, outcome, run, summed
+
+# What costs is compiling. Batches of no row and of one are other shapes: only the losses as they come take them. Of the
+# other distances, float32 takes those of the two losses that look at every pair of distances.
+TRIALS = [
+    *((case, batch, np.float64) for case in CASES for batch in BATCHES),
+    *((case, batch, np.float64) for case in LOSSES for batch in SMALL_BATCHES),
+    *(
+        (case, batch, np.float32)
+        for case in CASES
+        for batch in BATCHES
+        if case in LOSSES or case.name.startswith(("batch_all", "semi_hard-all"))
+    ),
+]
+# Central differences are slow: of the other distances only the batches that differ in kind.
+GRADIENT_TRIALS = [
+    (case, batch, dtype)
+    for case, batch, dtype in TRIALS
+    if batch.smooth and (case in LOSSES or batch.name in ("ragged", "padding", "duplicates"))
+]
+
+
+def over(trials: list[tuple[Any, ...]]) -> Any:
+    """Parametrises a test by case, batch and precision."""
+    ids = [f"{case.name}-{batch.name}-{dtype.__name__}" for case, batch, dtype in trials]
+    return pytest.mark.parametrize(("case", "batch", "dtype"), trials, ids=ids)
+
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_loss = pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+every_batch = pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: batch.name)
+tolerance = {np.float64: 1e-10, np.float32: 2e-5}
+
+
+@over(TRIALS)
+def test_the_loss_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
+    out, terms = outcome(case, batch, dtype), expected(case, batch, dtype)
+    rtol = tolerance[dtype]
+    np.testing.assert_allclose(out["loss"], terms.reduced(case.reduction), rtol, atol=rtol)
+
+
+@every_loss
+@every_batch
+def test_each_reduction_is_the_references(case: Case, batch: Batch) -> None:
+    out = run(case, batch.labels, rows_of(case, batch), batch.valid, function=compiled_reductions)
+    for name in REDUCTIONS:
+        np.testing.assert_allclose(out[name], expected(case, batch).reduced(name), 1e-10, atol=1e-10, err_msg=name)
+    np.testing.assert_allclose(np.sum(out["terms"]), out["sum"], 1e-12, atol=1e-12)
+    np.testing.assert_allclose(out["terms"][batch.valid], expected(case, batch).per_row(), 1e-10, atol=1e-10)
+    np.testing.assert_array_equal(out["terms"][~batch.valid], 0)
+    # Asking for statistics does not change the loss; that one is compiled apart, beside its gradient.
+    np.testing.assert_allclose(out["loss"], outcome(case, batch)["loss"], 1e-14)
+
+
+@every_case
+@every_batch
+def test_the_statistics_are_the_references(case: Case, batch: Batch) -> None:
+    stats, reference = outcome(case, batch)["stats"], expected(case, batch).stats()
+    assert isinstance(stats, jt.Stats)
+    for name, value in reference.items():
+        ours = getattr(stats, name)
+        chex.assert_shape(ours, ())
+        np.testing.assert_allclose(ours, value, 1e-6, atol=1e-6, err_msg=name)
+
+
+@over(TRIALS)
+def test_value_and_gradient_are_finite(case: Case, batch: Batch, dtype: Any) -> None:
+    out = outcome(case, batch, dtype)
+    assert {out["loss"].dtype, out["rows"].dtype} == {np.dtype(dtype)}
+    assert np.isfinite(out["loss"])
+    assert np.isfinite(out["rows"]).all()
+    assert np.isfinite(out["numbers"]).all()
+    assert np.isfinite(jax.tree.leaves(out["stats"])).all()
+    np.testing.assert_array_equal(out["rows"][~batch.valid], 0)
+
+
+@over(GRADIENT_TRIALS)
+def test_the_gradient_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
+    out = outcome(case, batch, dtype)
+    by_numbers, by_rows, which = expected_gradient(case, batch)
+    # Central differences are good to about 1e-9 of the loss; float32 to its own rounding, squared distances included.
+    scale = max(1.0, np.abs(by_rows).max(initial=0.0), np.abs(by_numbers).max())
+    atol = scale * {np.float64: 2e-7, np.float32: 1e-4}[dtype]
+    np.testing.assert_allclose(summed(out["rows"][batch.valid], which, by_rows), by_rows, 0, atol)
+    np.testing.assert_allclose(out["numbers"], by_numbers, 0, atol)
+
+
+@every_loss
+def test_the_table_reaches_terms_of_both_kinds(case: Case) -> None:
+    """A batch without an active term, or with no other, would judge little."""
+    statistics = [expected(case, batch).stats() for batch in BATCHES]
+    assert max(s["num_active"] for s in statistics) >= 4
+    assert any(s["num_valid"] == 0 for s in statistics)
