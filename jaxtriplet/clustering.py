@@ -9,7 +9,7 @@ from sklearn.metrics.pairwise import cosine_distances
 def agglomerative(embeddings: ArrayLike, num_clusters: int) -> NDArray[np.int64]:
     r"""Merge the two closest clusters, by mean cosine distance, until a given number of them is left.
 
-    .. math:: d(a, b) = \frac{1}{|a| \, |b|} \sum_{i \in a, j \in b} (1 - \cos(e_i, e_j))
+    $$d(a, b) = \frac{1}{|a| \, |b|} \sum_{i \in a, j \in b} (1 - \cos(e_i, e_j))$$
 
     Args:
         embeddings: One row an utterance, [N, D]; any length (a row of zeros is at distance 1 from all others).
@@ -25,7 +25,8 @@ def agglomerative(embeddings: ArrayLike, num_clusters: int) -> NDArray[np.int64]
     >>> bool(clusters[0] == clusters[1] != clusters[2])
     True
 
-    Source: Sokal, Michener, "A statistical method for evaluating systematic relationships", 1958 (UPGMA).
+    Reference:
+        Sokal, Michener, "A statistical method for evaluating systematic relationships", 1958 (UPGMA).
     """
     rows = np.asarray(embeddings, np.float64)
     if rows.ndim != 2 or len(rows) < 2:

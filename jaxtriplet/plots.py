@@ -128,7 +128,8 @@ def draw_det_curve(
         equal_error_rate: Marked on the diagonal.
         operating_point: (false acceptance, false rejection) at the threshold in use, marked.
 
-    Source: Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
+    Reference:
+        Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
     # Three decades of rates; an encoder better than 0.2 % gets a fourth, a bad one the upper half.
     lowest, highest = (0.00005 if equal_error_rate < 0.002 else 0.0005), (0.6 if equal_error_rate < 0.25 else 0.995)
@@ -163,7 +164,8 @@ def project(embeddings: ArrayLike) -> tuple[NDArray[np.float64], str]:
     Returns:
         Points [N, 2], without a unit, and the name of the method; the same input gives the same points.
 
-    Source: van der Maaten, Hinton, "Visualizing data using t-SNE", JMLR 2008.
+    Reference:
+        van der Maaten, Hinton, "Visualizing data using t-SNE", JMLR 2008.
 
     >>> project([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]])[1]
     'PCA'

@@ -41,8 +41,9 @@ def japanese_vowels(split: Literal["train", "test"] = "train") -> Utterances:
         >>> japanese_vowels("train").features.shape
         (270, 29, 12)
 
-    Source: Kudo, Toyama, Shimbo, "Multidimensional curve classification using passing-through regions", Pattern
-    Recognition Letters 20, 1999; UCI Machine Learning Repository, DOI 10.24432/C5NS47.
+    Reference:
+        Kudo, Toyama, Shimbo, "Multidimensional curve classification using passing-through regions", Pattern
+        Recognition Letters 20, 1999; UCI Machine Learning Repository, DOI 10.24432/C5NS47.
     """
     if split not in ("train", "test"):
         raise ValueError(f'split must be "train" or "test"; got {split!r}')

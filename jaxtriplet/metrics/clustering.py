@@ -10,7 +10,7 @@ from sklearn.metrics.cluster import contingency_matrix
 def purity(labels: ArrayLike, clusters: ArrayLike) -> float:
     r"""Compute the share of utterances that belong to the commonest speaker of their cluster.
 
-    .. math:: \frac{1}{N} \sum_c \max_s n_{sc}
+    $$\frac{1}{N} \sum_c \max_s n_{sc}$$
 
     Args:
         labels: Speakers, [N].
@@ -25,7 +25,8 @@ def purity(labels: ArrayLike, clusters: ArrayLike) -> float:
     >>> purity([0, 0, 1, 1], [5, 5, 5, 9])
     0.75
 
-    Source: Manning, Raghavan, Schütze, "Introduction to Information Retrieval", section 16.3, 2008.
+    Reference:
+        Manning, Raghavan, Schütze, "Introduction to Information Retrieval", section 16.3, 2008.
     """
     counts = _counts(labels, clusters)
     return float(counts.max(axis=0).sum() / counts.sum())
@@ -34,7 +35,7 @@ def purity(labels: ArrayLike, clusters: ArrayLike) -> float:
 def normalized_mutual_information(labels: ArrayLike, clusters: ArrayLike) -> float:
     r"""Compute the information that clusters and speakers share, relative to the mean of their entropies.
 
-    .. math:: \frac{2 \, I(s; c)}{H(s) + H(c)}
+    $$\frac{2 \, I(s; c)}{H(s) + H(c)}$$
 
     Args:
         labels: Speakers, [N].
@@ -49,7 +50,8 @@ def normalized_mutual_information(labels: ArrayLike, clusters: ArrayLike) -> flo
     >>> normalized_mutual_information([0, 0, 1, 1], [7, 7, 3, 3])
     1.0
 
-    Source: Strehl, Ghosh, "Cluster ensembles", JMLR 2002 (there with the geometric mean).
+    Reference:
+        Strehl, Ghosh, "Cluster ensembles", JMLR 2002 (there with the geometric mean).
     """
     return float(normalized_mutual_info_score(*_check_partitions(labels, clusters)))
 
@@ -57,7 +59,7 @@ def normalized_mutual_information(labels: ArrayLike, clusters: ArrayLike) -> flo
 def misclassification_rate(labels: ArrayLike, clusters: ArrayLike) -> float:
     r"""Compute the share of utterances outside the best one-to-one match of clusters and speakers.
 
-    .. math:: 1 - \frac{1}{N} \max_{\pi} \sum_s n_{s \pi(s)}
+    $$1 - \frac{1}{N} \max_{\pi} \sum_s n_{s \pi(s)}$$
 
     A speaker spread over two clusters is right in one of them only, and two speakers in one cluster count as one.
 
@@ -74,7 +76,8 @@ def misclassification_rate(labels: ArrayLike, clusters: ArrayLike) -> float:
     >>> misclassification_rate([0, 0, 1, 1], [5, 5, 5, 9])
     0.25
 
-    Source: Kotti, Moschou, Kotropoulos, "Speaker segmentation and clustering", Signal Processing 2008.
+    Reference:
+        Kotti, Moschou, Kotropoulos, "Speaker segmentation and clustering", Signal Processing 2008.
     """
     counts = matched_counts(labels, clusters)
     return float(1.0 - np.trace(counts) / counts.sum())
@@ -98,7 +101,8 @@ def matched_counts(labels: ArrayLike, clusters: ArrayLike) -> NDArray[np.int64]:
     array([[1, 1],
            [0, 2]])
 
-    Source: Kuhn, "The Hungarian method for the assignment problem", 1955 (SciPy's `linear_sum_assignment`).
+    Reference:
+        Kuhn, "The Hungarian method for the assignment problem", 1955 (SciPy's `linear_sum_assignment`).
     """
     counts = _counts(labels, clusters)
     speakers, found = counts.shape

@@ -11,8 +11,8 @@ def nearest_centroid_accuracy(
 ) -> float:
     r"""Compute the share of utterances whose nearest training centroid is their own speaker's.
 
-    .. math:: c_k = \mathrm{unit}\Big(\sum_{i \in k} \mathrm{unit}(e_i)\Big), \quad
-              \hat{k}(e) = \arg\max_k \langle \mathrm{unit}(e), c_k \rangle
+    $$c_k = \mathrm{unit}\Big(\sum_{i \in k} \mathrm{unit}(e_i)\Big), \quad
+    \hat{k}(e) = \arg\max_k \langle \mathrm{unit}(e), c_k \rangle$$
 
     Args:
         train_embeddings: Enrolment utterances, [M, D].

@@ -42,7 +42,7 @@ class ErrorRates(NamedTuple):
 def pair_scores(embeddings: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     r"""Score every unordered pair of utterances by the cosine of its embeddings.
 
-    .. math:: s_{ij} = \frac{\langle e_i, e_j \rangle}{\|e_i\| \, \|e_j\|}, \quad i < j
+    $$s_{ij} = \frac{\langle e_i, e_j \rangle}{\|e_i\| \, \|e_j\|}, \quad i < j$$
 
     Args:
         embeddings: One row an utterance, [N, D]; any length (a row of zeros scores 0 with everything).
@@ -84,7 +84,8 @@ def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
     >>> curve.false_acceptance, curve.false_rejection
     (array([1., 0., 0., 0.]), array([0. , 0. , 0.5, 1. ]))
 
-    Source: Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
+    Reference:
+        Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
     scores, same = _check_trials(scores, same)
     false_acceptance, true_acceptance, thresholds = roc_curve(same, scores, drop_intermediate=False)
@@ -110,7 +111,8 @@ def equal_error_rate(scores: ArrayLike, same: ArrayLike) -> float:
     >>> equal_error_rate([0.9, 0.4, 0.6, 0.1], [True, True, False, False])
     0.5
 
-    Source: Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
+    Reference:
+        Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
     curve = det_curve(scores, same)
     # The difference rises strictly: every step of the threshold turns down at least one more trial.
@@ -180,7 +182,7 @@ def min_dcf(
 ) -> float:
     r"""Compute the normalised detection cost at the best threshold.
 
-    .. math:: \min_t \frac{C_m \, p \, \mathrm{FRR}(t) + C_f (1 - p) \, \mathrm{FAR}(t)}{\min(C_m \, p, C_f (1 - p))}
+    $$\min_t \frac{C_m \, p \, \mathrm{FRR}(t) + C_f (1 - p) \, \mathrm{FAR}(t)}{\min(C_m \, p, C_f (1 - p))}$$
 
     Args:
         scores: Scores of the trials, [T], higher is more alike.
@@ -198,7 +200,8 @@ def min_dcf(
     >>> min_dcf([0.9, 0.4, 0.6, 0.1], [True, True, False, False])
     0.5
 
-    Source: NIST, "The NIST year 2010 speaker recognition evaluation plan", 2010.
+    Reference:
+        NIST, "The NIST year 2010 speaker recognition evaluation plan", 2010.
     """
     if not 0 < p_target < 1:
         raise ValueError(f"p_target is a probability between 0 and 1; got {p_target}")

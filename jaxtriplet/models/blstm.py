@@ -44,9 +44,10 @@ class BLSTM(nnx.Module):
         >>> model(jnp.ones((2, 29, 12)), jnp.array([29, 7])).shape
         (2, 4)
 
-    Source: the base network of the siamese KL-divergence net (Keras), with the mean over time in place of the last
-    LSTM's final state; Stadelmann, Glinski-Haefeli, Gerber, Dürr, "Capturing suprasegmental features of a voice with
-    RNNs for improved speaker clustering", ANNPR 2018.
+    Reference:
+        The base network of the siamese KL-divergence net (Keras), with the mean over time in place of the last LSTM's
+        final state; Stadelmann, Glinski-Haefeli, Gerber and Dürr, "Capturing suprasegmental features of a voice with
+        RNNs for improved speaker clustering", 2018.
     """
 
     def __init__(
