@@ -37,9 +37,6 @@ def jit_with_labels(*static: str) -> Callable[[Callable[_Args, _Result]], Callab
         def call(labels: Any, *args: Any, **kwargs: Any) -> _Result:
             return cast(_Result, jitted(_host_labels(labels), *args, **kwargs))
 
-        call.lower = lambda labels, *args, **kwargs: jitted.lower(  # type: ignore[attr-defined]
-            _host_labels(labels), *args, **kwargs
-        )
         return cast(Callable[_Args, _Result], call)
 
     return decorate

@@ -142,7 +142,7 @@ def test_numbers_of_every_kind(case: Case) -> None:
     np.testing.assert_allclose(values, values[0], 1e-6)
 
 
-@plain_loss
+@one_of_a_kind
 def test_the_terms_have_the_gradient_of_their_sum(case: Case, x64: None) -> None:
     batch = NAMED["padding"]
     rows, labels = rows_of(case, batch), np.array(batch.labels, np.int32)

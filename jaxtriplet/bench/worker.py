@@ -1,0 +1,129 @@
+"""One contender in a process of its own: a JSON object a line on standard input, and one for each on standard output.
+
+The first line in is the job: `module` (a file with `prepare`), `contender`, `loss`, `batch_size`, `rows_per_class`,
+`dim`, `margin`, `memory_limit` (bytes) and `time_limit` (seconds). The first line out says that it is built and warm:
+`value` and `gradient_norm`, `first_call` (seconds, compilation included), `choice` (which variant was fastest) and
+`calls` (how many make one measurement). Each further line in asks for a measurement: `wall` and `cpu` (seconds a call)
+and `peak` (bytes of the whole process so far). A line out with `failed` says why there is nothing more.
+
+It is run by its path: as a module of the package it would import JAX into every contender's memory.
+"""
+
+import json
+import math
+import os
+import resource
+import runpy
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Call = Callable[[], tuple[Any, Any]]  # the value and the gradient, computed to the end
+
+# Long enough that neither the clock nor a thread pool's waking up shows.
+LEAST_SECONDS = 0.05
+
+
+def make_batch(batch_size: int, rows_per_class: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns shuffled labels int32 [B] and random unit rows float32 [B, D], the same for every contender."""
+    random = np.random.default_rng(0)
+    labels = random.permutation(np.arange(batch_size, dtype=np.int32) // rows_per_class)
+    rows = random.standard_normal((batch_size, dim)).astype(np.float32)
+    return labels, rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def measure(call: Call, calls: int) -> tuple[float, float]:
+    """Returns the wall and CPU seconds (of all threads) of a call, the mean of `calls`."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - wall) / calls, (time.process_time() - cpu) / calls
+
+
+def fastest(variants: Mapping[str, Call]) -> tuple[str, float]:
+    """Returns which variant is fastest once warm, and its seconds; the first has been called already."""
+    seconds: dict[str, float] = {}
+    for name, call in variants.items():
+        if seconds:
+            call()
+        seconds[name], _ = measure(call, 1)
+    best = min(seconds, key=lambda name: seconds[name])
+    return best, seconds[best]
+
+
+def peak_memory() -> int:
+    """Returns the most memory that this process has held, in bytes."""
+    if status := _status("VmHWM"):  # On Linux `ru_maxrss` would count the parent that forked this process.
+        return status
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def limit_memory(more: int) -> None:
+    """Makes allocations fail that would add more bytes than these to the process; only Linux heeds it."""
+    if now := _status("VmData"):
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        soft = now + more if hard == resource.RLIM_INFINITY else min(now + more, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _status(key: str) -> int:
+    """A figure of Linux's account of this process in bytes, 0 elsewhere."""
+    path = Path("/proc/self/status")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
+
+
+def over(seconds: float) -> str:
+    """Returns how a result beyond the time limit is shown."""
+    return f"over {seconds:g} s"
+
+
+def serve(job: dict[str, Any], answer: Callable[..., None], asked: Any) -> None:
+    """Builds and warms the contender, then measures it whenever a line comes in."""
+    limit = job["memory_limit"]
+    labels, embeddings = make_batch(job["batch_size"], job["rows_per_class"], job["dim"])
+    prepare = runpy.run_path(job["module"])["prepare"]
+    try:
+        build = prepare(job["contender"], job["loss"], labels, embeddings, job["margin"])
+        started = time.perf_counter()
+        variants = build(limit)
+        limit_memory(limit)
+        value, gradient = next(iter(variants.values()))()
+        first_call = time.perf_counter() - started
+        if first_call > job["time_limit"]:
+            return answer(failed=over(job["time_limit"]))
+        norm = float(np.linalg.norm(np.asarray(gradient)))
+        choice, seconds = fastest(variants)
+        calls = max(1, math.ceil(LEAST_SECONDS / seconds))
+        answer(value=float(value), gradient_norm=norm, first_call=first_call, choice=choice, calls=calls)
+        for _ in asked:
+            wall, cpu = measure(variants[choice], calls)
+            answer(wall=wall, cpu=cpu, peak=peak_memory())
+    except MemoryError as error:
+        needed = next((f"{size / 2**30:.3g}" for size in error.args if isinstance(size, int)), None)
+        answer(failed=f"needs {needed or f'more than {limit / 2**30:.3g}'} GiB")
+    return None
+
+
+def main() -> None:
+    """Serves standard input; what libraries print goes to standard error."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(**fields: Any) -> None:
+        print(json.dumps(fields), file=replies, flush=True)
+
+    job = json.loads(sys.stdin.readline())
+    try:
+        serve(job, answer, sys.stdin)
+    except Exception as error:  # Whatever a library raises is its result.
+        words = " ".join(str(error).split())
+        answer(failed=f"{type(error).__name__}: {words}"[:100])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The commands and their options."""
+
+import dataclasses
+import json
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+import jaxtriplet
+from jaxtriplet.bench.plan import Plan
+from jaxtriplet.cli.bench import bench as run_bench
+from jaxtriplet.cli.train import train as run_training
+from jaxtriplet.configs import TrainConfig
+
+
+@click.group(context_settings={"max_content_width": 120})
+@click.version_option(jaxtriplet.__version__, message="%(version)s")
+def app() -> None:
+    """Exact metric-learning losses for JAX, and speaker embeddings trained with them."""
+
+
+def _options_of(config: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Returns a decorator that gives a command an option for each number of a config."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        types = typing.get_type_hints(config)
+        for field in reversed(dataclasses.fields(config)):
+            command = click.option(
+                f"--{field.name.replace('_', '-')}",
+                type=_type(types[field.name], field.metadata),
+                default=field.default,
+                show_default=True,
+                help=field.metadata["why"],
+            )(command)
+        return command
+
+    return decorate
+
+
+def _type(hint: Any, bounds: typing.Mapping[str, Any]) -> Any:
+    kind = next((one for one in typing.get_args(hint) if one is not type(None)), hint)
+    if kind is str:
+        return str
+    spans = {int: click.IntRange, float: click.FloatRange}
+    return spans[kind](bounds["least"], bounds["most"])
+
+
+@app.command()
+@_options_of(TrainConfig)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/<time>]")
+@click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def train(out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **numbers: Any) -> None:
+    """Train a speaker encoder on JapaneseVowels and judge it on the 370 test utterances.
+
+    The folder gets config.json, metrics.jsonl (a line per update), metrics.json, the weights, the test embeddings and
+    report.html.
+    """
+    folder, metrics = run_training(TrainConfig(**numbers), out, overwrite=overwrite, quiet=quiet)
+    print(json.dumps(metrics) if as_json else _in_words(metrics, folder))
+
+
+@app.command()
+@_options_of(Plan)
+@click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: a minute or two.")
+@click.option("--plot/--no-plot", default=None, help="The picture: most of an hour.  [default: not if --quick]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/bench-<time>]")
+@click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def bench(
+    quick: bool, plot: bool | None, out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **numbers: Any
+) -> None:
+    """Measure the mined losses beside other libraries and beside the least that such a loss can cost.
+
+    Time and memory of value and gradient on the CPU. Contenders that are not installed are left out; pip install
+    "jaxtriplet[bench]" brings them. The folder gets bench.md, bench.json and bench.png.
+    """
+    plan, with_plot = Plan(**numbers).resolved(quick=quick), not quick if plot is None else plot
+    folder, found = run_bench(plan, out, plot=with_plot, overwrite=overwrite, quiet=quiet)
+    print(json.dumps(found) if as_json else f"{(folder / 'bench.md').read_text()}\nresults: {folder}")
+
+
+def _in_words(metrics: dict[str, Any], folder: Path) -> str:
+    return (
+        f"equal error rate {metrics['equal_error_rate']:.2%}, minDCF {metrics['min_dcf']:.3f} "
+        f"over all {metrics['num_trials']:,} pairs of test utterances\n"
+        f"identification accuracy {metrics['accuracy']:.2%}\n"
+        f"clustering into {metrics['num_speakers']}: purity {metrics['purity']:.2%}, NMI {metrics['nmi']:.3f}, "
+        f"misclassification rate {metrics['misclassification_rate']:.2%}\n"
+        f"pictures: {folder / 'report.html'}"
+    )
+
+
+def run() -> int:
+    """Runs the command of `sys.argv`.
+
+    Returns:
+        The exit status: 0; 2 with one line on standard error for what the user can mend; 130 if interrupted.
+    """
+    try:
+        app(standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        print("jaxtriplet: stopped", file=sys.stderr)
+        return 130
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message(), file=sys.stderr)
+        return 2
+    except click.ClickException as error:
+        return _mendable(error.format_message())
+    except (ValueError, OSError) as error:
+        return _mendable(str(error))
+    return 0
+
+
+def _mendable(message: str) -> int:
+    print(f"jaxtriplet: {' '.join(message.split())}", file=sys.stderr)
+    return 2

@@ -1,0 +1,342 @@
+"""`jaxtriplet bench`: tables from made-up figures, workers that do as they should or fail, and refusals."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxtriplet.bench import contenders, picture, race, report, with_jax, worker
+from jaxtriplet.bench.contenders import CONTENDERS, LOSSES, Contender
+from jaxtriplet.bench.plan import Line, Plan, Setting
+from jaxtriplet.bench.race import Limits, Outcome
+from jaxtriplet.cli import app
+
+SMALL = Setting("batch-hard", 16, 4, 8)
+LIMITS = Limits(memory=2**30, seconds=60.0)
+PLAIN = "import numpy, os, time\ndef prepare(*job):\n    return lambda limit: {'': call}\ndef call():\n    "
+FINE = PLAIN + "print('noise'); return 0.5, numpy.array([3.0, 4.0])"
+
+
+@pytest.fixture
+def imagined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes contenders of the source of a module, known by their names."""
+
+    def make(name: str, source: str, *distributions: str) -> Contender:
+        path = tmp_path / f"{name}.py"
+        path.write_text(source)
+        contender = Contender(name, path, distributions, {"": "imagined"})
+        monkeypatch.setitem(CONTENDERS, name, contender)
+        return contender
+
+    return make
+
+
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "bench", *words])
+    status = app.run()
+    return status, *capsys.readouterr()
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def outcome(name: str, wall: list[float], value: float = 0.5, choice: str = "") -> Outcome:
+    """An outcome whose CPU time is twice its wall time, and whose peak grows by a MiB a round from 100."""
+    turns = [{"wall": w, "cpu": 2 * w, "peak": (100 + i) * 2**20} for i, w in enumerate(wall)]
+    ready = {"value": value, "gradient_norm": 2.0, "first_call": 1.25, "choice": choice, "calls": 1}
+    return Outcome(name, ready=ready, turns=turns)
+
+
+MADE_UP = [
+    outcome("jaxtriplet", [0.020, 0.010, 5.0]),
+    outcome("floor", [0.016, 0.016, 0.016], value=7.0),
+    outcome("textbook", [2.5, 1.5, 2.0], value=0.5001),
+    Outcome("pytorch-metric-learning", failure="needs 64 GiB", turns=[{"wall": 1.0, "cpu": 1.0, "peak": 1.0}]),
+    outcome("sentence-transformers", [0.001], choice="2 threads"),
+]
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_table_holds_medians_and_ratios_of_medians() -> None:
+    heading, _, *rows = map(cells, report.table(MADE_UP).splitlines())
+    assert "|".join(heading) == (
+        "contender|wall ms|/ jaxtriplet|/ floor|CPU ms|/ jaxtriplet|/ floor|peak MiB|first call s"
+    )
+    assert rows == [
+        ["jaxtriplet", "20.0", "1.00", "1.25", "40.0", "1.00", "1.25", "102", "1.2"],
+        ["floor", "16.0", "0.80", "1.00", "32.0", "0.80", "1.00", "102", "1.2"],
+        ["textbook", "2,000", "100", "125", "4,000", "100", "125", "102", "1.2"],
+        ["pytorch-metric-learning", "needs 64 GiB", *[""] * 7],
+        ["sentence-transformers (2 threads)", "1.00", "0.05", "0.06", "2.00", "0.05", "0.06", "100", "1.2"],
+    ]
+
+
+@pytest.mark.parametrize("reference", [[], [Outcome("floor", failure="over 1 s")]], ids=["absent", "failed"])
+def test_without_a_reference_there_is_no_ratio(reference: list[Outcome]) -> None:
+    *_, ours = report.table([*reference, MADE_UP[0]]).splitlines()
+    assert cells(ours)[3] == cells(ours)[6] == "-"
+
+
+def test_values_are_compared_where_the_meanings_agree() -> None:
+    said = report.agreement(SMALL, MADE_UP)
+    assert said is not None
+    assert said.startswith("Relative difference from jaxtriplet's loss 0.5 and gradient norm 2:")
+    assert "textbook 0.0002" in said
+    assert "sentence-transformers 0" in said
+    assert "floor" not in said
+    assert "pytorch" not in said
+    other = [MADE_UP[0], outcome("pytorch-metric-learning", [1.0], value=9.0)]
+    assert report.agreement(SMALL._replace(loss="semi-hard"), other) is None
+    assert "pytorch-metric-learning 0.9" in str(report.agreement(SMALL, other))
+
+
+def test_json_holds_every_turn_and_null_for_what_failed() -> None:
+    found = json.loads(json.dumps(report.as_json((SMALL, MADE_UP))))
+    assert (found["loss"], found["batch_size"], found["rows_per_class"], found["dim"]) == SMALL
+    first, *_, failed, _ = found["outcomes"]
+    assert (first["wall_seconds"], first["cpu_seconds"], first["peak_bytes"]) == (0.02, 0.04, 102 * 2**20)
+    assert len(first["turns"]) == 3
+    assert (failed["failure"], failed["wall_seconds"], failed["peak_bytes"]) == ("needs 64 GiB", None, None)
+
+
+def test_the_picture_shows_who_ran_where_and_the_slopes(tmp_path: Path) -> None:
+    sizes = [Setting("batch-all", size, 8, 4) for size in (1024, 256, 512)]
+    classes = [Setting("batch-all", 1024, rows, 4) for rows in (2, 512)]
+    ours = [(setting, [outcome("jaxtriplet", [float(setting.batch_size)])]) for setting in (*sizes, *classes)]
+    ours[1][1].append(outcome("textbook", [3.0]))
+    ours[2][1].append(Outcome("textbook", failure="over 60 s"))
+    figure = picture.draw(ours, rows_per_class=8)
+    by_size, by_class, memory = figure.axes
+    lines = {line.get_label(): line for line in by_size.get_lines()}
+    np.testing.assert_array_equal(lines["jaxtriplet"].get_xydata(), [[256, 256], [512, 512], [1024, 1024]])
+    np.testing.assert_array_equal(lines["textbook"].get_xydata(), [[256, 3]])
+    np.testing.assert_allclose(lines["∝ B² K"].get_ydata(), [64, 256, 1024])
+    np.testing.assert_allclose(lines["∝ B² log B"].get_ydata(), [64 * 0.8, 256 * 0.9, 1024])
+    assert by_class.get_lines()[-1].get_xdata().tolist() == [2, 8, 512]
+    assert memory.get_lines()[0].get_ydata().tolist() == [100, 100, 100]
+    picture.save(figure, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+# --- contenders -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_textbook_formulas_mean_what_the_losses_mean(loss: str) -> None:
+    labels, rows = worker.make_batch(12, 3, 5)
+    found = {}
+    for name in ("jaxtriplet", "textbook"):
+        (run,) = with_jax.prepare(name, loss, labels, rows, 0.2)(2**30).values()
+        found[name] = run()
+    for ours, theirs in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_the_floor_is_three_products() -> None:
+    labels, rows = worker.make_batch(12, 3, 5)
+    build = with_jax.prepare("floor", "batch-all", labels, rows, 0.5)
+    _, gradient = build(2**30)[""]()
+    np.testing.assert_allclose(gradient, rows @ rows.T @ rows, rtol=1e-5, atol=1e-6)
+    with pytest.raises(MemoryError):
+        build(100)
+
+
+def test_the_batch_is_shuffled_classes_of_unit_rows() -> None:
+    labels, rows = worker.make_batch(24, 4, 5)
+    assert np.bincount(labels).tolist() == [4] * 6
+    assert (np.diff(labels) < 0).any()
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    assert (labels.dtype, rows.dtype) == (np.int32, np.float32)
+    np.testing.assert_array_equal(worker.make_batch(24, 4, 5)[1], rows)
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+def test_real_workers_are_measured_in_turn() -> None:
+    steps: list[str] = []
+    named = [CONTENDERS[name] for name in ("jaxtriplet", "floor", "textbook")]
+    found = race.race(SMALL, named, 2, LIMITS, steps.append)
+    assert [one.contender for one in found] == ["jaxtriplet", "floor", "textbook"]
+    assert [step.partition(": ")[2] for step in steps] == [
+        *(f"{one.name} starts" for one in named),
+        "round 1 of 2",
+        "round 2 of 2",
+    ]
+    for one in found:
+        assert one.failure is None
+        assert len(one.turns) == 2
+        assert one.wall is not None
+        assert one.wall > 0
+        assert one.peak is not None
+        assert 2**25 < one.peak < 2**32
+    assert found[0].ready["value"] == pytest.approx(found[2].ready["value"], rel=1e-5)
+    assert found[0].ready["gradient_norm"] == pytest.approx(found[2].ready["gradient_norm"], rel=1e-5)
+
+
+def test_the_fastest_variant_is_measured(imagined: Any) -> None:
+    source = FINE.replace("{'': call}", "{'slow': lambda: (time.sleep(0.3), call())[1], 'quick': call}")
+    (found,) = race.race(SMALL, [imagined("choosy", source)], 1, LIMITS)
+    assert found.failure is None
+    assert (found.ready["choice"], found.ready["value"], found.ready["gradient_norm"]) == ("quick", 0.5, 5.0)
+    assert found.ready["calls"] > 1
+
+
+FAILURES = {
+    "raises": ("raise RuntimeError('a | b')", "RuntimeError: a | b"),
+    "is-out-of-memory": ("numpy.ones(2**28)", "needs more than 1 GiB"),
+    "knows-its-need": ("raise MemoryError(64 * 2**30)", "needs 64 GiB"),
+    "is-killed": ("os.kill(os.getpid(), 9)", "killed by signal 9"),
+    "leaves": ("os.write(2, b'last words'); os._exit(3)", "exit status 3: last words"),
+    "is-slow": ("time.sleep(2.1); return 0.5, 0.5", "over 2 s"),
+    "hangs-later": (
+        "call.n = getattr(call, 'n', 0) + 1\n    time.sleep(60 * (call.n > 2))\n    return 0.5, 0.5",
+        "over 2 s",
+    ),
+}
+
+
+def test_those_who_fail_are_shown_beside_those_who_do_not(imagined: Any) -> None:
+    all_of_them = [imagined(name, PLAIN + body) for name, (body, _) in FAILURES.items()]
+    found = race.race(SMALL, [*all_of_them, imagined("fine", FINE)], 2, Limits(2**30, 2.0))
+    assert {one.contender: one.failure for one in found} == {k: v for k, (_, v) in FAILURES.items()} | {"fine": None}
+    assert len(found[-1].turns) == 2
+    *_, fine = rows = report.table(found).splitlines()[2:]
+    assert len(rows) == len(FAILURES) + 1
+    assert "| raises | RuntimeError: a \\| b |" in rows[0]
+    assert len(cells(fine)) == 9
+
+
+def test_a_contender_whose_time_is_up_has_fewer_rounds(imagined: Any) -> None:
+    slow = imagined("slow", PLAIN + "time.sleep(0.4); return 0.5, 0.5")
+    (found,) = race.race(SMALL, [slow], 9, Limits(2**30, 1.0))
+    assert found.failure is None
+    assert 1 <= len(found.turns) <= 2
+
+
+def test_who_fails_on_the_way_up_is_left_out_of_the_rest_and_nothing_is_measured_twice(imagined: Any) -> None:
+    both = [imagined("fine", FINE), imagined("broken", PLAIN + "1 / 0")]
+    larger = SMALL._replace(batch_size=32)
+    lines = [Line((SMALL,), 2), Line((SMALL, larger), 1), Line((larger,), 1)]
+    found = list(race.run(Plan().resolved(), lines, both, lambda step: None))
+    named = [(at, [one.contender for one in outcomes]) for at, outcomes in found]
+    assert named == [(SMALL, ["fine", "broken"]), (larger, ["fine"])]
+    assert len(found[0][1][0].turns) == 2
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_picture_goes_from_small_to_large() -> None:
+    plan = Plan(losses="batch-all", rounds=9).resolved()
+    table, other, by_size, by_class = plan.lines(plot=True)
+    assert [len(line.settings) for line in (table, other)] == [1, 1]
+    assert [setting.batch_size for setting in by_size.settings] == [256 * 2**n for n in range(8)]
+    assert [setting.rows_per_class for setting in by_class.settings] == [2**n for n in range(1, 10)]
+    assert [line.rounds for line in (table, other, by_size, by_class)] == [9, 9, 3, 3]
+    assert len(list(plan.lines(plot=False))) == 2
+
+
+def test_defaults_depend_on_being_quick_and_can_be_overruled() -> None:
+    assert Plan().resolved().table_sizes == [1024, 2048]
+    assert Plan(rounds=4).resolved(quick=True).rounds == 4
+    assert Plan(memory_limit=2.0).resolved().memory_limit == 2.0
+    assert [one.name for one in Plan(only="floor, jaxtriplet").resolved().contenders] == ["jaxtriplet", "floor"]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_writes_its_table_and_names_who_is_not_installed(
+    imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path
+) -> None:
+    imagined("fine", FINE)
+    imagined("absent", FINE, "jax", "no-such-distribution")
+    out = tmp_path / "out"
+    words = ["--only", "fine,absent", "--losses", "batch-all", "--batch-sizes", "16", "--rounds", "1", "--no-plot"]
+    status, printed, err = call(monkeypatch, capsys, *words, "--json", "--out", str(out))
+    assert status == 0, err
+    assert "fine starts" in err
+    found = json.loads((out / "bench.json").read_text())
+    assert json.loads(printed) == found
+    assert found["left_out"] == ["absent is left out: no-such-distribution not installed"]
+    assert {path.name for path in out.iterdir()} == {"bench.json", "bench.md"}
+    (setting,) = found["table"]
+    assert [one["contender"] for one in setting["outcomes"]] == ["fine"]
+    page = (out / "bench.md").read_text()
+    assert "## batch-all, B = 16, 8 per class, D = 256\n\n| contender | wall ms |" in page
+    assert "\n- **fine**: imagined.\n" in page
+    assert "\n- absent is left out: no-such-distribution not installed.\n" in page
+    for known in (found["machine"]["processor"], f"jax {found['machine']['versions']['jax']}", "GiB"):
+        assert known in page
+
+    status, _, err = call(monkeypatch, capsys, *words, "--out", str(out))
+    assert status == 2
+    assert "--overwrite" in err
+
+
+def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_BATCH_SIZES", (16, 32))
+    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_CLASSES_AT", 8)
+    imagined("fine", FINE)
+    words = ["--only", "fine", "--losses", "batch-all", "--batch-sizes", "16", "--rounds", "1", "--quiet"]
+    status, printed, err = call(monkeypatch, capsys, *words, "--out", str(tmp_path / "out"))
+    assert (status, err) == (0, "")
+    assert "| fine |" in printed
+    found = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert [(one["batch_size"], one["rows_per_class"]) for one in found["sweep"]] == [(32, 8), (8, 2), (8, 4)]
+    assert (tmp_path / "out" / "bench.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--losses", "batch-al"], "unknown loss 'batch-al'"),
+        (["--losses", ","], "no loss"),
+        (["--only", "torch"], "unknown contender 'torch'"),
+        (["--batch-sizes", "12"], "a batch of 12 rows is not two or more classes of 8"),
+        (["--batch-sizes", "8"], "a batch of 8 rows is not two or more classes of 8"),
+        (["--batch-sizes", "1k"], "'1k' are not whole numbers"),
+        (["--rows-per-class", "1"], "--rows-per-class"),
+        (["--rounds", "0"], "--rounds"),
+        (["--only", "absent"], "absent is left out: no-such-distribution not installed"),
+        (["--out", __file__], "is a file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) and "--out" not in value else "",
+)
+def test_bad_input_is_one_line_and_status_2(
+    words: list[str], complaint: str, imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path
+) -> None:
+    imagined("absent", FINE, "no-such-distribution")
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(monkeypatch, capsys, "--quick", "--quiet", *words)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert complaint in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_help_names_every_number_with_its_reason(monkeypatch: Any, capsys: Any) -> None:
+    status, out, _ = call(monkeypatch, capsys, "--help")
+    assert status == 0
+    said = "".join(out.split())
+    for name, number in Plan.__dataclass_fields__.items():
+        assert f"--{name.replace('_', '-')}" in said
+        assert "".join(number.metadata["why"].split()) in said
+
+
+def test_every_contender_says_what_it_computes() -> None:
+    for contender in CONTENDERS.values():
+        assert contender.module.exists()
+        assert contender.notes[""]
+        assert set(contender.notes) <= {"", *LOSSES}
+        assert set(contender.same_value) <= set(LOSSES)
+    assert not replace(CONTENDERS["floor"], distributions=("jax",)).missing
+    assert contenders.installed_version("no-such-distribution") is None
