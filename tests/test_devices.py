@@ -136,6 +136,7 @@ def judge(case: Case, recipe: str, dtype: Any, tolerance: float) -> None:
         (value_1, stats_1), gradients_1 = on_one_device(case, name, dtype)
         np.testing.assert_allclose(value, value_1, tolerance, err_msg=name)
         for ours, theirs in zip(stats, stats_1, strict=True):
+            # The smallest distance is what is left of squared norms of 1: absolutely, not relatively, near.
             np.testing.assert_allclose(ours, theirs, 1e-6, atol=1e-6, err_msg=name)
         for ours, theirs in zip(jax.tree.leaves(gradients), jax.tree.leaves(gradients_1), strict=True):
             np.testing.assert_allclose(ours, theirs, 0, tolerance * max(np.abs(theirs).max(), 1), err_msg=name)
