@@ -102,7 +102,9 @@ def load(folder: Path | str) -> Run:
     with ocp.StandardCheckpointer() as checkpointer:
         arrays = checkpointer.restore((folder / "weights").absolute())
     model = build_encoder(config, len(arrays["mean"]))
-    nnx.update(model, arrays["encoder"])
+    weights = nnx.state(model, nnx.Param)
+    nnx.replace_by_pure_dict(weights, nnx.restore_int_paths(arrays["encoder"]))  # Orbax makes words of list places
+    nnx.update(model, weights)
     return Run(config, model, Standardizer(arrays["mean"], arrays["std"]))
 
 
