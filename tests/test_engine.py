@@ -56,14 +56,11 @@ def everything(loss: Any, **options: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_tiles_of_any_size_give_the_same(name: str, x64: None) -> None:
+def test_tiles_that_do_not_divide_the_batch_give_the_same(name: str, x64: None) -> None:
     labels, rows, where = ragged(23)
-    whole, *tiled = (
-        jax.device_get(everything(LOSSES[name], block_size=size)(rows, 0.4, labels, where)) for size in (None, 7, 8)
-    )
-    for one in tiled:
-        for ours, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(whole), strict=True):
-            np.testing.assert_allclose(ours, theirs, 1e-11, atol=1e-12)
+    whole, tiled = (everything(LOSSES[name], block_size=size)(rows, 0.4, labels, where) for size in (None, 7))
+    for ours, theirs in zip(jax.tree.leaves(tiled), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, 1e-11, atol=1e-12)
 
 
 @pytest.fixture
