@@ -153,5 +153,17 @@ def test_the_version_and_a_missing_extra(capsys: Any, monkeypatch: Any) -> None:
     assert 'pip install "jaxtriplet[speech]"' in err
 
 
+def test_missing_recordings_name_their_extra_in_one_line(capsys: Any, monkeypatch: Any) -> None:
+    from jaxtriplet import cli
+
+    monkeypatch.setitem(sys.modules, "sktime.datasets", None)
+    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "train", "--quiet"])
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert 'pip install "jaxtriplet[speech]"' in err
+
+
 def test_sums_of_losses_are_read() -> None:
     assert parse_loss(" 2*batch-hard+0.5 * ge2e") == {"batch-hard": 2.0, "ge2e": 0.5}

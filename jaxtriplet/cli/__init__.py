@@ -9,9 +9,10 @@ def main() -> None:
         from jaxtriplet.cli.app import run
 
         status = run()
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "jaxtriplet":
+    except ImportError as error:
+        if error.name is not None and error.name.partition(".")[0] == "jaxtriplet":
             raise
-        print(f'jaxtriplet: {error.name} is not installed: pip install "jaxtriplet[speech]"', file=sys.stderr)
+        missing = f'{error.name} is not installed: pip install "jaxtriplet[speech]"' if error.name else str(error)
+        print(f"jaxtriplet: {missing}", file=sys.stderr)
         status = 2
     sys.exit(status)
