@@ -4,7 +4,7 @@ A loss is a *rule*: given one tile of distances, [candidate, anchor], it returns
 and the signed **weight** of every distance. A mined loss is linear in the distances that it picks, so the weights are
 its gradient (for a hinge, the number of active terms that the pair is in), and the rule itself is never differentiated.
 
-- `classes`: candidates in order of label, so that an anchor's positives are a range;
+- `classes`: the order of the candidates by label, in which an anchor's positives follow each other;
 - `tiles`: a tile of distances, how a batch is cut into tiles, and any per-row function run tile by tile;
 - `rules`: what rules are made of, with a loop over positives for small classes and a sort for large ones;
 - `mining`: `mine` itself, and its derivative.

@@ -1,4 +1,4 @@
-"""Candidates in order of label, so that the positives of an anchor are a range of rows."""
+"""The order of the candidates by label, in which the positives of an anchor follow each other."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from jaxtriplet.rows import Rows
 
 
 class Classes(NamedTuple):
-    """Where each anchor's class lies among the ordered candidates: integers [B]."""
+    """Where each anchor's class lies in the order: integers [B]."""
 
     start: jax.Array
     size: jax.Array
@@ -23,8 +23,6 @@ class Order(NamedTuple):
 
     rows: jax.Array
     """Which candidate comes where, [N]."""
-    places: jax.Array
-    """Where each candidate comes, [N]: the inverse."""
     valid: jax.Array
     """How many are not padding."""
     largest: jax.Array
@@ -44,4 +42,4 @@ def arrange(anchors: Rows, candidates: Rows) -> tuple[Order, Classes]:
     own = places[anchors.place]
     size = jnp.where(anchors.valid, (end - start)[own], 0)
     largest = jnp.max(jnp.where(valid, end - start, 0), initial=0)
-    return Order(rows, places, jnp.sum(valid, dtype=jnp.int32), largest), Classes(start[own], size, own)
+    return Order(rows, jnp.sum(valid, dtype=jnp.int32), largest), Classes(start[own], size, own)

@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, distances, numerics, stats
+from jaxtriplet import _checks, distances, masks, numerics, stats
 from jaxtriplet._types import DistanceFn, Terms
 from jaxtriplet.engine.classes import Classes, Order, arrange
 from jaxtriplet.engine.rules import Picks, Rule
 from jaxtriplet.engine.tiles import Tile, cut, scan_tiles, unfold
 from jaxtriplet.rows import Rows
+
+# Up to so many candidates, two more matrix products are quicker than gathering a few rows for each anchor.
+FEW = 128
 
 
 class _Plan(NamedTuple):
@@ -23,12 +26,21 @@ class _Plan(NamedTuple):
     """The number of tiles, and of anchors in each."""
 
 
-class _Rows(NamedTuple):
+class _Numbers(NamedTuple):
     """What a loss is differentiated by; the margin is given once for each anchor."""
 
     anchors: jax.Array
     candidates: jax.Array
     margin: jax.Array
+
+
+class _Layout(NamedTuple):
+    """Who is of whose class: rows without their values, and how the candidates stand in order."""
+
+    anchors: Rows
+    candidates: Rows
+    order: Order
+    classes: Classes
 
 
 _Outcome = tuple[Terms, stats.Spread, stats.Spread]
@@ -65,8 +77,9 @@ def mine(
     # A margin per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
     margins = margin + jnp.zeros_like(jnp.sum(anchors.values, axis=1))
     plan = _Plan(rule, distance_fn, cut(len(anchors.labels), block_size))
-    rows = _Rows(anchors.values, candidates.values, margins)
-    terms, positives, negatives = (_each if each else _summed)(plan, rows, *arrange(anchors, candidates))
+    numbers = _Numbers(anchors.values, candidates.values, margins)
+    layout = _Layout(_without_values(anchors), _without_values(candidates), *arrange(anchors, candidates))
+    terms, positives, negatives = (_each if each else _summed)(plan, numbers, layout)
     healthy_total = numerics.poison(terms.total, jnp.sum(jnp.square(candidates.values), axis=1))
     return stats.Found(
         terms=terms._replace(total=healthy_total),
@@ -74,6 +87,10 @@ def mine(
         negatives=stats.merge(negatives),
         norms=stats.norms(anchors.values, anchors.valid),
     )
+
+
+def _without_values(rows: Rows) -> Rows:
+    return rows._replace(values=rows.values[:, :0])
 
 
 def _tile_distances(distance_fn: DistanceFn, candidates: jax.Array, anchors: jax.Array) -> jax.Array:
@@ -92,44 +109,44 @@ def _paired_distances(distance_fn: DistanceFn, anchors: jax.Array, picked: jax.A
     return jax.vmap(one, in_axes=(None, 0))(anchors, picked)
 
 
-def _work(plan: _Plan, rows: _Rows, order: Order, classes: Classes, cotangent: jax.Array | None) -> tuple[Any, Any]:
+def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
     """Runs the rule over all tiles.
 
     Args:
         plan: What is fixed.
-        rows: The rows and margins.
-        order: The candidates in order of label.
-        classes: Where the anchors' classes are.
+        numbers: The rows' values and margins.
+        layout: Who is of whose class.
         cotangent: The cotangent of each anchor's total, or None if no gradient is wanted.
 
     Returns:
-        The outcome, and the gradient by the rows.
+        The outcome, and the gradient by the numbers.
     """
-    candidates = rows.candidates[order.rows]
+    candidates = numbers.candidates
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
-        anchors, classes, margin, scale = tile_rows
-        found, pull = jax.vjp(functools.partial(_tile_distances, plan.distance_fn), candidates, anchors)
-        tile = Tile(found, classes, order.valid, order.largest)
+        values, anchors, classes, margin, scale = tile_rows
+        found, pull = jax.vjp(functools.partial(_tile_distances, plan.distance_fn), candidates, values)
+        tile = Tile(found, *masks.pairs(anchors, layout.candidates), classes, layout.order)
         terms, gain, weights = plan.rule(tile, margin)
         seen = terms, stats.spread(found, tile.positive), stats.spread(found, tile.negative)
         if cotangent is None:
             return by_candidates, (seen, None)
-        if isinstance(weights, Picks):
-            by_candidates, by_anchors = _pull_picks(plan, by_candidates, candidates, anchors, weights, scale)
+        if isinstance(weights, Picks) and len(candidates) > FEW:
+            by_candidates, by_anchors = _pull_picks(plan, by_candidates, candidates, values, weights, scale)
         else:
+            weights = weights.spread(len(candidates)) if isinstance(weights, Picks) else weights
             by_tile, by_anchors = pull(weights * scale[None, :])
             by_candidates += by_tile
         return by_candidates, (seen, (by_anchors, gain * scale))
 
     nothing: Any = None if cotangent is None else jnp.zeros_like(candidates)
-    per_anchor = (rows.anchors, classes, rows.margin, cotangent)
+    per_anchor = (numbers.anchors, layout.anchors, layout.classes, numbers.margin, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, plan.shape)
-    outcome = (unfold(terms, len(rows.margin)), *spreads)
+    outcome = (unfold(terms, len(numbers.margin)), *spreads)
     if cotangent is None:
         return outcome, None
-    by_anchors, by_margin = unfold(gradient, len(rows.margin))
-    return outcome, _Rows(by_anchors, by_candidates[order.places], by_margin)
+    by_anchors, by_margin = unfold(gradient, len(numbers.margin))
+    return outcome, _Numbers(by_anchors, by_candidates, by_margin)
 
 
 def _pull_picks(
@@ -146,9 +163,9 @@ def _pull_picks(
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _once(plan: _Plan, rows: _Rows, order: Order, classes: Classes, cotangent: jax.Array) -> tuple[_Outcome, _Rows]:
+def _once(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array) -> tuple[_Outcome, _Numbers]:
     """Outcome and gradient, which has none itself: rather an error than the derivative of a search."""
-    return _work(plan, rows, order, classes, cotangent)
+    return _work(plan, numbers, layout, cotangent)
 
 
 def _refuse(*args: Any) -> Any:
@@ -160,24 +177,24 @@ _once.defvjp(_refuse, _refuse)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _each(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> _Outcome:
-    return _work(plan, rows, order, classes, None)[0]
+def _each(plan: _Plan, numbers: _Numbers, layout: _Layout) -> _Outcome:
+    return _work(plan, numbers, layout, None)[0]
 
 
-def _each_forward(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> tuple[_Outcome, Any]:
-    return _each(plan, rows, order, classes), (rows, order, classes)
+def _each_forward(plan: _Plan, numbers: _Numbers, layout: _Layout) -> tuple[_Outcome, Any]:
+    return _each(plan, numbers, layout), (numbers, layout)
 
 
 def _each_backward(plan: _Plan, saved: Any, cotangent: _Outcome) -> Any:
-    return _once(plan, *saved, cotangent[0].total)[1], None, None
+    return _once(plan, *saved, cotangent[0].total)[1], None
 
 
 _each.defvjp(_each_forward, _each_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _summed(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> _Outcome:
-    return _with_sum(_each(plan, rows, order, classes))
+def _summed(plan: _Plan, numbers: _Numbers, layout: _Layout) -> _Outcome:
+    return _with_sum(_each(plan, numbers, layout))
 
 
 def _with_sum(outcome: _Outcome) -> _Outcome:
@@ -185,14 +202,14 @@ def _with_sum(outcome: _Outcome) -> _Outcome:
     return terms._replace(total=jnp.sum(terms.total)), positives, negatives
 
 
-def _summed_forward(plan: _Plan, rows: _Rows, order: Order, classes: Classes) -> tuple[_Outcome, _Rows]:
-    outcome, gradient = _once(plan, rows, order, classes, jnp.ones_like(rows.margin))
+def _summed_forward(plan: _Plan, numbers: _Numbers, layout: _Layout) -> tuple[_Outcome, _Numbers]:
+    outcome, gradient = _once(plan, numbers, layout, jnp.ones_like(numbers.margin))
     return _with_sum(outcome), gradient
 
 
-def _summed_backward(plan: _Plan, gradient: _Rows, cotangent: _Outcome) -> Any:
+def _summed_backward(plan: _Plan, gradient: _Numbers, cotangent: _Outcome) -> Any:
     del plan
-    return jax.tree.map(lambda part: part * cotangent[0].total, gradient), None, None
+    return jax.tree.map(lambda part: part * cotangent[0].total, gradient), None
 
 
 _summed.defvjp(_summed_forward, _summed_backward)

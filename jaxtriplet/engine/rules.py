@@ -24,6 +24,11 @@ class Picks(NamedTuple):
     """Which candidate."""
     weight: jax.Array
 
+    def spread(self, candidates: int) -> jax.Array:
+        """Returns them among the weights of all distances, [candidate, anchor]."""
+        anchors = jax.lax.broadcasted_iota(jnp.int32, self.row.shape, 1)
+        return jnp.zeros((candidates, self.row.shape[1]), self.weight.dtype).at[self.row, anchors].add(self.weight)
+
 
 class Mined(NamedTuple):
     """What a rule found in a tile."""
@@ -98,11 +103,11 @@ def over_positives(
 
     def step(ahead: jax.Array, carry: _Carry) -> _Carry:
         exists = ahead < size
-        row = start + (own - start + ahead) % jnp.maximum(size, 1)
+        row = tile.order.rows[start + (own - start + ahead) % jnp.maximum(size, 1)]
         distance = jnp.take_along_axis(tile.distances, row[None, :], axis=0)[0]
         return visit(carry, row, jnp.where(exists, distance, -jnp.inf), exists)
 
-    return jax.lax.fori_loop(1, tile.largest, step, carry)
+    return jax.lax.fori_loop(1, tile.order.largest, step, carry)
 
 
 def add_at(weights: jax.Array, row: jax.Array, weight: jax.Array) -> jax.Array:
@@ -180,11 +185,14 @@ def _triplets_of_many(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.
     reach = tile.distances + margin[None, :]
     if not beyond:
         return _below(tile, reach, or_equal=False)
+    too_near = _below(tile, tile.distances, or_equal=True)
+    # One sort after the other, or the memory of both is held at once.
+    too_near, tile = jax.lax.optimization_barrier((too_near, tile))
     # A margin that is not above zero, or that rounding swallows, leaves no room between the two counts, but never less.
     # After 0 comes the smallest normal number: XLA flushes smaller ones to 0.
     tiny = jnp.finfo(reach.dtype).tiny
-    reach = jnp.maximum(reach, jnp.where(tile.distances == 0, tiny, jnp.nextafter(tile.distances, jnp.inf)))
-    within, too_near = _below(tile, reach, or_equal=False), _below(tile, tile.distances, or_equal=True)
+    after = jnp.where(tile.distances == 0, tiny, jnp.nextafter(tile.distances, jnp.inf))
+    within = _below(tile, jnp.maximum(tile.distances + margin[None, :], after), or_equal=False)
     return within[0] - too_near[0], within[1] - too_near[1]
 
 
@@ -201,4 +209,4 @@ def few_or_many(tile: Tile, few: Callable[[], Any], many: Callable[[], Any]) -> 
     """Returns `many()` where some class is large, else `few()`; under `vmap` both are computed, and one chosen."""
     if len(tile.distances) <= MANY:
         return few()
-    return jax.lax.cond(tile.largest > MANY, many, few)
+    return jax.lax.cond(tile.order.largest > MANY, many, few)

@@ -6,44 +6,34 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet.engine.classes import Classes
+from jaxtriplet.engine.classes import Classes, Order
 
 _Tree = TypeVar("_Tree")
 
 # Anchors in a tile. At 2,048 rows a tile of 128 is one MiB and stays in a core's cache; 64 and 256 were no faster.
 BLOCK = 128
 
+# Numbers in a matrix that is worth its memory (64 MiB in float32): it need not be made again for the gradient.
+WHOLE = 2**24
+
 
 class Tile(NamedTuple):
-    """Distances [candidate, anchor]: reductions run down the columns, which XLA vectorises on CPU.
-
-    The candidates are in order of label, padding last.
-    """
+    """Distances [candidate, anchor]: reductions run down the columns, which XLA vectorises on CPU."""
 
     distances: jax.Array
+    positive: jax.Array
+    """Whether a candidate is another row of the anchor's class, [candidate, anchor]."""
+    negative: jax.Array
+    """Whether it is of another class, [candidate, anchor]."""
     classes: Classes
-    """Where each anchor's class is among the candidates."""
-    valid: jax.Array
-    """The number of candidates that are not padding."""
-    largest: jax.Array
-    """The size of the largest class."""
+    """Where in the order of the candidates each anchor's class is."""
+    order: Order
+    """The candidates in order of label."""
 
     @property
     def row(self) -> jax.Array:
         """The number of each candidate, in the shape of the distances."""
         return jax.lax.broadcasted_iota(jnp.int32, self.distances.shape, 0)
-
-    @property
-    def positive(self) -> jax.Array:
-        """Whether a candidate is another row of the anchor's class."""
-        start, size, own = (each[None, :] for each in self.classes)
-        return (self.row >= start) & (self.row < start + size) & (self.row != own)
-
-    @property
-    def negative(self) -> jax.Array:
-        """Whether a candidate is of another class than the anchor."""
-        start, size, _ = (each[None, :] for each in self.classes)
-        return ((self.row < start) | (self.row >= start + size)) & (self.row < self.valid) & (size > 0)
 
     @property
     def num_positives(self) -> jax.Array:
@@ -54,7 +44,7 @@ class Tile(NamedTuple):
     def num_negatives(self) -> jax.Array:
         """How many negatives each anchor has, as floats."""
         size = self.classes.size
-        return jnp.where(size > 0, self.valid - size, 0).astype(self.distances.dtype)
+        return jnp.where(size > 0, self.order.valid - size, 0).astype(self.distances.dtype)
 
 
 def cut(rows: int, block_size: int | None) -> tuple[int, int]:
@@ -95,17 +85,21 @@ def unfold(found: _Tree, rows: int) -> _Tree:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], found)
 
 
-def by_tiles(function: Callable[..., Any], rows: Any, block_size: int | None) -> Any:
+def by_tiles(function: Callable[..., Any], rows: Any, block_size: int | None, *, columns: int | None = None) -> Any:
     """Runs a function of some rows tile by tile, remembering nothing of a tile but its result.
 
     Args:
         function: From a tile of rows to anything; differentiated by running it again.
         rows: Arrays [B, ...].
         block_size: Rows in a tile, or None.
+        columns: The width of the matrix that the function makes of the rows: a matrix that is not large is made whole.
 
     Returns:
         What the function returned, with a leading axis of tiles.
     """
-    shape = cut(len(jax.tree.leaves(rows)[0]), block_size)
+    count = len(jax.tree.leaves(rows)[0])
+    if columns is not None and count * columns <= WHOLE:
+        block_size = block_size or count
+    shape = cut(count, block_size)
     again = function if shape[0] == 1 else jax.checkpoint(function, prevent_cse=False)  # a scan keeps them apart
     return scan_tiles(lambda _, tile: ((), again(tile)), (), rows, shape)[1]

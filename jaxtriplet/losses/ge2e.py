@@ -143,7 +143,7 @@ def ge2e(
         terms = stats.count(_METHODS[method](similarity, own), tile.has_term)
         return terms, stats.spread(1 - cosine, paired & own), stats.spread(1 - cosine, paired & other)
 
-    terms, positives, negatives = engine.by_tiles(of_tile, utterances, block_size)
+    terms, positives, negatives = engine.by_tiles(of_tile, utterances, block_size, columns=len(speakers.counts))
     terms = engine.unfold(terms, len(labels))
     too_many = jnp.where(speakers.distinct > len(speakers.counts), jnp.nan, 0)
     squares = jnp.sum(jnp.square(candidates.values), axis=1)
