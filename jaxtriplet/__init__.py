@@ -8,7 +8,7 @@
 0.6
 """
 
-from jaxtriplet import distances, losses, masks, reductions
+from jaxtriplet import distances, losses, masks, parallel, reductions
 from jaxtriplet._types import Stats
 from jaxtriplet.losses import (
     batch_all,
@@ -37,6 +37,7 @@ __all__ = [
     "l2_normalize",
     "losses",
     "masks",
+    "parallel",
     "reductions",
     "semi_hard",
     "siamese_kl_hinge",

@@ -8,6 +8,7 @@
 `jaxtriplet.losses.weighted` builds them, and this module knows none.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -15,7 +16,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx, struct
+from jax.sharding import Mesh
 
+from jaxtriplet import _checks, parallel
 from jaxtriplet._types import AxisName, Stats
 
 
@@ -154,34 +157,68 @@ def make_update(
     *,
     augment_fn: AugmentFn | None = None,
     average_decay: float = 0.98,
+    micro_batch: int | None = None,
+    mesh: Mesh | None = None,
+    state_sharding: Any = None,
     axis_name: AxisName = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Returns one training step, `update(state, batch) -> (state, metrics)`.
 
-    Without `axis_name` it is jitted, and its state donated: use the one that it returns. With `axis_name` it is the
-    body for `jax.pmap(update, axis_name=axis_name, donate_argnums=0)`, which mines over the batch of all devices.
+    Without `axis_name` it is jitted, and its state donated: use the one that it returns. Over many devices there are
+    three ways to the same run:
+
+    - `make_update(loss_fn, mesh=parallel.data_mesh())`, the global view: `update(parallel.place(state, ...), batch)`
+      with the rows of the batch spread by `parallel.spread_rows`; `state_sharding` may spread the state as well;
+    - `jax.pmap(make_update(loss_fn, axis_name="data"), axis_name="data", donate_argnums=0)`;
+    - `jax.shard_map` of the same function, with `in_specs=(P(), P("data"))` and `out_specs=(P(), P())`.
 
     Args:
         loss_fn: The loss.
         augment_fn: A random change of each example, or None.
         average_decay: How much of the average of the encoder's parameters a step keeps.
+        micro_batch: How many rows to encode at a time, a divisor of the batch (of this device's rows, with
+            `axis_name`), or None for all. The encoder is run twice and needs the memory of so many rows only; the loss
+            is still that of the whole batch, and so are the gradients, dropout and augmentation included.
+        mesh: A mesh over which the rows of global arrays are spread.
+        state_sharding: With a mesh, a sharding of the state, or a tree of them (`parallel.fully_sharded`); None: every
+            device holds it whole.
         axis_name: The mapped axes over which the batch is spread, or None.
 
     Returns:
         The step. Its randomness is that of the run's key, the step and the example's place in the batch of all devices:
-        a run does not depend on how many devices share it.
-    """
+        a run does not depend on how many devices share it, nor on the size of micro-batches.
 
-    def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        augment_keys, encoder_keys = _keys(state, len(batch.labels), axis_name)
-        features, lengths = batch.features, batch.lengths
+    Raises:
+        ValueError: Both a mesh and an axis name are given; when called, micro-batches do not divide the batch.
+
+    Reference:
+        Micro-batches: Gao, Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+        Setup", 2021.
+    """
+    if mesh is not None and axis_name is not None:
+        raise ValueError("mesh is the global view, axis_name a device's own: give one of them")
+    if micro_batch is not None:
+        _checks.positive_integer("micro_batch", micro_batch)
+    global_loss = parallel.sharded(loss_fn, mesh) if mesh else functools.partial(loss_fn, axis_name=axis_name)
+
+    def encode(state: TrainState, encoder: Any, rows: tuple[jax.Array, ...]) -> jax.Array:
+        features, lengths, augment_keys, encoder_keys = rows
         if augment_fn is not None:
             features, lengths = jax.vmap(augment_fn)(augment_keys, features, lengths)
+        embeddings: jax.Array = nnx.merge(state.model, encoder, state.rest, copy=True)(
+            features, lengths, keys=encoder_keys
+        )
+        return embeddings
+
+    def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        rows = (batch.features, batch.lengths, *_keys(state, len(batch.labels), axis_name))
 
         def objective(params: dict[str, Any]) -> tuple[jax.Array, Mapping[str, Stats]]:
-            model = nnx.merge(state.model, params["encoder"], state.rest, copy=True)
-            embeddings = model(features, lengths, keys=encoder_keys)
-            return loss_fn(params["loss"], batch.labels, embeddings, where=batch.where, axis_name=axis_name)
+            embeddings = _by_parts(functools.partial(encode, state, params["encoder"]), rows, micro_batch)
+            found: tuple[jax.Array, Mapping[str, Stats]] = global_loss(
+                params["loss"], batch.labels, embeddings, where=batch.where
+            )
+            return found
 
         (loss, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         if axis_name is not None:
@@ -197,16 +234,42 @@ def make_update(
         )
         return state, Metrics(loss, optax.tree.norm(gradient), stats)
 
-    return update if axis_name is not None else jax.jit(update, donate_argnums=0)
+    if axis_name is not None:
+        return update
+    if mesh is None:
+        return jax.jit(update, donate_argnums=0)
+    whole = parallel.replicated(mesh)
+    state_sharding = whole if state_sharding is None else state_sharding
+    return jax.jit(
+        update,
+        donate_argnums=0,
+        in_shardings=(state_sharding, parallel.by_rows(mesh)),
+        out_shardings=(state_sharding, whole),
+    )
 
 
-def _keys(state: TrainState, rows: int, axis_name: AxisName) -> jax.Array:
-    """Returns two keys for each example, [2, B]."""
+def _by_parts(function: Callable[[Any], jax.Array], rows: Any, size: int | None) -> jax.Array:
+    """Returns `function(rows)`, computed for so many rows at a time, and again for the gradient."""
+    count = len(jax.tree.leaves(rows)[0])
+    if size is None or size == count:
+        return function(rows)
+    if count % size:
+        raise ValueError(f"micro-batches of {size} rows do not divide a batch of {count}")
+
+    def split(x: jax.Array) -> jax.Array:
+        # Neighbours go to different parts, so that rows spread over devices stay where they are.
+        return jnp.moveaxis(x.reshape(size, count // size, *x.shape[1:]), 1, 0)
+
+    found = jax.lax.map(jax.checkpoint(function, prevent_cse=False), jax.tree.map(split, rows))
+    return jnp.moveaxis(found, 0, 1).reshape(count, *found.shape[2:])
+
+
+def _keys(state: TrainState, rows: int, axis_name: AxisName) -> tuple[jax.Array, jax.Array]:
+    """Returns the keys of each example for augmentation and for the encoder, [B] both."""
     first = 0 if axis_name is None else rows * jax.lax.axis_index(axis_name)
     step_key = jax.random.fold_in(state.key, state.step)
-    return jax.vmap(lambda row: jax.random.split(jax.random.fold_in(step_key, row)), out_axes=1)(
-        first + jnp.arange(rows)
-    )
+    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(step_key, row)))(first + jnp.arange(rows))
+    return keys[:, 0], keys[:, 1]
 
 
 def _averaged(state: TrainState, encoder: Any, decay: float) -> Any:
