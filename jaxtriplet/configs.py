@@ -95,6 +95,7 @@ class TrainConfig:
     offset: float = option(Augmentation.offset, "Constant added to an utterance's cepstra (sd): its channel.", least=0)
     crop: float = option(Augmentation.crop, "Most that is cut off an utterance.", least=0, most=0.9)
     warp: float = option(Augmentation.warp, "Most by which its tempo is changed.", least=0, most=0.9)
+    micro_batch: int | None = option(None, "Rows to encode at a time, to save memory; else all.", least=1)
     evaluate_every: int = option(50, "Updates between equal error rates of the training pairs.", least=1)
 
     @property

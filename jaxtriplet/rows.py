@@ -49,9 +49,14 @@ def split(
     """
     _checks.batch(labels, embeddings, where)
     values, valid = keep(embeddings, where)
-    place = jnp.arange(labels.shape[0], dtype=jnp.int32)
+    count = labels.shape[0]
+    place = jnp.arange(count, dtype=jnp.int32)
     if axis_name is None:
         anchors = Rows(values, labels, valid, place)
         return anchors, anchors
-    anchors = Rows(values, labels, valid, place + labels.shape[0] * jax.lax.axis_index(axis_name))
-    return anchors, jax.lax.all_gather(anchors, axis_name, tiled=True)
+    anchors = Rows(values, labels, valid, place + count * jax.lax.axis_index(axis_name))
+    # What every device knows without being told is not gathered.
+    everyone = count * jax.lax.axis_size(axis_name)
+    told = jax.lax.all_gather((values, labels, where), axis_name, tiled=True)
+    candidates = Rows(*told[:2], jnp.ones(everyone, bool), jnp.arange(everyone, dtype=jnp.int32))
+    return anchors, candidates if where is None else candidates._replace(valid=told[2])

@@ -49,8 +49,8 @@ def build_encoder(config: TrainConfig, in_features: int) -> BLSTM:
     )
 
 
-def claim(out: Path | None, *, overwrite: bool) -> Path:
-    """Makes the folder for a run's results.
+def choose(out: Path | None, *, overwrite: bool) -> Path:
+    """Returns the folder for a run's results, which is not made yet.
 
     Args:
         out: The folder; None for `runs/<time>`.
@@ -67,8 +67,39 @@ def claim(out: Path | None, *, overwrite: bool) -> Path:
         raise ValueError(f"{folder} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise ValueError(f"{folder} is not empty; name another folder, or add --overwrite to replace the results in it")
+    return folder
+
+
+def claim(out: Path | None, *, overwrite: bool) -> Path:
+    """Makes the folder for a run's results, and returns it; see `choose`."""
+    folder = choose(out, overwrite=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def choose_to_resume(out: Path | None, config: TrainConfig) -> Path:
+    """Returns the folder of a run that is to go on.
+
+    Args:
+        out: The folder; one that is empty or not there is a run that has not begun.
+        config: The numbers of the run, resolved.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: There is no folder, it holds something else than a run, or a run of other numbers.
+    """
+    if out is None:
+        raise ValueError("--resume needs --out, the folder of the run that is to go on")
+    if not out.is_dir() or not any(out.iterdir()):
+        return choose(out, overwrite=False)
+    if not (out / "config.json").is_file():
+        raise ValueError(f"{out} holds no run to resume: it has no config.json")
+    begun, now = json.loads((out / "config.json").read_text()), dataclasses.asdict(config)
+    if other := [f"--{name.replace('_', '-')} {begun.get(name)}" for name in now if begun.get(name) != now[name]]:
+        raise ValueError(f"{out} was begun with other numbers; resume it with {' '.join(other)}")
+    return out
 
 
 def save(folder: Path, run: Run) -> None:
@@ -79,8 +110,13 @@ def save(folder: Path, run: Run) -> None:
         run: What to save.
     """
     write_json(folder / "config.json", dataclasses.asdict(run.config))
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((folder / "weights").absolute(), _arrays(run.model, run.standardizer), force=True)
+    # This process alone writes, whether there are others or not.
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="weights"
+    )
+    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+        arrays = jax.device_get(_arrays(run.model, run.standardizer))
+        checkpointer.save((folder / "weights").absolute(), arrays, force=True)
 
 
 def load(folder: Path | str) -> Run:

@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+import os
 import sys
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+import jax
 
 import jaxtriplet
 from jaxtriplet.bench.plan import Plan
 from jaxtriplet.cli.bench import bench as run_bench
+from jaxtriplet.cli.train import Job
 from jaxtriplet.cli.train import train as run_training
 from jaxtriplet.configs import TrainConfig
 
@@ -55,14 +58,26 @@ def _type(hint: Any, bounds: typing.Mapping[str, Any]) -> Any:
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def train(out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **numbers: Any) -> None:
+@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder, with the same numbers.")
+@click.option(
+    "--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Updates between checkpoints."
+)
+@click.option("--devices", type=click.IntRange(1), help="Devices to use.  [default: as many as divide a batch]")
+@click.option("--distributed", is_flag=True, help="This is one of several processes; all are given the same options.")
+@click.option("--coordinator", help="host:port of process 0.  [default: what SLURM, Open MPI or Kubernetes tell]")
+@click.option("--num-processes", type=click.IntRange(1), help="How many processes there are.  [default: likewise]")
+@click.option("--process-id", type=click.IntRange(0), help="Which of them this is, from 0.  [default: likewise]")
+def train(out: Path | None, as_json: bool, **options: Any) -> None:
     """Train a speaker encoder on JapaneseVowels and judge it on the 370 test utterances.
 
-    The folder gets config.json, metrics.jsonl (a line per update), metrics.json, the weights, the test embeddings and
-    report.html.
+    The folder gets config.json, metrics.jsonl (a line per update), checkpoints, metrics.json, the weights, the test
+    embeddings and report.html.
     """
-    folder, metrics = run_training(TrainConfig(**numbers), out, overwrite=overwrite, quiet=quiet)
-    print(json.dumps(metrics) if as_json else _in_words(metrics, folder))
+    job = Job(**{field.name: options.pop(field.name) for field in dataclasses.fields(Job)})
+    flags = {name: options.pop(name) for name in ("overwrite", "resume")}
+    folder, metrics = run_training(TrainConfig(**options), out, **flags, job=job)
+    if metrics is not None:
+        print(json.dumps(metrics) if as_json else _in_words(metrics, folder))
 
 
 @app.command()
@@ -115,7 +130,23 @@ def run() -> int:
         return _mendable(error.format_message())
     except (ValueError, OSError) as error:
         return _mendable(str(error))
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        _leave(error)
     return 0
+
+
+def _leave(error: jax.errors.JaxRuntimeError) -> NoReturn:
+    """Ends one of several processes when another is gone."""
+    this = f"process {jax.process_index()} of {jax.process_count()}"
+    print(
+        f"jaxtriplet: {this}: another process is gone, so the job ends; start all again with --resume "
+        f"({' '.join(str(error).split())[:200]})",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(1)  # An ordinary exit would wait for the process that is gone.
 
 
 def _mendable(message: str) -> int:

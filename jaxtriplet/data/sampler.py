@@ -63,10 +63,11 @@ class TripletSampler:
         labels: Speaker of each row of the data set, [N] integers.
         triplets: Number of triplets in a batch, B.
         seed: Seed of the draws, a non-negative integer.
+        shares: Among how many devices a batch is spread by rows: each has thirds of its own, of the same triplets.
 
     Raises:
-        ValueError: If `labels` are not [N] integers, B is not positive, there are fewer than two speakers, or no
-            speaker has two utterances.
+        ValueError: If `labels` are not [N] integers, B is not positive or not a multiple of the shares, there are fewer
+            than two speakers, or no speaker has two utterances.
 
     Example:
         >>> import numpy as np
@@ -77,16 +78,18 @@ class TripletSampler:
         (True, False)
     """
 
-    def __init__(self, labels: ArrayLike, *, triplets: int, seed: int) -> None:
+    def __init__(self, labels: ArrayLike, *, triplets: int, seed: int, shares: int = 1) -> None:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("triplets", triplets)
+        if triplets % shares:
+            raise ValueError(f"{triplets} triplets do not divide among {shares} devices")
         self._order, starts, counts = _by_speaker(labels)
         if len(counts) < 2:
             raise ValueError(f"a negative needs a second speaker; the labels hold {len(counts)}")
         if counts.max() < 2:
             raise ValueError("no speaker has two utterances, so there is no positive pair")
         self._start, self._count = np.repeat(starts, counts), np.repeat(counts, counts)
-        self._triplets, self._seed = triplets, seed
+        self._triplets, self._seed, self._shares = triplets, seed, shares
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [3 * B] integers: thirds of anchors, positives, negatives."""
@@ -97,7 +100,8 @@ class TripletSampler:
         # negative is some steps past the end of that block on the circle of all rows.
         positive = start + (anchor - start + rng.integers(1, count)) % count
         negative = (start + count + rng.integers(0, len(self._order) - count)) % len(self._order)
-        return self._order[np.concatenate([anchor, positive, negative])]
+        thirds = np.reshape([anchor, positive, negative], (3, self._shares, -1))
+        return self._order[thirds.swapaxes(0, 1).ravel()]
 
 
 def _by_speaker(labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

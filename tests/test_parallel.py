@@ -1,0 +1,147 @@
+"""Meshes, what lies on them, and what a compiled loss sends between devices."""
+
+import re
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+import jaxtriplet as jt
+from jaxtriplet import losses, parallel
+from jaxtriplet.features import augment
+from jaxtriplet.training import Batch, make_update
+
+from .global_batch import MEETING, ROWS, batch, figures, in_global_view, on_a_mesh
+from .test_training import DEVICES, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
+from .test_training import batch as training_batch
+
+MESH = parallel.data_mesh()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
+def test_every_loss_and_reduction_in_the_global_view_is_that_of_one_device(dtype: str, tolerance: float) -> None:
+    with jax.enable_x64(dtype == "float64"):
+        alone = jax.device_get(jax.jit(partial(figures, MEETING))(*batch(dtype)))
+        spread = on_a_mesh(dtype)
+    for name, (value, gradient) in alone.items():
+        np.testing.assert_allclose(spread[name][0], value, tolerance, err_msg=name)
+        allowed = tolerance * max(np.abs(gradient).max(), 1)
+        np.testing.assert_allclose(spread[name][1], gradient, 0, allowed, err_msg=name)
+
+
+def test_terms_of_rows_and_statistics_come_back_whole(x64: None) -> None:
+    case = next(case for case in MEETING if case.name == "batch_all")
+    weights, (inputs, labels, where) = batch("float64")
+    rows, options = inputs @ weights, {"where": where, "reduce_fn": None, "has_aux": True}
+    terms, stats = case.loss(labels, rows, 0.5, **options)
+    spread, spread_stats = in_global_view(case, MESH).loss(labels, rows, 0.5, **options)
+    np.testing.assert_allclose(spread, terms, 1e-12, atol=1e-14)
+    np.testing.assert_allclose(spread_stats, stats, 1e-6)
+
+
+# What goes between devices in a step: nothing else than the rows and their labels, and sums.
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("case", MEETING, ids=lambda case: case.name)
+def test_rows_are_gathered_once_and_their_gradients_scattered_once(case: Any, masked: bool) -> None:
+    loss = parallel.sharded(case.loss, MESH)
+
+    def graded(labels: Any, rows: Any, where: Any) -> Any:
+        return jax.value_and_grad(lambda rows: loss(labels, rows, *case.numbers, where=where if masked else None))(rows)
+
+    dim = 16
+    shapes = (((ROWS,), jnp.int32), ((ROWS, dim), jnp.float32), ((ROWS,), jnp.bool_))
+    arguments = [jax.ShapeDtypeStruct(*shape, sharding=parallel.by_rows(MESH)) for shape in shapes]
+    text = jax.jit(graded).lower(*arguments).compile().as_text()
+    found = collectives(text)
+    gathered = {"s32": ROWS, "f32": ROWS * dim} | ({"pred": ROWS} if masked else {})
+    assert {kind: size for name, kind, size in found if name == "all-gather"} == gathered
+    assert [size for name, _, size in found if name == "reduce-scatter"] == [ROWS * dim // DEVICES]
+    assert sum(size for name, _, size in found if name == "all-reduce") <= 16
+    assert {name for name, _, _ in found} <= {"all-gather", "reduce-scatter", "all-reduce"}
+
+
+def collectives(text: str) -> list[tuple[str, str, int]]:
+    """The collectives of a compiled program: what, of which type, and how many numbers each returns."""
+    names = "all-gather|reduce-scatter|all-reduce|collective-permute|all-to-all|collective-broadcast"
+    found = []
+    for shapes, name in re.findall(rf"= (\(.*?\)|\S+) ({names})(?:-start)?\(", text):
+        for kind, lengths in re.findall(r"(\w+)\[([\d,]*)\]", shapes):
+            found.append((name, kind, int(np.prod([int(length) for length in lengths.split(",") if length]))))
+    return found
+
+
+def test_collectives_are_found_in_a_program() -> None:
+    text = "%a = f32[64,16]{1,0} all-gather(%x)\n%b = (f32[], s32[3]{0}) all-reduce(%y, %z)"
+    assert collectives(text) == [("all-gather", "f32", 1024), ("all-reduce", "f32", 1), ("all-reduce", "s32", 3)]
+
+
+def follow(update: Any, state: Any, seen: list[Any], alone: Any) -> None:
+    """Trains in the global view as the run on one device did, and compares."""
+    for step, expected in enumerate(seen):
+        state, metrics = update(state, parallel.spread_rows(training_batch(step), MESH))
+        np.testing.assert_allclose(metrics.loss, expected.loss, rtol=1e-5)
+        np.testing.assert_allclose(metrics.gradient_norm, expected.gradient_norm, rtol=1e-4)
+    # As in the test of `pmap`: Adam's direction is rounding where a gradient is near nothing.
+    np.testing.assert_allclose(vector((state.params, state.average)), vector((alone.params, alone.average)), atol=2e-4)
+
+
+def test_a_spread_state_and_micro_batches_train_as_one_device(run: Any) -> None:  # noqa: F811
+    state = fresh(both())
+    shardings = parallel.fully_sharded(state, MESH, least=16)
+    split = [leaf for leaf in jax.tree.leaves(shardings) if leaf.spec != P()]
+    assert len(split) > 10
+    update = make_update(both(), augment_fn=augment, mesh=MESH, state_sharding=shardings, micro_batch=8)
+    follow(update, parallel.place(state, shardings), *run)
+
+
+def test_the_update_of_pmap_runs_in_shard_map_too(run: Any) -> None:  # noqa: F811
+    update = make_update(both(), augment_fn=augment, axis_name="data", micro_batch=1)
+    mapped = jax.jit(jax.shard_map(update, mesh=MESH, in_specs=(P(), P("data")), out_specs=(P(), P())))
+    follow(mapped, parallel.place(fresh(both()), parallel.replicated(MESH)), *run)
+
+
+def test_micro_batches_on_one_device_give_the_same_gradients_with_dropout(run: Any) -> None:  # noqa: F811
+    seen, _ = run
+    _, metrics = make_update(both(), augment_fn=augment, micro_batch=4)(fresh(both()), training_batch(0))
+    np.testing.assert_allclose(metrics.loss, seen[0].loss, rtol=1e-6)
+    np.testing.assert_allclose(metrics.gradient_norm, seen[0].gradient_norm, rtol=1e-5)
+
+
+def test_micro_batches_need_the_encoders_memory_of_one() -> None:
+    loss_fn = losses.weighted({"batch_hard": 1.0})
+
+    def memory(micro_batch: int | None) -> int:
+        rows, frames, features = 512, 50, 3
+        examples = Batch(np.zeros((rows, frames, features), np.float32), *np.ones((2, rows), np.int32))
+        update = make_update(loss_fn, micro_batch=micro_batch)
+        return int(update.lower(fresh(loss_fn), examples).compile().memory_analysis().temp_size_in_bytes)
+
+    assert memory(16) < memory(None) / 4
+
+
+def test_bad_input_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match="6 rows does not divide among 8 devices"):
+        parallel.sharded(jt.semi_hard, MESH)(jnp.zeros(6, jnp.int32), jnp.zeros((6, 2)))
+    with pytest.raises(ValueError, match="6 rows does not divide among 8 devices"):
+        parallel.spread_rows(np.zeros(6), MESH)
+    with pytest.raises(ValueError, match="give one of them"):
+        make_update(both(), mesh=MESH, axis_name="data")
+    with pytest.raises(ValueError, match="micro-batches of 5 rows do not divide a batch of 16"):
+        make_update(both(), micro_batch=5)(fresh(both()), training_batch(0))
+    with pytest.raises(ValueError, match="micro_batch must be a whole number above 0"):
+        make_update(both(), micro_batch=0)
+    with pytest.raises(ValueError, match="belong together"):
+        parallel.initialize("127.0.0.1:1")
+
+
+def test_processes_of_different_sizes_are_refused() -> None:
+    class Device:
+        def __init__(self, process: int) -> None:
+            self.process_index = process
+
+    with pytest.raises(ValueError, match="process 0 has 2, process 1 has 1"):
+        parallel.data_mesh([Device(0), Device(0), Device(1)])

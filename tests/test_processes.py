@@ -1,0 +1,207 @@
+"""Several processes on this machine, as on several hosts: the same losses, the same training, and a clear end."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from .global_batch import MEETING, batch, figures
+
+ROOT = Path(__file__).parent.parent
+STEPS = 12  # 50 gave the same, in nine minutes
+SMALL = [
+    *("--steps", str(STEPS), "--speakers", "8", "--utterances", "4", "--hidden", "8", "--embedding-dim", "8"),
+    *("--evaluate-every", "6", "--checkpoint-every", "3", "--quiet", "--json"),
+]
+# All in one worker: the processes of one job have enough to do.
+pytestmark = pytest.mark.xdist_group("processes")
+
+
+def environment(devices: int) -> dict[str, str]:
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@contextmanager
+def job(processes: int, devices: int, command: list[str], *, named: bool) -> Iterator[list[subprocess.Popen[str]]]:
+    """Starts the processes of a job, each told its place in it by options or plain words; none outlives the test."""
+    place = ("--coordinator", "--num-processes", "--process-id") if named else ("", "", "")
+    port, running = free_port(), []
+    for index in range(processes):
+        told = zip(place, (f"127.0.0.1:{port}", processes, index), strict=True)
+        words = [str(word) for pair in told for word in pair if word != ""]
+        running.append(
+            subprocess.Popen(
+                [sys.executable, *command, *words],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                env=environment(devices),
+            )
+        )
+    try:
+        yield running
+    finally:
+        for one in running:
+            one.kill()
+            one.communicate()
+
+
+def ends(running: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Waits for all; returns their statuses, and what they wrote."""
+    said = [one.communicate(timeout=240) for one in running]
+    return [(one.returncode, *words) for one, words in zip(running, said, strict=True)]
+
+
+def judge_losses(out: Path, processes: int) -> None:
+    found = np.load(out)
+    assert (int(found["processes"]), int(found["devices"])) == (processes, 8)
+    for dtype, tolerance in (("float32", 1e-6), ("float64", 1e-12)):
+        with jax.enable_x64(dtype == "float64"):
+            alone = jax.device_get(jax.jit(lambda *args: figures(MEETING, *args))(*batch(dtype)))
+        for name, (value, gradient) in alone.items():
+            np.testing.assert_allclose(found[f"{dtype}/{name}/value"], value, tolerance, err_msg=name)
+            allowed = tolerance * max(np.abs(gradient).max(), 1)
+            np.testing.assert_allclose(found[f"{dtype}/{name}/gradient"], gradient, 0, allowed, err_msg=name)
+
+
+@pytest.mark.parametrize(("processes", "devices"), [(2, 4), (4, 2)])
+def test_every_loss_over_processes_is_that_of_one_device(processes: int, devices: int, tmp_path: Path) -> None:
+    out = tmp_path / "found.npz"
+    with job(processes, devices, ["-m", "tests.global_batch", str(out)], named=False) as running:
+        for status, _, errors in ends(running):
+            assert status == 0, errors
+    judge_losses(out, processes)
+
+
+@pytest.mark.parametrize("launcher", [name for name in ("mpirun",) if shutil.which(name)])
+def test_a_launcher_tells_the_processes_their_places(launcher: str, tmp_path: Path) -> None:
+    words = [launcher, "--allow-run-as-root", "--oversubscribe", "-n", "2", sys.executable, "-m", "tests.global_batch"]
+    done = subprocess.run(
+        [*words, str(tmp_path / "found.npz")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment(4),
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    judge_losses(tmp_path / "found.npz", 2)
+
+
+def curve(folder: Path) -> np.ndarray:
+    return np.array([json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()])
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A run on one device, never disturbed."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    done = train_on(1, folder)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def train_on(devices: int, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "jaxtriplet", "train", *SMALL, "--out", str(folder), *words]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=ROOT, env=environment(devices), timeout=240, check=False
+    )
+
+
+def train_together(folder: Path, *words: str) -> list[str]:
+    return ["-m", "jaxtriplet", "train", *SMALL, "--out", str(folder), "--distributed", *words]
+
+
+def judge_training(folder: Path, metrics: dict[str, Any], alone: tuple[Path, dict[str, Any]]) -> None:
+    assert len(curve(folder)) == STEPS
+    np.testing.assert_allclose(curve(folder), curve(alone[0]), rtol=0, atol=1e-4)
+    # One pair of 68,265 that changes places moves the rate by 1 / 7,585 targets at most.
+    assert metrics["equal_error_rate"] == pytest.approx(alone[1]["equal_error_rate"], abs=2e-4)
+
+
+def test_eight_devices_of_one_process_train_as_one(alone: Any, tmp_path: Path) -> None:
+    done = train_on(8, tmp_path / "run", "--micro-batch", "16")
+    assert done.returncode == 0, done.stderr
+    judge_training(tmp_path / "run", json.loads(done.stdout), alone)
+
+
+def test_four_processes_train_as_one_and_the_first_writes(alone: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with job(4, 2, train_together(folder), named=True) as running:
+        (status, out, errors), *others = ends(running)
+    assert status == 0, errors
+    judge_training(folder, json.loads(out), alone)
+    for index, (status, out, errors) in enumerate(others, 1):
+        assert (status, out) == (0, ""), errors
+        first = 8 * index + 1
+        assert f"process {index} of 4: rows {first} to {first + 7} of 32, 2 of 8 devices" in errors
+
+
+def test_a_killed_process_ends_the_job_and_a_resumed_one_is_as_if_undisturbed(alone: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with job(2, 4, train_together(folder), named=True) as running:
+        wait_for(lambda: (folder / "checkpoints" / "3").is_dir(), running)
+        running[1].send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        (status, out, errors), _ = ends(running)
+        assert time.monotonic() - killed < 30
+    assert status != 0
+    assert out == ""
+    assert "another process is gone" in errors or "another task died" in errors
+    begun = len(curve(folder))
+    assert 3 <= begun < STEPS
+    with job(2, 4, train_together(folder, "--resume"), named=True) as running:
+        (status, out, errors), (other, _, other_errors) = ends(running)
+    assert status == 0, errors
+    assert other == 0, other_errors
+    assert "goes on after" in errors
+    judge_training(folder, json.loads(out), alone)
+
+
+def wait_for(condition: Any, running: list[subprocess.Popen[str]]) -> None:
+    for _ in range(1200):
+        if condition():
+            return
+        assert all(one.poll() is None for one in running), ends(running)
+        time.sleep(0.1)
+    raise AssertionError("it did not come to pass in two minutes")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--speakers", "1"], "--speakers"),
+        (["--speakers", "3", "--utterances", "8"], "3 speakers do not divide among 2 processes"),
+        (["--speakers", "6", "--utterances", "3"], "18 rows does not divide among 4 devices"),
+    ],
+    ids=["too few speakers", "speakers", "rows"],
+)
+def test_what_does_not_divide_is_said_by_every_process_before_the_first_step(
+    words: list[str], complaint: str, tmp_path: Path
+) -> None:
+    with job(2, 2, train_together(tmp_path / "run", *words), named=True) as running:
+        for status, out, errors in ends(running):
+            assert (status, out) == (2, "")
+            assert complaint in errors
+    assert not (tmp_path / "run").exists()
