@@ -57,6 +57,6 @@ def split(
     anchors = Rows(values, labels, valid, place + count * jax.lax.axis_index(axis_name))
     # What every device knows without being told is not gathered.
     everyone = count * jax.lax.axis_size(axis_name)
-    told = jax.lax.all_gather((values, labels, where), axis_name, tiled=True)
-    candidates = Rows(*told[:2], jnp.ones(everyone, bool), jnp.arange(everyone, dtype=jnp.int32))
-    return anchors, candidates if where is None else candidates._replace(valid=told[2])
+    values, labels, where = jax.lax.all_gather((values, labels, where), axis_name, tiled=True)
+    valid = jnp.ones(everyone, bool) if where is None else where
+    return anchors, Rows(values, labels, valid, jnp.arange(everyone, dtype=jnp.int32))

@@ -19,7 +19,7 @@ FLOOR_0 = {"_types", "_checks", "numerics"}
 FLOOR_1 = FLOOR_0 | {"stats", "rows", "distances", "masks", "reductions"}
 FLOOR_2 = FLOOR_1 | {"engine"}
 BESIDE = {"metrics", "features", "models", "data", "clustering", "plots"}
-ABOVE = ["training", "evaluation", "configs", "monitor", "runs", "report"]
+ABOVE = ["training", "checkpoints", "evaluation", "configs", "monitor", "runs", "report"]
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(FLOOR_1 | BESIDE, FLOOR_0),
     "_types": set(),
