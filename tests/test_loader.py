@@ -90,22 +90,23 @@ def test_a_short_recording_is_padded(index):
     assert lengths.min() == np.floor(index.seconds.min() * RATE)
 
 
-def test_crops_are_pieces_of_recordings(tmp_path):
+@pytest.mark.parametrize("room", [0, 1, 1_000])
+def test_crops_are_pieces_from_anywhere(tmp_path, room):
     ramp = np.arange(4_000, dtype=np.int16)  # each sample says where it was
     for speaker in range(2):
         for name in "ab":
             write(tmp_path / f"s{speaker}/{name}.wav", ramp + np.int16(10_000 * speaker))
     index = recordings(tmp_path, cache_dir=tmp_path / ".cache")
-    batches = crops(index, seconds=(3_000 / RATE,), speakers=2, utterances=2)
+    batches = crops(index, seconds=((len(ramp) - room) / RATE,), speakers=2, utterances=2)
     starts = []
     for step in range(100):
         waveforms, _, labels = batches[step]
         whole = np.round(waveforms * 2**15).astype(int) - 10_000 * labels[:, None]
         assert (np.diff(whole) == 1).all()
         starts += whole[:, 0].tolist()
-    # 400 uniform draws of 0 ... 1000: each bound misses the outer 5 % with a probability of 0.95^400 = 1e-9.
-    assert 0 <= min(starts) < 50
-    assert 950 < max(starts) <= 1_000
+    # 400 uniform draws: none in the outer 5 % of either end has a probability of 2 * 0.95^400 = 2e-9.
+    assert 0 <= min(starts) <= 0.05 * room
+    assert 0.95 * room <= max(starts) <= room
 
 
 @pytest.mark.parametrize("changes", [{}, {"speeds": (1.0, 0.9, 1.1)}], ids=["plain", "speeds"])

@@ -73,6 +73,17 @@ def test_other_files_are_passed_over(tmp_path):
     assert (index.paths.tolist(), index.problems) == (["ada/1.wav"], ())
 
 
+def test_links_are_followed(tmp_path):
+    corpus(tmp_path / "elsewhere", speakers=1)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/ada").symlink_to(tmp_path / "elsewhere/s0")
+    index = recordings(tmp_path / "data")
+    assert (len(index), index.speakers) == (4, ("ada",))
+    (tmp_path / "elsewhere/s0/round").symlink_to(tmp_path / "data")
+    with pytest.raises(ValueError, match=r"ada/round/ada/day0/00\.wav .* lies deeper"):
+        recordings(tmp_path / "data")
+
+
 def test_a_deeper_tree_is_refused_with_a_hint(tmp_path):
     corpus(tmp_path / "train")
     with pytest.raises(ValueError, match=r"train/s0/day0/00.wav .* if .*/train holds the speakers, give that folder"):
@@ -236,6 +247,8 @@ def test_kaldi_layout(tmp_path):
         ("c.wav", "no such file"),
     ]
     assert read(index.root / index.paths[index.labels == 0][0]).shape == (4800,)
+    (folder / "utt2spk").unlink()
+    assert recordings(folder, labelled=False).paths.tolist() == index.paths.tolist()
 
 
 @pytest.mark.parametrize(
@@ -291,7 +304,8 @@ def test_only_new_and_changed_files_are_read_again(tmp_path, looks):
     assert again.problems == first.problems
     assert sorted(tmp_path.rglob("*")) == before  # nothing is written beside the recordings
 
-    write(tmp_path / "ada/1.wav", voice(0.6))  # another size
+    time = (tmp_path / "ada/1.wav").stat().st_mtime_ns
+    os.utime(write(tmp_path / "ada/1.wav", voice(0.6)), ns=(time, time))  # another size
     os.utime(tmp_path / "ada/2.wav", ns=(1, 1))  # another time
     write(tmp_path / "bob/4.wav", voice(0.3))
     (tmp_path / "ada/3.wav").unlink()

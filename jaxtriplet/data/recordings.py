@@ -30,7 +30,7 @@ class Problem(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recordings:
-    """Recordings of known speakers, ordered by path.
+    """Recordings of known speakers.
 
     Attributes:
         root: The folder.
@@ -126,9 +126,11 @@ def recordings(
     root = Path(folder)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder")
+    kaldi = (root / "wav.scp").is_file()
     if not labelled:
-        return recordings_of(root, _audio_files(root), cache_dir=cache_dir, progress_fn=progress_fn)
-    entries, problems = _kaldi(root) if (root / "wav.scp").is_file() else _tree(root)
+        paths = sorted(_waves(root).values()) if kaldi else _audio_files(root)
+        return recordings_of(root, paths, cache_dir=cache_dir, progress_fn=progress_fn)
+    entries, problems = _kaldi(root) if kaldi else _tree(root)
     return _index(root, entries, problems, cache_dir=cache_dir, progress_fn=progress_fn)
 
 
@@ -293,15 +295,21 @@ def _tree(root: Path) -> tuple[list[_Entry], list[Problem]]:
     return entries, problems
 
 
-def _kaldi(root: Path) -> tuple[list[_Entry], list[Problem]]:
+def _waves(root: Path) -> dict[str, str]:
+    """The files of Kaldi's utterances."""
     if (root / "segments").exists():
         raise ValueError(f"{root / 'segments'} cuts recordings into utterances; write these as files of their own")
-    waves, speakers = _table(root / "wav.scp"), _table(root / "utt2spk")
+    waves = _table(root / "wav.scp")
     for utterance, path in waves.items():
         if path.endswith("|"):
             raise ValueError(f"{root / 'wav.scp'}: {utterance} is a command, which is never run; name a file: {path}")
-        if utterance not in speakers:
-            raise ValueError(f"{root / 'utt2spk'} does not say who speaks in {utterance}")
+    return waves
+
+
+def _kaldi(root: Path) -> tuple[list[_Entry], list[Problem]]:
+    waves, speakers = _waves(root), _table(root / "utt2spk")
+    if strangers := waves.keys() - speakers.keys():
+        raise ValueError(f"{root / 'utt2spk'} does not say who speaks in {min(strangers)}")
     entries = [_Entry(path, speakers[utterance], speakers[utterance]) for utterance, path in waves.items()]
     problems = [Problem(name, "in utt2spk, but not in wav.scp") for name in speakers if name not in waves]
     return sorted(entries), problems
