@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxtriplet.numerics import safe_divide
 
@@ -24,21 +25,35 @@ def mean(values: jax.Array, lengths: jax.Array) -> jax.Array:
     return safe_divide(total, lengths.astype(values.dtype).reshape((-1,) + (1,) * (values.ndim - 1)))
 
 
-def check(name: str, values: jax.Array, shape: str, lengths: jax.Array, keys: jax.Array | None = None) -> None:
-    """Checks floats of a shape such as "[B, T, 80]" (letters stand for any size), and one length and key per row.
+def checked(
+    name: str, values: ArrayLike, shape: str, lengths: ArrayLike, keys: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Returns values and lengths as JAX's arrays, having checked that rows match.
+
+    Args:
+        name: What to call the values.
+        values: Floats.
+        shape: Their shape, such as "[B, T, 80]"; letters stand for any size.
+        lengths: One integer per row.
+        keys: One PRNG key per row, or None.
 
     Raises:
         ValueError: They do not match.
     """
-    wanted = shape.strip("[]").split(", ")
-    fits = values.ndim == len(wanted) and all(
-        not w.isdigit() or int(w) == n for w, n in zip(wanted, values.shape, strict=True)
+    values, lengths = jnp.asarray(values), jnp.asarray(lengths)
+    sizes = shape.strip("[]").split(", ")
+    fits = values.ndim == len(sizes) and all(
+        not size.isdigit() or int(size) == found for size, found in zip(sizes, values.shape, strict=True)
     )
     if not fits or not jnp.issubdtype(values.dtype, jnp.floating):
-        raise ValueError(f"{name} must be floats of shape {shape}; got {values.dtype} of shape {list(values.shape)}")
+        raise ValueError(f"{name} must be floats of shape {shape}; got {_seen(values)}")
     rows = values.shape[:1]
     if lengths.shape != rows or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        seen = f"{lengths.dtype} of shape {list(lengths.shape)}"
-        raise ValueError(f"lengths must be integers of shape {list(rows)}; got {seen}")
+        raise ValueError(f"lengths must be integers of shape {list(rows)}; got {_seen(lengths)}")
     if keys is not None and keys.shape[:1] != rows:
         raise ValueError(f"keys must hold one key per row, {list(rows)}; got shape {list(keys.shape)}")
+    return values, lengths
+
+
+def _seen(x: jax.Array) -> str:
+    return f"{x.dtype} of shape {list(x.shape)}"

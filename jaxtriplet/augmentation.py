@@ -117,7 +117,7 @@ def reverberate(
     Reference:
         Polack, "La transmission de l'énergie sonore dans les salles", 1988.
     """
-    waveforms = _checked(keys, waveforms, lengths)
+    waveforms, lengths = _checked(keys, waveforms, lengths)
     time_key, ratio_key, tail_key = _split(keys, 3)
     seconds = _uniform(time_key, reverberation_time, waveforms.dtype)
     ratio = _amplitude(_uniform(ratio_key, direct_to_reverberant, waveforms.dtype))
@@ -170,7 +170,7 @@ def filter_channel(
         >>> filter_channel(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
     """
-    waveforms = _checked(keys, waveforms, lengths)
+    waveforms, lengths = _checked(keys, waveforms, lengths)
     gain_key, low_key, high_key = _split(keys, 3)
     f = _frequencies(sample_rate, waveforms.dtype)
     octaves = jnp.arange(np.log2(sample_rate / 256), np.log2(sample_rate / 2) + 0.5, dtype=f.dtype)
@@ -216,11 +216,12 @@ def add_noise(
         >>> add_noise(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
     """
-    waveforms = _checked(keys, waveforms, lengths)
+    waveforms, lengths = _checked(keys, waveforms, lengths)
     noise_key, snr_key, slope_key = _split(keys, 3)
     f = _frequencies(sample_rate, waveforms.dtype)
     colour = (f / _LOWEST) ** (-_uniform(slope_key, slope, f.dtype) / 2)
-    noise = _filter(_white(noise_key, waveforms.shape[1], f.dtype), colour)
+    # The filter reaches beyond both ends, and finds noise there.
+    noise = _filter(_white(noise_key, waveforms.shape[1] + _TAPS, f.dtype), colour)[:, _TAPS // 2 : -_TAPS // 2]
     ratio = _amplitude(_uniform(snr_key, snr, f.dtype))
     return waveforms + _with_power(noise, _power(waveforms, lengths) / jnp.square(ratio), lengths)
 
@@ -249,7 +250,7 @@ def change_gain(
         >>> change_gain(keys, jnp.ones((1, 3)), jnp.array([2]), decibels=(20.0, 20.0)).round(3).tolist()
         [[10.0, 10.0, 0.0]]
     """
-    waveforms = _checked(keys, waveforms, lengths)
+    waveforms, lengths = _checked(keys, waveforms, lengths)
     return waveforms * _amplitude(_uniform(keys, decibels, waveforms.dtype))
 
 
@@ -305,7 +306,7 @@ def stages(
 
     Returns:
         Samples [B, T] under "original" and, in order, the stages that are switched on: "room", "channel", "noise",
-        "gain"; those under the last are what `augment_waveforms` returns.
+        "gain"; those under the last are what `augment_waveforms` returns. (`jax.jit` sorts the names.)
 
     Raises:
         ValueError: Shapes do not match.
@@ -317,7 +318,8 @@ def stages(
         >>> list(stages(keys, jnp.ones((2, 1600)), jnp.array([1600, 800]), WaveformAugmentation(room=0.0)))
         ['original', 'channel', 'noise', 'gain']
     """
-    after = {"original": _checked(keys, waveforms, lengths)}
+    waveforms, lengths = _checked(keys, waveforms, lengths)
+    after = {"original": waveforms}
     for place, (name, share, change) in enumerate(_plan(strengths, sample_rate)):
         if share > 0:
             change_keys, chance_keys = _split(_fold_in(keys, place), 2)
@@ -379,7 +381,7 @@ def mask_features(
     Reference:
         Park, Chan, Zhang, Chiu, Zoph, Cubuk and Le, "SpecAugment", 2019.
     """
-    _frames.check("features", features, "[B, T, F]", counts, keys)
+    features, counts = _frames.checked("features", features, "[B, T, F]", counts, keys)
     s = strengths
     time_keys, band_keys = _split(keys, 2)
     share = jnp.floor(s.time_share * counts.astype(features.dtype)).astype(counts.dtype)
@@ -404,10 +406,10 @@ def _masks(keys: jax.Array, extents: jax.Array, most: jax.Array, number: int, si
     return jax.vmap(one)(keys, extents, most)
 
 
-def _checked(keys: jax.Array, waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Returns the samples of a batch that makes sense, 0 past the lengths."""
-    _frames.check("waveforms", waveforms, "[B, T]", lengths, keys)
-    return _frames.keep(waveforms, lengths)
+def _checked(keys: jax.Array, waveforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns samples, 0 past the lengths, and lengths of a batch that makes sense."""
+    waveforms, lengths = _frames.checked("waveforms", waveforms, "[B, T]", lengths, keys)
+    return _frames.keep(waveforms, lengths), lengths
 
 
 def _split(keys: jax.Array, number: int) -> jax.Array:

@@ -66,7 +66,7 @@ def log_mel(
         Davis and Mermelstein, "Comparison of parametric representations for monosyllabic word recognition", 1980;
         Slaney, "Auditory Toolbox", 1998.
     """
-    _frames.check("waveforms", waveforms, "[B, T]", lengths)
+    waveforms, lengths = _frames.checked("waveforms", waveforms, "[B, T]", lengths)
     step, taps = round(hop * sample_rate), round(window * sample_rate)
     if waveforms.shape[1] < fft_size or taps > fft_size:
         raise ValueError(
@@ -105,7 +105,7 @@ def normalize_level(waveforms: jax.Array, lengths: jax.Array, *, level: float = 
         >>> normalize_level(jnp.array([[2.0, -2.0, 9.0]]), jnp.array([2]), level=0.5).tolist()
         [[0.5, -0.5, 0.0]]
     """
-    _frames.check("waveforms", waveforms, "[B, T]", lengths)
+    waveforms, lengths = _frames.checked("waveforms", waveforms, "[B, T]", lengths)
     waveforms = _frames.keep(waveforms, lengths)
     power = _frames.mean(jnp.square(waveforms), lengths)
     return waveforms * safe_divide(jnp.full_like(power, level), safe_sqrt(power))
@@ -135,7 +135,7 @@ def mean_normalize(features: jax.Array, counts: jax.Array) -> jax.Array:
     Reference:
         Atal, "Effectiveness of linear prediction characteristics of the speech wave", 1974.
     """
-    _frames.check("features", features, "[B, T, F]", counts)
+    features, counts = _frames.checked("features", features, "[B, T, F]", counts)
     return _frames.keep(features - _frames.mean(features, counts), counts)
 
 
