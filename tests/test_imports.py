@@ -15,10 +15,10 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 # What each part of the package may import of the others. A part is a file or folder directly below the package;
 # "" is the package itself (its `__init__`). Inside one folder everything may import everything.
-FLOOR_0 = {"_types", "_checks", "numerics"}
+FLOOR_0 = {"_types", "_checks", "_frames", "numerics"}
 FLOOR_1 = FLOOR_0 | {"stats", "rows", "distances", "masks", "reductions"}
 FLOOR_2 = FLOOR_1 | {"engine"}
-BESIDE = {"metrics", "features", "models", "data", "clustering", "plots"}
+BESIDE = {"metrics", "features", "frontend", "augmentation", "models", "data", "clustering", "plots"}
 ABOVE = ["training", "checkpoints", "evaluation", "configs", "monitor", "runs", "report"]
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(FLOOR_1 | BESIDE, FLOOR_0),

@@ -11,16 +11,19 @@ class SpeakerSampler:
 
     The speakers of a batch are distinct, and so are the utterances of a speaker who has K of them; one who has fewer
     gives all of them, repeated as evenly as K allows. With K > 1 a speaker with a single utterance is never drawn:
-    copies of one row would be its only positives.
+    copies of one row would be its only positives. Where sessions are known, the K utterances come from as many of them
+    as the speaker has: a positive from the same session shares its microphone and room, and teaches these.
 
     Args:
         labels: Speaker of each row of the data set, [N] integers.
         speakers: Number of speakers in a batch, P.
         utterances: Number of utterances of each speaker in a batch, K.
         seed: Seed of the draws, a non-negative integer.
+        sessions: Session of each row, [N] integers; None if all are alike.
 
     Raises:
-        ValueError: If `labels` are not [N] integers, P or K is not positive, or too few speakers can be drawn.
+        ValueError: If `labels` or `sessions` are not [N] integers, P or K is not positive, or too few speakers can be
+            drawn.
 
     Example:
         >>> from jaxtriplet.data import SpeakerSampler
@@ -29,7 +32,9 @@ class SpeakerSampler:
         (True, False)
     """
 
-    def __init__(self, labels: ArrayLike, *, speakers: int, utterances: int, seed: int) -> None:
+    def __init__(
+        self, labels: ArrayLike, *, speakers: int, utterances: int, seed: int, sessions: ArrayLike | None = None
+    ) -> None:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
@@ -44,13 +49,26 @@ class SpeakerSampler:
                 f"the labels hold {len(self._rows)}"
             )
         self._speakers, self._utterances, self._seed = speakers, utterances, seed
+        self._sessions = np.zeros(len(order), np.int32) if sessions is None else np.asarray(sessions)
+        if self._sessions.shape != order.shape or not np.issubdtype(self._sessions.dtype, np.integer):
+            raise ValueError(
+                f"sessions must be integers of shape [{len(order)}]; got {self._sessions.dtype}{self._sessions.shape}"
+            )
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [P * K] integers, speaker by speaker."""
         rng = np.random.default_rng((self._seed, step))
         chosen = rng.choice(len(self._rows), self._speakers, replace=False)
+        drawn = [self._spread(rng.permutation(self._rows[i])) for i in chosen]
         # np.resize cuts a permutation that is too long and repeats one that is too short.
-        return np.concatenate([np.resize(rng.permutation(self._rows[i]), self._utterances) for i in chosen])
+        return np.concatenate([np.resize(rows, self._utterances) for rows in drawn])
+
+    def _spread(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the rows in rounds: the first of every session, then the second, each round in their old order."""
+        order, starts, counts = _grouped(self._sessions[rows])
+        rounds = np.empty_like(order)
+        rounds[order] = np.arange(len(rows)) - np.repeat(starts, counts)
+        return rows[np.argsort(rounds, kind="stable")]
 
 
 class TripletSampler:
@@ -109,5 +127,10 @@ def _by_speaker(labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"labels must be integers of shape [N]; got {labels.dtype}{labels.shape}")
-    _, starts, counts = np.unique(np.sort(labels), return_index=True, return_counts=True)
-    return np.argsort(labels, kind="stable"), starts, counts
+    return _grouped(labels)
+
+
+def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the rows in order of value, where in them each value starts, and how many rows each has."""
+    _, starts, counts = np.unique(np.sort(values), return_index=True, return_counts=True)
+    return np.argsort(values, kind="stable"), starts, counts

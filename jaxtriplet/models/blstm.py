@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxtriplet import _checks
-from jaxtriplet.numerics import l2_normalize, safe_divide
+from jaxtriplet import _checks, _frames
+from jaxtriplet.models.encoder import Encoder
+from jaxtriplet.numerics import safe_divide
 
 
-class BLSTM(nnx.Module):
+class BLSTM(Encoder):
     r"""Bidirectional LSTMs, the mean over time, dense layers: one vector per utterance.
 
     $$e = W \, \mathrm{dense}\Bigl(\frac{1}{n} \sum_{t < n} \mathrm{blstm}(x)_t\Bigr) + b, \qquad
@@ -64,53 +65,18 @@ class BLSTM(nnx.Module):
     ) -> None:
         """Makes the layers with random weights."""
         _checks.positive_integer("layers", layers)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1); got {dropout}")
         inputs = [in_features] + [2 * hidden] * (layers - 1)
         sizes = [2 * hidden, *dense]
-        self.in_features = in_features
         self.hidden = hidden
         self.recurrent = nnx.List([_bidirectional(size, hidden, rngs) for size in inputs])
         self.dense = nnx.List([nnx.Sequential(nnx.Linear(m, n, rngs=rngs), nnx.PReLU()) for m, n in pairwise(sizes)])
         self.embedding = nnx.Linear(sizes[-1], embedding_dim, rngs=rngs)
-        self.logits = nnx.Linear(embedding_dim, num_outputs, rngs=rngs) if num_outputs else None
-        self.dropout = nnx.Dropout(dropout)
-
-    def __call__(self, features: jax.Array, lengths: jax.Array, *, keys: jax.Array | None = None) -> jax.Array:
-        """Returns what the loss sees: unit-length embeddings or, in a model with `num_outputs`, logits.
-
-        Args:
-            features: Frames, [B, T, F], in the dtype of the parameters.
-            lengths: Number of valid frames of each row, [B] integers from 0 to T; a row of length 0 gives a finite,
-                meaningless vector.
-            keys: One PRNG key per row, [B], for dropout; None switches dropout off.
-
-        Returns:
-            [B, E] embeddings of length one, or [B, num_outputs] logits.
-
-        Raises:
-            ValueError: If the shapes do not match.
-        """
-        vectors = self._vectors(features, lengths, keys)
-        return l2_normalize(vectors) if self.logits is None else self.logits(vectors)
-
-    def embed(self, features: jax.Array, lengths: jax.Array) -> jax.Array:
-        """Returns unit-length embeddings for scoring: the layer before the logits, where there are logits; no dropout.
-
-        Args:
-            features: Frames, [B, T, F].
-            lengths: Number of valid frames of each row, [B].
-
-        Returns:
-            [B, E] embeddings of length one.
-        """
-        return l2_normalize(self._vectors(features, lengths, None))
+        super().__init__(in_features, embedding_dim, num_outputs, dropout, rngs)
 
     def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
-        _check(features, lengths, keys, self.in_features)
         lengths = lengths.astype(int)  # the width of Flax's own indices, to which strict promotion holds it
-        valid = (jnp.arange(features.shape[1])[None, :] < lengths[:, None])[:, :, None]
-        x: Any = jnp.where(valid, features, 0)  # Flax types the output of a layer that may return its carry too
+        valid = _frames.valid(lengths, features.shape[1])[:, :, None]
+        x: Any = features  # Flax types the output of a layer that may return its carry too
         # The LSTMs start from zeros made of the data: a constant has no device axis, which scan needs inside shard_map.
         start = jnp.zeros_like(features, shape=(features.shape[0], self.hidden))
         for depth, blstm in enumerate(self.recurrent):
@@ -120,11 +86,6 @@ class BLSTM(nnx.Module):
         for depth, block in enumerate(self.dense, len(self.recurrent)):
             x = self._drop(block(x), keys, depth)
         return self.embedding(x)
-
-    def _drop(self, x: jax.Array, keys: jax.Array | None, depth: int) -> jax.Array:
-        if keys is None:
-            return x
-        return jax.vmap(lambda row, key: self.dropout(row, rngs=jax.random.fold_in(key, depth)))(x, keys)
 
 
 def _bidirectional(in_features: int, hidden: int, rngs: nnx.Rngs) -> nnx.Bidirectional:
@@ -139,15 +100,3 @@ def _masked_mean(x: jax.Array, valid: jax.Array, lengths: jax.Array) -> jax.Arra
     frames = jnp.moveaxis(jnp.where(valid, x, 0), 1, 0)
     total, _ = jax.lax.scan(lambda total, frame: (total + frame, None), jnp.zeros_like(frames[0]), frames)
     return safe_divide(total, lengths.astype(x.dtype)[:, None])
-
-
-def _check(features: jax.Array, lengths: jax.Array, keys: jax.Array | None, in_features: int) -> None:
-    rows = features.shape[:1]
-    if features.ndim != 3 or features.shape[-1] != in_features or not jnp.issubdtype(features.dtype, jnp.floating):
-        seen = f"{features.dtype} of shape {list(features.shape)}"
-        raise ValueError(f"features must be floats of shape [B, T, {in_features}]; got {seen}")
-    if lengths.shape != rows or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        seen = f"{lengths.dtype} of shape {list(lengths.shape)}"
-        raise ValueError(f"lengths must be integers of shape {list(rows)}; got {seen}")
-    if keys is not None and keys.shape[:1] != rows:
-        raise ValueError(f"keys must hold one key per row, {list(rows)}; got shape {list(keys.shape)}")

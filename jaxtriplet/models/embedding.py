@@ -6,10 +6,10 @@ import numpy as np
 from flax import nnx
 from numpy.typing import ArrayLike
 
-from jaxtriplet.models.blstm import BLSTM
+from jaxtriplet.models.encoder import Encoder
 
 
-def embed(model: BLSTM, features: ArrayLike, lengths: ArrayLike, *, batch_size: int = 128) -> np.ndarray:
+def embed(model: Encoder, features: ArrayLike, lengths: ArrayLike, *, batch_size: int = 128) -> np.ndarray:
     """Embeds any number of utterances, so many at a time that one compilation serves all.
 
     Args:
@@ -40,5 +40,5 @@ def embed(model: BLSTM, features: ArrayLike, lengths: ArrayLike, *, batch_size: 
 
 
 @nnx.jit
-def _embed(model: BLSTM, features: jax.Array, lengths: jax.Array) -> jax.Array:
+def _embed(model: Encoder, features: jax.Array, lengths: jax.Array) -> jax.Array:
     return model.embed(features, lengths)

@@ -1,0 +1,59 @@
+"""Padded sequences: which frames of a row count, and sums over those alone."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxtriplet.numerics import safe_divide
+
+
+def valid(lengths: jax.Array, size: int) -> jax.Array:
+    """Returns which of `size` frames lie within each row's length, [B] -> [B, size]."""
+    frame = jnp.arange(size, dtype=lengths.dtype)
+    return frame[None, :] < lengths[:, None]
+
+
+def keep(values: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Returns `values`, [B, T] or [B, T, F], with 0 past each row's length, whatever stood there."""
+    where = valid(lengths, values.shape[1])
+    return jnp.where(where.reshape(where.shape + (1,) * (values.ndim - 2)), values, 0)
+
+
+def mean(values: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Returns each row's mean over its valid frames, [B, T, F] -> [B, 1, F] or [B, T] -> [B, 1]; 0 if it has none."""
+    total = jnp.sum(keep(values, lengths), axis=1, keepdims=True)
+    return safe_divide(total, lengths.astype(values.dtype).reshape((-1,) + (1,) * (values.ndim - 1)))
+
+
+def checked(
+    name: str, values: ArrayLike, shape: str, lengths: ArrayLike, keys: jax.Array | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Returns values and lengths as JAX's arrays, having checked that rows match.
+
+    Args:
+        name: What to call the values.
+        values: Floats.
+        shape: Their shape, such as "[B, T, 80]"; letters stand for any size.
+        lengths: One integer per row.
+        keys: One PRNG key per row, or None.
+
+    Raises:
+        ValueError: They do not match.
+    """
+    values, lengths = jnp.asarray(values), jnp.asarray(lengths)
+    sizes = shape.strip("[]").split(", ")
+    fits = values.ndim == len(sizes) and all(
+        not size.isdigit() or int(size) == found for size, found in zip(sizes, values.shape, strict=True)
+    )
+    if not fits or not jnp.issubdtype(values.dtype, jnp.floating):
+        raise ValueError(f"{name} must be floats of shape {shape}; got {_seen(values)}")
+    rows = values.shape[:1]
+    if lengths.shape != rows or not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"lengths must be integers of shape {list(rows)}; got {_seen(lengths)}")
+    if keys is not None and keys.shape[:1] != rows:
+        raise ValueError(f"keys must hold one key per row, {list(rows)}; got shape {list(keys.shape)}")
+    return values, lengths
+
+
+def _seen(x: jax.Array) -> str:
+    return f"{x.dtype} of shape {list(x.shape)}"

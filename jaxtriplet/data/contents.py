@@ -1,0 +1,110 @@
+"""What the files of a folder hold, remembered between runs: to read thousands of files takes minutes."""
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from jaxtriplet.data.audio import Content, inspect
+
+_VERSION = 1  # to be raised when `inspect` learns to see more
+_log = logging.getLogger(__name__)
+
+Stamp = tuple[int, int]
+"""Time of the last change (ns) and size (bytes) of a file."""
+_Known = dict[str, tuple[Stamp, Content]]
+
+
+def contents(
+    root: Path,
+    paths: Sequence[str],
+    *,
+    cache_dir: str | Path | None = None,
+    progress_fn: Callable[[int, int], None] | None = None,
+) -> list[Content]:
+    """Says what each file holds, reading those that are new or have changed since the last time.
+
+    Args:
+        root: A folder.
+        paths: Files, relative to the folder or absolute.
+        cache_dir: Where to remember; None for `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
+        progress_fn: Called as `progress_fn(done, total)` after each file that is read.
+
+    Returns:
+        The content of each file, in the order of the paths.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from jaxtriplet.data.contents import contents
+        >>> with tempfile.TemporaryDirectory() as cache:
+        ...     contents(pathlib.Path("/nowhere"), ["a.wav"], cache_dir=cache)
+        [Content(frames=0, sample_rate=0, problem='no such file')]
+    """
+    cache = _cache_file(root, cache_dir)
+    stamps = {path: _stamp(root / path) for path in paths}
+    known = _load(cache)
+    new = [path for path, stamp in stamps.items() if stamp and (path not in known or known[path][0] != stamp)]
+    try:
+        for path, content in _inspected(root, new, progress_fn):
+            known[path] = stamps[path] or (0, 0), content
+    finally:  # an interrupted look at a large folder goes on from here
+        if new:
+            _save(cache, known)
+    missing = Content(0, 0, "no such file")
+    return [known[path][1] if stamps[path] else missing for path in paths]
+
+
+def _inspected(
+    root: Path, paths: list[str], progress_fn: Callable[[int, int], None] | None
+) -> Iterator[tuple[str, Content]]:
+    pool = ThreadPoolExecutor(os.cpu_count())  # libsndfile decodes without holding Python's lock
+    try:
+        found = pool.map(lambda path: inspect(root / path), paths)
+        for done, (path, content) in enumerate(zip(paths, found, strict=True), 1):
+            yield path, content
+            if progress_fn:
+                progress_fn(done, len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _cache_file(root: Path, cache_dir: str | Path | None) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "jaxtriplet" if cache_dir is None else Path(cache_dir)
+    return folder / f"recordings-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+
+
+def _load(cache: Path) -> _Known:
+    if not cache.exists():
+        return {}
+    try:
+        stored = json.loads(cache.read_text())
+        if stored["version"] != _VERSION:
+            return {}
+        return {path: ((time, size), Content(*content)) for path, (time, size, *content) in stored["files"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        _log.warning("%s cannot be read and is made anew: %r", cache, error)
+        return {}
+
+
+def _save(cache: Path, known: _Known) -> None:
+    stored = {"version": _VERSION, "files": {path: [*stamp, *content] for path, (stamp, content) in known.items()}}
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as draft:
+            json.dump(stored, draft)
+        os.replace(draft.name, cache)  # other runs see the old one or the new one, never a half
+    except OSError as error:
+        _log.warning("%s cannot be written, so the next run reads every file again: %s", cache, error)

@@ -1,0 +1,288 @@
+"""Batches of waveforms: random crops to train on, and whole recordings to embed."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from jaxtriplet import _checks
+from jaxtriplet.data.audio import library, read, resample
+from jaxtriplet.data.recordings import Recordings, require_pairs
+from jaxtriplet.data.sampler import SpeakerSampler
+
+_Batch = TypeVar("_Batch", covariant=True)
+_ENDLESS = 1 << 40  # steps; Grain wants a number
+
+
+class Batches(Protocol[_Batch]):
+    """Batches by number: anything with a length that gives the same batch for the same step."""
+
+    def __len__(self) -> int:
+        """Returns the number of steps."""
+        ...
+
+    def __getitem__(self, step: int, /) -> _Batch:
+        """Returns the batch of a step."""
+        ...
+
+
+class Loader(Iterator[_Batch], Protocol[_Batch]):
+    """An iterator over batches that can be put back to where it was."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns where it is: small, and fit for JSON."""
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to where it was, so that the same batches follow."""
+        ...
+
+
+class Waveforms(NamedTuple):
+    """Crops of one step.
+
+    Attributes:
+        waveforms: Samples, [B, T] float32, zero past each length.
+        lengths: Number of valid samples, [B] int32.
+        labels: Speaker, [B] int32 from 0.
+    """
+
+    waveforms: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+
+
+class Whole(NamedTuple):
+    """Whole recordings of about one length.
+
+    Attributes:
+        rows: Which recordings these are, [n] integers with n <= B: places in the index.
+        waveforms: Samples, [B, T] float32, zero past each length; rows after the n-th repeat the first.
+        lengths: Number of valid samples, [B] int32.
+    """
+
+    rows: np.ndarray
+    waveforms: np.ndarray
+    lengths: np.ndarray
+
+
+class Crops:
+    """Batches of P speakers with K random crops each: `crops[step]` gives the batch of a step.
+
+    All crops of a batch have one length, drawn from a few, so that an update compiles as many times and no more; a
+    recording that is shorter is padded. Sessions are spread as `SpeakerSampler` does. A batch is a function of the seed
+    and the step alone: neither threads nor an interruption nor the memory changes it.
+
+    Args:
+        index: The recordings.
+        speakers: Number of speakers in a batch, P.
+        utterances: Number of crops of each speaker in a batch, K.
+        seed: Seed of the draws, a non-negative integer.
+        seconds: The lengths that a batch can have.
+        speeds: Factors of speed. Each but 1 turns every speaker into another one, as the pitch changes with the speed:
+            (1.0, 0.9, 1.1) makes three times as many.
+        sample_rate: Of the crops, in hertz.
+        memory: Bytes of decoded recordings to keep, so that no epoch decodes these again.
+
+    Attributes:
+        num_speakers: Number of labels, speeds included.
+
+    Raises:
+        ValueError: If fewer than two speakers or no speaker with two recordings are there, fewer than P speakers can be
+            drawn, or a number is not positive.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np, soundfile
+        >>> from jaxtriplet.data import Crops, recordings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("ada/1.wav", "ada/2.wav", "bob/1.wav", "bob/2.wav"):
+        ...         pathlib.Path(folder, name).parent.mkdir(exist_ok=True)
+        ...         soundfile.write(pathlib.Path(folder, name), np.sin(np.arange(16000.0)), 16000)
+        ...     index = recordings(folder, cache_dir=f"{folder}/.cache")
+        ...     waveforms, lengths, labels = Crops(index, speakers=2, utterances=2, seed=0, seconds=(0.5, 1.6))[0]
+        >>> waveforms.shape, lengths.tolist(), sorted(labels.tolist())
+        ((4, 25600), [16000, 16000, 16000, 16000], [0, 0, 1, 1])
+
+    Reference:
+        Ko, Peddinti, Povey, Khudanpur, "Audio augmentation for speech recognition", 2015 (speeds); Yamamoto, Lee,
+        Okabe, Koshinaka, "Speaker augmentation and bandwidth extension for deep speaker embedding", 2019 (as speakers).
+    """
+
+    def __init__(
+        self,
+        index: Recordings,
+        *,
+        speakers: int,
+        utterances: int,
+        seed: int,
+        seconds: Sequence[float] = (1.6, 2.4, 3.2),
+        speeds: Sequence[float] = (1.0,),
+        sample_rate: int = 16_000,
+        memory: int = 1 << 29,
+    ) -> None:
+        """Checks that the recordings can fill a batch."""
+        require_pairs(index)
+        _checks.positive_integer("sample_rate", sample_rate)
+        for name, values in (("seconds", seconds), ("speeds", speeds)):
+            if not values or min(values) <= 0:
+                raise ValueError(f"{name} must be numbers above 0; got {tuple(values)}")
+        self.num_speakers = len(index.speakers) * len(speeds)
+        self._sampler = SpeakerSampler(
+            _copies(index.labels, len(speeds)),
+            speakers=speakers,
+            utterances=utterances,
+            seed=seed,
+            sessions=_copies(index.sessions, len(speeds)),
+        )
+        self._labels, self._speeds, self._seed = _copies(index.labels, len(speeds)), tuple(speeds), seed
+        self._lengths = [round(length * sample_rate) for length in seconds]
+        self._recordings = _Decoded(index, sample_rate, memory)
+
+    def __len__(self) -> int:
+        """Returns a number of steps that no training takes."""
+        return _ENDLESS
+
+    def __getitem__(self, step: int) -> Waveforms:
+        """Returns the batch of a step, speaker by speaker."""
+        rows = self._sampler[step]
+        rng = np.random.default_rng((self._seed, step, 1))  # 1: another stream than the sampler's
+        length = self._lengths[rng.integers(len(self._lengths))]
+        crops = [self._crop(row, length, where) for row, where in zip(rows, rng.random(len(rows)), strict=True)]
+        return Waveforms(*_padded(crops, length), self._labels[rows])
+
+    def _crop(self, row: int, length: int, where: float) -> np.ndarray:
+        """Returns at most `length` samples; `where` in [0, 1) says from where."""
+        copy, row = divmod(row, len(self._recordings))
+        speed = self._speeds[copy]
+        wanted = int(np.ceil(length * speed))
+        room = max(self._recordings.length(row) - wanted, 0)
+        return resample(self._recordings.part(row, int(where * (room + 1)), wanted), speed)[:length]
+
+
+def load(batches: Batches[_Batch], *, threads: int = 2, ahead: int = 4) -> Loader[_Batch]:
+    """Returns an iterator over batches that are made ahead of time, by Grain.
+
+    Args:
+        batches: The batches by number, `Crops` say.
+        threads: Number of threads; 0 makes each batch when it is asked for.
+        ahead: Number of batches to hold ready.
+
+    Returns:
+        A `grain.DatasetIterator`: after `set_state(state)` it goes on exactly as it would have from `get_state()`.
+
+    Raises:
+        ImportError: If Grain is not installed.
+
+    Example:
+        >>> from jaxtriplet.data import load
+        >>> batches = load(["first", "second", "third"])
+        >>> next(batches), batches.get_state()
+        ('first', {'next_index': 1})
+    """
+    grain = library("grain")
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, threads) if threads else 0)
+    return iter(grain.MapDataset.source(batches).to_iter_dataset(options))
+
+
+def whole_recordings(
+    index: Recordings, *, batch_seconds: float = 60.0, sample_rate: int = 16_000, threads: int = 2
+) -> Iterator[Whole]:
+    """Returns an iterator over whole recordings in batches of about one length, the shortest first.
+
+    Lengths are padded to 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, ... seconds: four shapes an octave, and at most a
+    fifth of a row is padding above one second.
+
+    Args:
+        index: The recordings; `index.take(rows)` for some of them.
+        batch_seconds: Audio in a batch, padding included; a longer recording is a batch of its own.
+        sample_rate: Of the waveforms, in hertz.
+        threads: Number of threads that decode.
+
+    Returns:
+        Each recording once; `index.paths[batch.rows]` says which.
+
+    Raises:
+        ImportError: If Grain is not installed.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np, soundfile
+        >>> from jaxtriplet.data import recordings_of, whole_recordings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, samples in (("long.wav", 17000), ("short.wav", 8000)):
+        ...         soundfile.write(f"{folder}/{name}", np.sin(np.arange(1.0 * samples)), 16000)
+        ...     index = recordings_of(folder, ["long.wav", "short.wav"], cache_dir=folder)
+        ...     for rows, waveforms, lengths in whole_recordings(index):
+        ...         index.paths[rows].tolist(), waveforms.shape, lengths.tolist()
+        (['short.wav'], (1, 16000), [8000])
+        (['long.wav'], (1, 20000), [17000])
+    """
+    return load(_WholeBatches(index, sample_rate, batch_seconds), threads=threads)
+
+
+class _WholeBatches:
+    def __init__(self, index: Recordings, sample_rate: int, batch_seconds: float) -> None:
+        padded = np.array([_rounded_up(seconds) for seconds in index.seconds])
+        self._plan: list[tuple[np.ndarray, float, int]] = []
+        for seconds in np.unique(padded).tolist():
+            rows = np.flatnonzero(padded == seconds)
+            size = max(1, min(int(batch_seconds / seconds), len(rows)))
+            self._plan += [(rows[start : start + size], seconds, size) for start in range(0, len(rows), size)]
+        self._index, self._sample_rate = index, sample_rate
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, step: int) -> Whole:
+        rows, seconds, size = self._plan[step]
+        samples = [read(self._index.root / self._index.paths[row], sample_rate=self._sample_rate) for row in rows]
+        samples += samples[:1] * (size - len(rows))
+        return Whole(rows, *_padded(samples, round(seconds * self._sample_rate)))
+
+
+class _Decoded:
+    """Parts of recordings, from memory as far as that goes.
+
+    Rows come at random, so that to keep the latest would serve no better than to keep any: the first ones are kept.
+    """
+
+    def __init__(self, index: Recordings, sample_rate: int, memory: int) -> None:
+        self._index, self._sample_rate = index, sample_rate
+        self._lengths = (index.frames * sample_rate // index.sample_rates).tolist()
+        self._keep = np.cumsum(self._lengths) * np.float32().nbytes <= memory
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def length(self, row: int) -> int:
+        return self._lengths[row]
+
+    def part(self, row: int, start: int, count: int) -> np.ndarray:
+        path, rate = self._index.root / self._index.paths[row], self._sample_rate
+        if not self._keep[row]:
+            return read(path, sample_rate=rate, start=start / rate, seconds=count / rate)
+        if row not in self._kept:
+            self._kept[row] = read(path, sample_rate=rate)
+        return self._kept[row][start : start + count]
+
+
+def _copies(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Returns numbers that start at 0, [N], then as many new ones for each further copy, [count * N]."""
+    return (numbers + (numbers.max() + 1) * np.arange(count, dtype=numbers.dtype)[:, None]).ravel()
+
+
+def _padded(samples: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns waveforms [B, length], zero past their ends, and where these are."""
+    lengths = np.array([min(len(one), length) for one in samples], np.int32)
+    waveforms = np.zeros((len(samples), length), np.float32)
+    for row, (one, end) in enumerate(zip(samples, lengths, strict=True)):
+        waveforms[row, :end] = one[:end]
+    return waveforms, lengths
+
+
+def _rounded_up(seconds: float) -> float:
+    """Returns the next of 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, ... seconds."""
+    step = 2.0 ** np.floor(np.log2(max(seconds, 1))) / 4
+    return max(1.0, float(np.ceil(seconds / step) * step))

@@ -1,0 +1,329 @@
+"""An index of the recordings in a folder: who speaks, in which session, for how long."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxtriplet.data.audio import EXTENSIONS
+from jaxtriplet.data.contents import contents
+
+LAYOUT = "<speaker>/[<session>/]<utterance>"
+
+
+class Problem(NamedTuple):
+    """A recording that cannot be used.
+
+    Attributes:
+        path: The file, relative to the folder of the index.
+        reason: Why, in a few words.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recordings:
+    """Recordings of known speakers.
+
+    Attributes:
+        root: The folder.
+        paths: Files, [N] strings, relative to `root` or absolute: `root / path` opens either.
+        speakers: Names of the speakers, sorted.
+        labels: Speaker of each recording, [N] int32: a place in `speakers`.
+        sessions: Session of each recording, [N] int32 from 0. Two speakers share none, and recordings that lie
+            directly in a speaker's folder are one session.
+        frames: Samples of each recording, [N] int64, at its own rate.
+        sample_rates: [N] int32, in hertz.
+        problems: The recordings that were found and left out.
+    """
+
+    root: Path
+    paths: np.ndarray
+    speakers: tuple[str, ...]
+    labels: np.ndarray
+    sessions: np.ndarray
+    frames: np.ndarray
+    sample_rates: np.ndarray
+    problems: tuple[Problem, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Duration of each recording, [N] float64."""
+        return self.frames / self.sample_rates
+
+    def take(self, rows: ArrayLike) -> Self:
+        """Returns an index of some recordings alone, with labels and sessions numbered anew.
+
+        Args:
+            rows: Places in this index, [M] integers.
+
+        Returns:
+            M recordings, without problems.
+        """
+        rows = np.asarray(rows)
+        chosen, labels = np.unique(self.labels[rows], return_inverse=True)
+        return dataclasses.replace(
+            self,
+            paths=self.paths[rows],
+            speakers=tuple(self.speakers[i] for i in chosen),
+            labels=labels.astype(np.int32),
+            sessions=np.unique(self.sessions[rows], return_inverse=True)[1].astype(np.int32),
+            frames=self.frames[rows],
+            sample_rates=self.sample_rates[rows],
+            problems=(),
+        )
+
+
+def recordings(
+    folder: str | Path,
+    *,
+    labelled: bool = True,
+    cache_dir: str | Path | None = None,
+    progress_fn: Callable[[int, int], None] | None = None,
+) -> Recordings:
+    """Reads every recording of a folder once through, and returns an index of those that can be used.
+
+    The folder holds `<speaker>/[<session>/]<utterance>.wav` (the layout of VoxCeleb), with any ending that stands for
+    audio, or the files `wav.scp` and `utt2spk` of Kaldi (paths relative to the folder or absolute; commands are
+    refused, never run). Hidden files are passed over. What was learnt is remembered outside the folder, for as long as
+    the time and the size of a file stay the same.
+
+    Args:
+        folder: The folder.
+        labelled: False for recordings of nobody knows whom: any tree of folders, one nameless speaker.
+        cache_dir: Where to remember; None for `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
+        progress_fn: Called as `progress_fn(done, total)` after each file that is read.
+
+    Returns:
+        The recordings; `problems` names each file that cannot be used.
+
+    Raises:
+        ImportError: If soundfile is not installed.
+        ValueError: If there is no such folder, it has another layout, or no file in it can be used.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import numpy as np, soundfile
+        >>> from jaxtriplet.data import recordings
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("ada", "bob"):
+        ...         pathlib.Path(folder, name).mkdir()
+        ...         soundfile.write(f"{folder}/{name}/hello.wav", np.sin(np.arange(8000.0)), 16000)
+        ...     found = recordings(folder, cache_dir=f"{folder}/.cache")
+        >>> found.speakers, found.labels.tolist(), found.seconds.tolist(), found.problems
+        (('ada', 'bob'), [0, 1], [0.5, 0.5], ())
+    """
+    root = Path(folder)
+    if not root.is_dir():
+        raise ValueError(f"{root}: no such folder")
+    kaldi = (root / "wav.scp").is_file()
+    if not labelled:
+        paths = sorted(_waves(root).values()) if kaldi else _audio_files(root)
+        return recordings_of(root, paths, cache_dir=cache_dir, progress_fn=progress_fn)
+    entries, problems = _kaldi(root) if kaldi else _tree(root)
+    return _index(root, entries, problems, cache_dir=cache_dir, progress_fn=progress_fn)
+
+
+def recordings_of(
+    root: str | Path,
+    paths: Iterable[str],
+    *,
+    cache_dir: str | Path | None = None,
+    progress_fn: Callable[[int, int], None] | None = None,
+) -> Recordings:
+    """Returns an index of files by name, all of one nameless speaker: what to embed, say for a list of trials.
+
+    Args:
+        root: The folder that the paths are relative to.
+        paths: Files; their order is kept.
+        cache_dir: As `recordings` takes it.
+        progress_fn: As `recordings` takes it.
+
+    Returns:
+        The recordings; `problems` names each file that cannot be used.
+
+    Raises:
+        ImportError: If soundfile is not installed.
+        ValueError: If no file can be used.
+
+    Example:
+        >>> import tempfile
+        >>> from jaxtriplet.data import recordings_of
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     recordings_of(folder, ["a.wav"], cache_dir=folder)
+        Traceback (most recent call last):
+        ...
+        ValueError: ... no recording that can be used; the first of 1: a.wav: no such file
+    """
+    entries = [_Entry(path, "", "") for path in paths]
+    return _index(Path(root), entries, [], cache_dir=cache_dir, progress_fn=progress_fn)
+
+
+def split_by_speaker(index: Recordings, fraction: float, *, seed: int = 0) -> tuple[Recordings, Recordings]:
+    """Splits off some speakers for development.
+
+    Speakers are ordered by a hash of the seed and their names, and the first `fraction` of them are held out. So the
+    split has the size that was asked for, and when a speaker joins the folder at most one other changes sides.
+
+    Args:
+        index: The recordings.
+        fraction: Share of the speakers to hold out, between 0 and 1.
+        seed: Another seed is another split.
+
+    Returns:
+        The recordings to train on, and those to develop on.
+
+    Raises:
+        ValueError: If the fraction is not between 0 and 1, or leaves either side fewer than two speakers.
+
+    Example:
+        >>> import pathlib
+        >>> import numpy as np
+        >>> from jaxtriplet.data import Recordings, split_by_speaker
+        >>> one_each = np.arange(5)
+        >>> names = ("a", "b", "c", "d", "e")
+        >>> index = Recordings(pathlib.Path(), np.array(names), names, one_each, one_each, one_each, one_each)
+        >>> [side.speakers for side in split_by_speaker(index, 0.4)]
+        [('a', 'd', 'e'), ('b', 'c')]
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"the fraction of the speakers to hold out must lie between 0 and 1; got {fraction}")
+    total = len(index.speakers)
+    count = round(fraction * total)
+    if min(count, total - count) < 2:
+        raise ValueError(
+            f"{fraction} of the {total} speakers in {index.root} would leave {total - count} to train on and {count} "
+            "to develop on; each side needs at least two"
+        )
+    drawn = sorted(range(total), key=lambda i: hashlib.sha256(f"{seed}/{index.speakers[i]}".encode()).digest())
+    held_out = np.isin(index.labels, drawn[:count])
+    return index.take(np.flatnonzero(~held_out)), index.take(np.flatnonzero(held_out))
+
+
+def require_pairs(index: Recordings) -> None:
+    """Checks that there is something to learn from: two speakers, and one of them with two recordings.
+
+    Args:
+        index: The recordings.
+
+    Raises:
+        ValueError: If there is not.
+
+    Example:
+        >>> import pathlib
+        >>> import numpy as np
+        >>> from jaxtriplet.data import Recordings, require_pairs
+        >>> one = np.zeros(1, np.int32)
+        >>> require_pairs(Recordings(pathlib.Path("calls"), np.array(["ada/1.wav"]), ("ada",), one, one, one, one))
+        Traceback (most recent call last):
+        ...
+        ValueError: calls holds recordings of 1 speaker; at least two are needed, as <speaker>/[<session>/]<utterance>
+    """
+    counts = np.bincount(index.labels, minlength=1)
+    if len(counts) < 2:
+        raise ValueError(f"{index.root} holds recordings of 1 speaker; at least two are needed, as {LAYOUT}")
+    if counts.max() < 2:
+        raise ValueError(f"no speaker in {index.root} has two recordings, so there is no positive pair")
+
+
+class _Entry(NamedTuple):
+    path: str
+    speaker: str
+    session: str
+
+
+def _index(
+    root: Path,
+    entries: Sequence[_Entry],
+    problems: Iterable[Problem],
+    *,
+    cache_dir: str | Path | None,
+    progress_fn: Callable[[int, int], None] | None,
+) -> Recordings:
+    found = contents(root, [entry.path for entry in entries], cache_dir=cache_dir, progress_fn=progress_fn)
+    pairs = list(zip(entries, found, strict=True))
+    problems = (*problems, *(Problem(entry.path, content.problem) for entry, content in pairs if content.problem))
+    usable = [(entry, content) for entry, content in pairs if not content.problem]
+    if not usable:
+        first = f"; the first of {len(problems)}: {': '.join(problems[0])}" if problems else f": expected {LAYOUT}"
+        raise ValueError(f"{root} holds no recording that can be used{first}")
+    speakers, labels = np.unique([entry.speaker for entry, _ in usable], return_inverse=True)
+    return Recordings(
+        root=root,
+        paths=np.array([entry.path for entry, _ in usable]),
+        speakers=tuple(speakers.tolist()),
+        labels=labels.astype(np.int32),
+        sessions=np.unique([entry.session for entry, _ in usable], return_inverse=True)[1].astype(np.int32),
+        frames=np.array([content.frames for _, content in usable], np.int64),
+        sample_rates=np.array([content.sample_rate for _, content in usable], np.int32),
+        problems=problems,
+    )
+
+
+def _audio_files(root: Path) -> Iterator[str]:
+    """The recordings below a folder, in order, relative to it."""
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS:
+                yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _tree(root: Path) -> tuple[list[_Entry], list[Problem]]:
+    entries, problems = [], []
+    for path in _audio_files(root):
+        folders = PurePosixPath(path).parts[:-1]
+        if len(folders) > 2:
+            raise ValueError(
+                f"{path} in {root} lies deeper than {LAYOUT}; if {root / folders[0]} holds the speakers, give that "
+                "folder"
+            )
+        if folders:
+            entries.append(_Entry(path, folders[0], "/".join(folders)))
+        else:
+            problems.append(Problem(path, f"lies in no speaker's folder ({LAYOUT})"))
+    return entries, problems
+
+
+def _waves(root: Path) -> dict[str, str]:
+    """The files of Kaldi's utterances."""
+    if (root / "segments").exists():
+        raise ValueError(f"{root / 'segments'} cuts recordings into utterances; write these as files of their own")
+    waves = _table(root / "wav.scp")
+    for utterance, path in waves.items():
+        if path.endswith("|"):
+            raise ValueError(f"{root / 'wav.scp'}: {utterance} is a command, which is never run; name a file: {path}")
+    return waves
+
+
+def _kaldi(root: Path) -> tuple[list[_Entry], list[Problem]]:
+    waves, speakers = _waves(root), _table(root / "utt2spk")
+    if strangers := waves.keys() - speakers.keys():
+        raise ValueError(f"{root / 'utt2spk'} does not say who speaks in {min(strangers)}")
+    entries = [_Entry(path, speakers[utterance], speakers[utterance]) for utterance, path in waves.items()]
+    problems = [Problem(name, "in utt2spk, but not in wav.scp") for name in speakers if name not in waves]
+    return sorted(entries), problems
+
+
+def _table(path: Path) -> dict[str, str]:
+    """Reads lines of an utterance, white space and a value."""
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    table: dict[str, str] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        match line.split(maxsplit=1):
+            case [name, value] if name not in table:
+                table[name] = value.strip()
+            case _:
+                raise ValueError(f"{path}, line {number}: expected a new utterance and its value; got {line!r}")
+    return table
