@@ -41,7 +41,7 @@ def _memory(compiled: jax.stages.Compiled) -> int:
 
 
 def _graded(loss: Loss) -> Graded:
-    # A plain function around it: `jit` would take over the `lower` that our losses have of their own.
+    # A plain function around it: gradients by the embeddings alone, and the margin traced.
     return jax.value_and_grad(lambda labels, x, margin: loss(labels, x, margin), argnums=1)
 
 
