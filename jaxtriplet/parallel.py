@@ -1,7 +1,7 @@
 """Many devices and many hosts: a mesh, how batches and states lie on it, and losses of the batch of all devices.
 
-Each device compares its own anchors with the rows of all: one all-gather of the embeddings [B, D], one reduce-scatter of
-their gradient, and sums. Three ways lead to the same numbers. What they share:
+Each device compares its own anchors with the rows of all: one all-gather of the embeddings [B, D], one reduce-scatter
+of their gradient, and sums. Three ways lead to the same numbers. What they share:
 
 >>> import jax, jax.numpy as jnp, numpy as np
 >>> from flax import nnx
@@ -34,7 +34,8 @@ too. For a training step of your own, `sharded(loss, mesh)` is the loss.
 **`jax.shard_map`** of the same function:
 
 >>> update = make_update(loss_fn, axis_name="data")
->>> update = jax.jit(jax.shard_map(update, mesh=mesh, in_specs=(P(), P("data")), out_specs=(P(), P())), donate_argnums=0)
+>>> update = jax.shard_map(update, mesh=mesh, in_specs=(P(), P("data")), out_specs=(P(), P()))
+>>> update = jax.jit(update, donate_argnums=0)
 >>> state = parallel.place(fresh(), parallel.replicated(mesh))
 >>> state, of_shard_map = update(state, parallel.spread_rows(batch, mesh))
 >>> bool(jnp.allclose(of_pmap.loss, of_mesh.loss)), bool(jnp.allclose(of_shard_map.loss, of_mesh.loss))

@@ -1,6 +1,7 @@
 """The command line as a user meets it: results, refusals, and help."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,10 @@ from jaxtriplet.configs import LOSSES, TrainConfig, parse_loss
 from jaxtriplet.data import japanese_vowels
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 
-SMALL = ["--hidden", "8", "--embedding-dim", "8", "--speakers", "9", "--utterances", "4", "--quiet"]
+SMALL = [
+    *("--hidden", "8", "--embedding-dim", "8", "--speakers", "9", "--utterances", "4"),
+    *("--devices", "1", "--quiet"),
+]
 
 
 def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -37,7 +41,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.
 def test_a_run_leaves_everything_it_promises(trained: Any) -> None:
     folder, done = trained
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.json", "embeddings.npz", "metrics.json", "metrics.jsonl", "report.html", "weights"}
+    files = {"config.json", "embeddings.npz", "metrics.json", "metrics.jsonl", "report.html"}
+    assert names == files | {"weights", "checkpoints"}
     metrics = json.loads((folder / "metrics.json").read_text())
     assert json.loads(done.stdout) == metrics
     assert {"equal_error_rate", "min_dcf", "accuracy", "threshold", "purity", "nmi", "misclassification_rate"} <= set(
@@ -108,8 +113,20 @@ def test_every_loss_trains_by_name(loss: str, monkeypatch: Any, capsys: Any, tmp
         (["--learning-rate", "-1"], "--learning-rate"),
         (["--seeds", "1"], "--seeds"),
         (["--out", __file__], "is a file"),
+        (["--out", str(Path(__file__).parent), "--resume"], "holds no run to resume"),
+        (["--resume"], "--resume needs --out"),
+        (["--resume", "--overwrite", "--out", "x"], "give one of them"),
+        (["--devices", "7"], "90 rows of a batch cannot be spread over 7 of 8 devices"),
+        (["--distributed"], "--distributed needs --out"),
+        (["--process-id", "1"], "belong to --distributed"),
+        (
+            ["--micro-batch", "7", "--out", "run", "--devices", "1"],
+            "micro-batches of 7 rows do not divide a batch of 90",
+        ),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) and "--out" not in value else "",
+    ids=lambda value: (
+        " ".join(value) if isinstance(value, list) and not {__file__, str(Path(__file__).parent)} & set(value) else ""
+    ),
 )
 def test_bad_input_is_one_line_and_status_2(
     words: list[str], complaint: str, monkeypatch: Any, capsys: Any, tmp_path: Path
@@ -120,6 +137,21 @@ def test_bad_input_is_one_line_and_status_2(
     assert err.count("\n") == 1
     assert complaint in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_resumes_with_its_own_numbers_only(trained: Any, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(trained[0], folder)
+    words = ["--evaluate-every", "6", "--out", str(folder), "--resume", "--json", *SMALL]
+    status, _, err = call(monkeypatch, capsys, "train", "--steps", "13", *words)
+    assert (status, err) == (2, f"jaxtriplet: {folder} was begun with other numbers; resume it with --steps 12\n")
+    # A finished run has nothing left to train, and is judged again.
+    status, out, _ = call(monkeypatch, capsys, "train", "--steps", "12", *words)
+    assert status == 0
+    before, after = (json.loads(words) for words in (trained[1].stdout, out))
+    assert before.keys() == after.keys()
+    assert before["equal_error_rate"] == after["equal_error_rate"]
+    assert (folder / "metrics.jsonl").read_text() == (trained[0] / "metrics.jsonl").read_text()
 
 
 def test_a_diverged_run_says_so(monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:

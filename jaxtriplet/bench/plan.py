@@ -30,7 +30,7 @@ class Line(NamedTuple):
 
 
 # The picture: batches up to a size whose B x B matrix would take 4 GiB; class sizes at a batch that peers still manage.
-SWEEP_BATCH_SIZES = tuple(2**n for n in range(8, 16))
+SWEEP_BATCH_SIZES = (256, 1024, 4096, 16384, 32768)
 SWEEP_CLASSES_AT = 1024
 SWEEP_ROUNDS = 3
 
@@ -115,7 +115,7 @@ class Plan:
         rows = 2
         while rows <= SWEEP_CLASSES_AT // 2:
             yield Setting(loss, SWEEP_CLASSES_AT, rows, self.dim)
-            rows *= 2
+            rows *= 4
 
 
 def machine_memory() -> int:
