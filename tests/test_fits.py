@@ -67,6 +67,20 @@ ENTRY %main (labels: s32[1024], rows: f32[1024,256]) -> f32[] {
 }
 """
 
+# A reduce-scatter as one operation of the chip, and the same as an all-reduce that takes scalars along.
+FUSED = """HloModule jit_f
+
+%all-reduce-scatter (input: f32[64,8]) -> f32[16,8] {
+  %input = f32[64,8]{1,0:T(8,128)} parameter(0)
+  %all-reduce.1 = f32[64,8]{1,0:T(8,128)} all-reduce(%input), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %dynamic-slice.1 = f32[16,8]{1,0:T(8,128)S(1)} dynamic-slice(%all-reduce.1, %i, %zero)
+}
+
+ENTRY %main (rows: f32[64,8]) -> f32[16,8] {
+  ROOT %fusion = f32[16,8]{1,0:T(8,128)S(1)} fusion(%rows), kind=kCustom, calls=%all-reduce-scatter
+}
+"""
+
 # As the GPU compiler writes it: collectives that start and are done, known trips; and one behind a wrapper.
 GPU = """HloModule jit_f
 
@@ -114,6 +128,13 @@ def test_collectives_of_a_gpu_program_are_counted_once() -> None:
         Collective("reduce-scatter", "f32[16,4]", 256, 128, 1),
         Collective("all-gather", "pred[32]", 32, 16, 1),
     ]
+
+
+def test_a_fused_reduce_scatter_is_one() -> None:
+    (found,) = hlo.collectives(hlo.read(FUSED), 4)
+    assert found == Collective("reduce-scatter", "f32[64,8]", 2048, 1536, 1)
+    (apart,) = hlo.collectives(hlo.read(FUSED.replace("all-reduce-scatter", "computation")), 4)
+    assert apart == Collective("all-reduce", "f32[64,8]", 2048, 3072, 1)
 
 
 def test_trips_are_told_or_stand_in_the_condition() -> None:

@@ -92,11 +92,14 @@ def collectives(module: Module, devices: int) -> list[Collective]:
         The collectives, large ones first.
     """
     found: Counter[tuple[str, str, int, int]] = Counter()
-    for instruction, times in _visits(module, module.entry, 1):
+    for computation, instruction, times in _visits(module, module.entry, 1):
         kind = instruction.opcode.removesuffix("-done")
         if kind in KINDS:
             group = _group(instruction.rest) or devices
-            arrays = [_whole(array, kind, group) for array in _ARRAY.finditer(instruction.type)]
+            parts = group if kind == "reduce-scatter" else 1
+            if computation.startswith("all-reduce-scatter"):  # The TPU compiler's word for one operation of the chip.
+                kind = "reduce-scatter"
+            arrays = [_whole(array, parts) for array in _ARRAY.finditer(instruction.type)]
             size = sum(size for _, size in arrays)
             found[kind, " + ".join(words for words, _ in arrays), size, _sent(kind, size, group)] += times
     each = [
@@ -107,10 +110,10 @@ def collectives(module: Module, devices: int) -> list[Collective]:
     return sorted(each, key=lambda one: -one.bytes)
 
 
-def _visits(module: Module, name: str, times: int) -> Iterator[tuple[Instruction, int]]:
-    """Yields the instructions that a computation reaches, and how often each runs."""
+def _visits(module: Module, name: str, times: int) -> Iterator[tuple[str, Instruction, int]]:
+    """Yields the instructions that a computation reaches, where each stands, and how often it runs."""
     for instruction in module.computations.get(name, []):
-        yield instruction, times
+        yield name, instruction, times
         if instruction.opcode in ("async-update", "async-done"):  # They name again what async-start calls.
             continue
         trips = (trip_count(module, instruction) or 1) if instruction.opcode == "while" else 1
@@ -123,12 +126,12 @@ def _called(instruction: Instruction) -> list[str]:
     return _CALLED.findall(instruction.rest) + branches
 
 
-def _whole(array: re.Match[str], kind: str, group: int) -> tuple[str, int]:
-    """Returns an array that a collective yields as it is on all devices together: in words, and its bytes."""
+def _whole(array: re.Match[str], parts: int) -> tuple[str, int]:
+    """Returns an array of so many times the rows: in words, and its bytes."""
     name, bits, shape = array.groups()
     sizes = [int(size) for size in shape.split(",") if size]
-    if kind == "reduce-scatter" and sizes:
-        sizes[0] *= group
+    if sizes:
+        sizes[0] *= parts
     words = f"{name}[{','.join(map(str, sizes))}]"
     return words, math.prod(sizes) * max(8, int(bits or (16 if name == "bf16" else 8))) // 8
 
