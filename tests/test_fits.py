@@ -350,8 +350,6 @@ def test_the_title_names_the_whole_update() -> None:
 class Imagined:
     """A compiler that knows the memory of a batch: a GB for every 10,000 rows of a device."""
 
-    asked: list[Program]
-
     def __enter__(self) -> "Imagined":
         return self
 

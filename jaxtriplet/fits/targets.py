@@ -57,7 +57,7 @@ def check(name: str, devices: int) -> None:
     if devices not in target.slices:
         raise ValueError(f"{name} is known with {', '.join(map(str, target.slices))} devices, not {devices}")
     if missing := [distribution for distribution in target.needs if not installed(distribution)]:
-        raise ValueError(f'{name} needs {" and ".join(missing)}, not installed: pip install "jaxtriplet[aot]"')
+        raise ValueError(f'{name} needs {", ".join(missing)}; missing here: pip install "jaxtriplet[aot]"')
 
 
 def installed(distribution: str) -> bool:
