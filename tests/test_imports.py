@@ -33,8 +33,10 @@ ALLOWED: dict[str, set[str]] = {
     **{part: FLOOR_0 | BESIDE | {"parallel"} | set(ABOVE[:i]) for i, part in enumerate(ABOVE)},
     # The race against other libraries runs what a user runs.
     "bench": {"", "distances", "masks", "plots", "configs"},
+    # What is compiled ahead of time is what a user runs.
+    "fits": {"", "losses", "parallel", "models", "training"},
     # Only the command line sees the losses and everything else.
-    "cli": FLOOR_2 | {"", "losses", "parallel", "bench"} | BESIDE | set(ABOVE),
+    "cli": FLOOR_2 | {"", "losses", "parallel", "bench", "fits"} | BESIDE | set(ABOVE),
     "__main__": {"cli"},
 }
 # The losses need these three and nothing else that pip installs.

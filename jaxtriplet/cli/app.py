@@ -15,9 +15,15 @@ import jax
 import jaxtriplet
 from jaxtriplet.bench.plan import Plan
 from jaxtriplet.cli.bench import bench as run_bench
+from jaxtriplet.cli.fits import counts
+from jaxtriplet.cli.fits import fits as answer_fits
 from jaxtriplet.cli.train import Job
 from jaxtriplet.cli.train import train as run_training
 from jaxtriplet.configs import TrainConfig
+from jaxtriplet.fits import report as fits_report
+from jaxtriplet.fits.programs import LOSSES, Program
+from jaxtriplet.fits.targets import TARGETS
+from jaxtriplet.models import ENCODERS
 
 
 @click.group(context_settings={"max_content_width": 120})
@@ -99,6 +105,39 @@ def bench(
     plan, with_plot = Plan(**numbers).resolved(quick=quick), not quick if plot is None else plot
     folder, found = run_bench(plan, out, plot=with_plot, overwrite=overwrite, quiet=quiet)
     print(json.dumps(found) if as_json else f"{(folder / 'bench.md').read_text()}\nresults: {folder}")
+
+
+@app.command(context_settings={"show_default": True})
+@click.option("--loss", type=click.Choice(list(LOSSES)), default="semi-hard", help="The loss.")
+@click.option("--batch-size", type=click.IntRange(1), default=65536, help="Rows B of the batch of all devices.")
+@click.option("--dim", type=click.IntRange(1), default=256, help="Numbers D in an embedding, or logits of kl-hinge.")
+@click.option("--target", type=click.Choice(list(TARGETS)), default="tpu-v5e", help="The accelerator.")
+@click.option("--devices", default="1", help="How many; several numbers, joined by commas, make a table of scaling.")
+@click.option("--encoder", type=click.Choice(list(ENCODERS)), help="Compile the whole update of this encoder.")
+@click.option("--preset", type=click.Choice(["small", "paper"]), default="small", help="Its size; with --encoder.")
+@click.option("--frames", type=click.IntRange(1), default=200, help="Frames of an utterance; with --encoder.")
+@click.option("--features", type=click.IntRange(1), default=40, help="Numbers in a frame; with --encoder.")
+@click.option("--micro-batch", type=click.IntRange(1), help="Rows to encode at a time; with --encoder.")
+@click.option("--largest/--no-largest", default=True, help="Look for the largest batch that fits: takes minutes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Do not tell each compilation on standard error.")
+def fits(devices: str, largest: bool, as_json: bool, quiet: bool, **numbers: Any) -> None:
+    """Tell whether a batch fits an accelerator: peak memory, collectives, and the largest batch that fits.
+
+    No accelerator is needed: the program is compiled for it, ahead of time, by its own compiler. This predicts memory,
+    not speed. pip install "jaxtriplet[aot]" brings the compilers (Linux).
+    """
+    programs = [Program(devices=count, **numbers) for count in counts(devices)]
+    answers = answer_fits(programs, with_largest=largest, tell=_nothing if quiet else _tell)
+    print(json.dumps(fits_report.as_json(answers)) if as_json else fits_report.markdown(answers))
+
+
+def _tell(step: str) -> None:
+    print(step, file=sys.stderr, flush=True)
+
+
+def _nothing(step: str) -> None:
+    del step
 
 
 def _in_words(metrics: dict[str, Any], folder: Path) -> str:

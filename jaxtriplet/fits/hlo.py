@@ -1,0 +1,182 @@
+"""Reading compiled HLO, XLA's text of what one device runs: its collectives, and how often its loops run."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+
+_ARRAY = re.compile(r"\b(pred|bf16|[a-z]+(\d+)\w*)\[([\d,]*)\]")
+_INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (.*)")
+_CALLED = re.compile(r"(?:calls|body|to_apply|true_computation|false_computation)=%?([\w.-]+)")
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+
+
+class Instruction(NamedTuple):
+    """One line of HLO."""
+
+    name: str
+    type: str
+    """The arrays that it yields."""
+    opcode: str
+    rest: str
+    """Operands and attributes."""
+    root: bool
+
+
+class Module(NamedTuple):
+    """Computations by name, and which of them is the program."""
+
+    computations: dict[str, list[Instruction]]
+    entry: str
+
+
+class Collective(NamedTuple):
+    """Equal collectives of one step."""
+
+    kind: str
+    arrays: str
+    """What one of them moves, of all devices together."""
+    bytes: int
+    """The size of that, in all runs."""
+    sent_bytes: int
+    """What each device sends, if the devices stand in a ring, in all runs."""
+    times: int
+    """How often it runs in a step."""
+
+
+def read(text: str) -> Module:
+    r"""Reads the text of a compiled program.
+
+    Example:
+        >>> module = read("ENTRY %main (x: f32[2]) -> f32[2] {\n  ROOT %x = f32[2]{0} parameter(0)\n}")
+        >>> module.entry, module.computations["main"][0].opcode
+        ('main', 'parameter')
+    """
+    computations: dict[str, list[Instruction]] = {}
+    entry = name = ""
+    for line in text.splitlines():
+        if line.endswith("{") and not line.startswith((" ", "HloModule")):
+            name = line.removeprefix("ENTRY ").split()[0].removeprefix("%")
+            entry = name if line.startswith("ENTRY ") else entry
+            computations[name] = []
+        elif name and (match := _INSTRUCTION.match(line)):
+            computations[name].append(_instruction(*match.groups()))
+    return Module(computations, entry)
+
+
+def _instruction(root: str | None, name: str, line: str) -> Instruction:
+    depth = 0
+    for end, character in enumerate(line):  # A tuple's type has spaces, within its parentheses.
+        depth += (character == "(") - (character == ")")
+        if character == " " and not depth:
+            opcode, _, rest = line[end + 1 :].partition("(")
+            return Instruction(name, line[:end], opcode, rest, bool(root))
+    raise ValueError(f"not an instruction of HLO: {line[:100]}")
+
+
+def collectives(module: Module, devices: int) -> list[Collective]:
+    """Returns what one step moves between devices.
+
+    In a ring of n devices an all-gather of S bytes sends S (n - 1) / n from each, a reduce-scatter of S bytes likewise,
+    and an all-reduce is both. Of a loop whose trips are not known in advance one trip is counted.
+
+    Args:
+        module: The program.
+        devices: How many devices there are, where a collective does not name groups.
+
+    Returns:
+        The collectives, large ones first.
+    """
+    found: Counter[tuple[str, str, int, int]] = Counter()
+    for computation, instruction, times in _visits(module, module.entry, 1):
+        kind = instruction.opcode.removesuffix("-done")
+        if kind in KINDS:
+            group = _group(instruction.rest) or devices
+            parts = group if kind == "reduce-scatter" else 1
+            if computation.startswith("all-reduce-scatter"):  # The TPU compiler's word for one operation of the chip.
+                kind = "reduce-scatter"
+            arrays = [_whole(array, parts) for array in _ARRAY.finditer(instruction.type)]
+            size = sum(size for _, size in arrays)
+            found[kind, " + ".join(words for words, _ in arrays), size, _sent(kind, size, group)] += times
+    each = [
+        Collective(kind, words, size * times, sent * times, times)
+        for (kind, words, size, sent), times in found.items()
+        if size
+    ]
+    return sorted(each, key=lambda one: -one.bytes)
+
+
+def _visits(module: Module, name: str, times: int) -> Iterator[tuple[str, Instruction, int]]:
+    """Yields the instructions that a computation reaches, where each stands, and how often it runs."""
+    for instruction in module.computations.get(name, []):
+        yield name, instruction, times
+        if instruction.opcode in ("async-update", "async-done"):  # They name again what async-start calls.
+            continue
+        trips = (trip_count(module, instruction) or 1) if instruction.opcode == "while" else 1
+        for called in _called(instruction):
+            yield from _visits(module, called, times * trips)
+
+
+def _called(instruction: Instruction) -> list[str]:
+    branches = [name.strip(" %") for names in _BRANCHES.findall(instruction.rest) for name in names.split(",")]
+    return _CALLED.findall(instruction.rest) + branches
+
+
+def _whole(array: re.Match[str], parts: int) -> tuple[str, int]:
+    """Returns an array of so many times the rows: in words, and its bytes."""
+    name, bits, shape = array.groups()
+    sizes = [int(size) for size in shape.split(",") if size]
+    if sizes:
+        sizes[0] *= parts
+    words = f"{name}[{','.join(map(str, sizes))}]"
+    return words, math.prod(sizes) * max(8, int(bits or (16 if name == "bf16" else 8))) // 8
+
+
+def _group(rest: str) -> int | None:
+    if match := re.search(r"replica_groups=\{\{([\d,]*)\}", rest):
+        return match[1].count(",") + 1
+    match = re.search(r"replica_groups=\[\d+,(\d+)\]<=", rest)
+    return int(match[1]) if match else None
+
+
+def _sent(kind: str, size: int, group: int) -> int:
+    passes = {"all-reduce": 2, "collective-permute": group / max(1, group - 1)}.get(kind, 1)
+    return round(passes * size * (group - 1) / group)
+
+
+def outer_loops(module: Module) -> list[int | None]:
+    """Returns the trips of each loop that stands in no other; None where they depend on the data."""
+    found: list[int | None] = []
+    names = [module.entry]
+    for name in names:
+        for instruction in module.computations.get(name, []):
+            if instruction.opcode == "while":
+                found.append(trip_count(module, instruction))
+            else:
+                names.extend(called for called in _called(instruction) if called not in names)
+    return found
+
+
+def trip_count(module: Module, loop: Instruction) -> int | None:
+    """Returns how often a `while` runs, or None if that depends on the data.
+
+    JAX's scans count from 0 up to a constant, which the loop's condition compares with.
+    """
+    if match := _KNOWN_TRIPS.search(loop.rest):
+        return int(match[1])
+    condition = re.search(r"condition=%?([\w.-]+)", loop.rest)
+    lines = module.computations.get(condition[1], []) if condition else []
+    constants = {line.name: int(line.rest.partition(")")[0]) for line in lines if _is_whole_number(line)}
+    for line in lines:
+        if line.root and line.opcode == "compare" and "direction=LT" in line.rest:
+            _, bound, *_ = re.findall(r"%([\w.-]+)", line.rest.partition(")")[0])
+            return constants.get(bound)
+    return None
+
+
+def _is_whole_number(line: Instruction) -> bool:
+    return line.opcode == "constant" and bool(re.match(r"\d+\)", line.rest))

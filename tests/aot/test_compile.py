@@ -1,0 +1,111 @@
+"""Every loss and the whole update, compiled for accelerators that are not there; needs the extra `aot`."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from jaxtriplet.cli import app
+from jaxtriplet.fits.compiler import Compiled, Compiler
+from jaxtriplet.fits.programs import LOSSES, Program
+from jaxtriplet.fits.targets import TARGETS
+from jaxtriplet.models import ENCODERS
+
+Compile = Callable[[Program], Compiled]
+
+# One process compiles for the GPU, so that it compiles each program once.
+ON_GPU = pytest.mark.xdist_group("h100")
+SLICES = [("tpu-v5e", 4), ("tpu-v5e", 16), pytest.param("h100", 4, marks=ON_GPU)]
+BATCH_LOSSES = [name for name in LOSSES if name != "deep-speaker"]
+slices = pytest.mark.parametrize(("target", "devices"), SLICES, ids=str)
+# The TPU compiler takes longer, and longer for more rows.
+SHAPES = {"tpu-v5e": (1024, 64), "h100": (16384, 32)}
+UPDATE: Any = {"batch_size": 512, "dim": 32, "frames": 20, "features": 12}
+
+
+@pytest.fixture(scope="session")
+def compile_for() -> Iterator[Compile]:
+    """One process compiles all programs, each once."""
+    with Compiler() as compiler:
+        yield functools.cache(compiler)
+
+
+@slices
+@pytest.mark.parametrize("loss", BATCH_LOSSES)
+def test_a_loss_gathers_the_rows_once_and_scatters_their_gradient_once(
+    loss: str, target: str, devices: int, compile_for: Compile
+) -> None:
+    rows, dim = SHAPES[target]
+    found = compile_for(Program(target, devices, loss, rows, dim))
+    assert found.fits
+    large = [one for one in found.collectives if one.bytes >= rows * dim * 4]
+    assert [one.times for one in large] == [1, 1]
+    forward, backward = sorted(one.kind for one in large)
+    if (forward, backward) != ("all-gather", "reduce-scatter"):
+        # On 16 chips the TPU compiler prefers an all-reduce, which takes scalars along, and of which each keeps a part.
+        assert (target, devices, forward, backward) == ("tpu-v5e", 16, "all-gather", "all-reduce")
+    small = [one for one in found.collectives if one not in large]
+    per_row = [one for one in small if one.bytes >= 4 * rows]  # the labels, and the rows' places
+    assert sum(one.bytes for one in per_row) <= 2 * 4 * rows
+    scalars = [one for one in small if one not in per_row]
+    assert {one.kind for one in scalars} <= {"all-reduce"}
+    assert sum(one.bytes for one in scalars) <= 16
+
+
+@pytest.mark.parametrize(
+    ("target", "loss"),
+    [*(pytest.param("h100", loss, marks=ON_GPU) for loss in BATCH_LOSSES), ("tpu-v5e", "batch-hard")],
+)
+def test_the_distances_of_all_pairs_never_exist(target: str, loss: str, compile_for: Compile) -> None:
+    rows, dim = SHAPES["h100"]
+    found = compile_for(Program(target, 4, loss, rows, dim))
+    # Half of what a device would need for the distances of its own anchors.
+    assert found.peak_bytes < rows * (rows // 4) * 4 / 2
+
+
+@slices
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_the_whole_update_moves_rows_gradients_and_scalars(
+    encoder: str, target: str, devices: int, compile_for: Compile
+) -> None:
+    program = Program(target, devices, "batch-hard", encoder=encoder, **UPDATE)
+    found = compile_for(program)
+    assert found.fits
+    rows, dim = program.batch_size, program.dim
+    gathers = [one for one in found.collectives if one.kind == "all-gather" and f"f32[{rows},{dim}]" in one.arrays]
+    assert [one.times for one in gathers] == [1]
+    # Of what is as large as the rows there is little more: their gradient, and once that of the parameters.
+    large = [one for one in found.collectives if one.bytes >= rows * dim * 4]
+    assert all(one.times == 1 for one in large)
+    assert len(large) <= 3
+
+
+@ON_GPU
+def test_micro_batches_need_less_memory(compile_for: Compile) -> None:
+    whole, parts = (
+        compile_for(Program("h100", 4, "batch-hard", encoder="blstm", **UPDATE, micro_batch=size))
+        for size in (None, 64)
+    )
+    assert parts.peak_bytes < whole.peak_bytes / 2
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_compiles(target: str, compile_for: Compile) -> None:
+    found = compile_for(Program(target, 1, "deep-speaker", 3 * 2**10, 64))
+    assert found.fits
+    assert 2 * 3 * 2**10 * 64 * 4 <= found.peak_bytes < 2**25
+
+
+@pytest.mark.parametrize("target", ["tpu-v5e", "h100"])
+def test_the_command_finds_where_the_memory_ends(target: str, monkeypatch: Any, capsys: Any) -> None:
+    words = ["--loss", "deep-speaker", "--batch-size", "67108863", "--dim", "512", "--target", target, "--json"]
+    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "fits", *words])
+    assert app.run() == 0
+    found = json.loads(capsys.readouterr().out)
+    (answer,) = found["answers"]
+    assert not answer["fits"]  # 128 GiB of embeddings alone
+    assert 0.95 <= answer["largest_peak_bytes"] / found["memory_bytes"] <= 1
+    assert answer["largest_batch"] * 512 * 4 * 2 <= answer["largest_peak_bytes"]  # the embeddings and their gradient

@@ -1,0 +1,444 @@
+"""`jaxtriplet fits` without its compilers: reading HLO, the search, the table, refusals; simulated devices."""
+
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import pytest
+
+from jaxtriplet import configs
+from jaxtriplet.cli import app
+from jaxtriplet.cli.fits import counts
+from jaxtriplet.fits import compiler, hlo, programs, report, search, targets, worker
+from jaxtriplet.fits.compiler import Compiled, Compiler
+from jaxtriplet.fits.hlo import Collective
+from jaxtriplet.fits.programs import LOSSES, Program
+from jaxtriplet.fits.report import Answer
+from jaxtriplet.models import ENCODERS
+
+# --- HLO --------------------------------------------------------------------------------------------------------------
+
+# As the TPU compiler writes it: layouts with spaces of memory, synchronous collectives, trips in the condition.
+TPU = """HloModule jit_f, is_scheduled=true, entry_computation_layout={(s32[256]{0})->f32[]}
+
+%add (x: f32[], y: f32[]) -> f32[] {
+  %x = f32[]{:T(128)} parameter(0)
+  %y = f32[]{:T(128)} parameter(1)
+  ROOT %sum = f32[]{:T(128)} add(%x, %y)
+}
+
+%inner_condition (p: (s32[], s32[])) -> pred[] {
+  %p = (s32[]{:T(128)}, s32[]{:T(128)}) parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  %n = s32[]{:T(128)} get-tuple-element(%p), index=1
+  ROOT %lt.1 = pred[]{:T(512)} compare(%i, %n), direction=LT
+}
+
+%inner_body (p: (s32[], s32[])) -> (s32[], s32[]) {
+  %p = (s32[]{:T(128)}, s32[]{:T(128)}) parameter(0)
+  ROOT %moved = (s32[]{:T(128)}, s32[]{:T(128)}) collective-permute(%p), source_target_pairs={{0,1},{1,0}}
+}
+
+%condition (p: (s32[], f32[4096,256])) -> pred[] {
+  %eight = s32[]{:T(128)} constant(8), metadata={op_name="jit(f)/while"}
+  %p = (s32[]{:T(128)}, f32[4096,256]{1,0:T(8,128)S(1)}) parameter(0)
+  %i = s32[]{:T(128)} get-tuple-element(%p), index=0
+  ROOT %lt.2 = pred[]{:T(512)} compare(%i, %eight), direction=LT, metadata={op_name="jit(f)/while/cond/lt"}
+}
+
+%body (p: (s32[], f32[4096,256])) -> (s32[], f32[4096,256]) {
+  %p = (s32[]{:T(128)}, f32[4096,256]{1,0:T(8,128)S(1)}) parameter(0)
+  %t = (s32[]{:T(128)}, s32[]{:T(128)}, /*index=2*/s32[]{:T(128)}) tuple(%p)
+  %while.1 = (s32[]{:T(128)}, s32[]{:T(128)}) while(%t), condition=%inner_condition, body=%inner_body
+  ROOT %sums = bf16[8]{0:T(128)} all-reduce(%t), replica_groups=[1,4]<=[4], to_apply=%add
+}
+
+ENTRY %main (labels: s32[1024], rows: f32[1024,256]) -> f32[] {
+  %labels = s32[1024]{0:T(1024)} parameter(0)
+  %rows = f32[1024,256]{1,0:T(8,128)} parameter(1)
+  %gather.1 = s32[4096]{0:T(1024)S(1)} all-gather(%labels), channel_id=1, replica_groups={{0,1,2,3}}, dimensions={0}
+  %gather.2 = f32[4096,256]{1,0:T(8,128)S(1)} all-gather(%rows), replica_groups={{0,1,2,3}}, dimensions={0}
+  %while.2 = (s32[]{:T(128)}, f32[4096,256]{1,0:T(8,128)S(1)}) while(%gather.2), condition=%condition, body=%body
+  %scatter = f32[1024,256]{1,0:T(8,128)S(1)} reduce-scatter(%while.2), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %all-reduce.1 = (f32[]{:T(128)}, f32[]{:T(128)}) all-reduce(%x, %y), replica_groups={{0,1,2,3}}, to_apply=%add
+}
+"""
+
+# A reduce-scatter as one operation of the chip, and the same as an all-reduce that takes scalars along.
+FUSED = """HloModule jit_f
+
+%all-reduce-scatter (input: f32[64,8]) -> f32[16,8] {
+  %input = f32[64,8]{1,0:T(8,128)} parameter(0)
+  %all-reduce.1 = f32[64,8]{1,0:T(8,128)} all-reduce(%input), replica_groups={{0,1,2,3}}, to_apply=%add
+  ROOT %dynamic-slice.1 = f32[16,8]{1,0:T(8,128)S(1)} dynamic-slice(%all-reduce.1, %i, %zero)
+}
+
+ENTRY %main (rows: f32[64,8]) -> f32[16,8] {
+  ROOT %fusion = f32[16,8]{1,0:T(8,128)S(1)} fusion(%rows), kind=kCustom, calls=%all-reduce-scatter
+}
+"""
+
+# As the GPU compiler writes it: collectives that start and are done, known trips; and one behind a wrapper.
+GPU = """HloModule jit_f
+
+%wrapped (p: pred[16]) -> pred[32] {
+  %p = pred[16]{0} parameter(0)
+  ROOT %gather = pred[32]{0} all-gather(%p), replica_groups={{0,1}}, dimensions={0}
+}
+
+%condition (p: (s32[])) -> pred[] {
+  ROOT %lt = pred[] fusion(%p), kind=kLoop, calls=%compare
+}
+
+%body (p: (s32[])) -> (s32[]) {
+  ROOT %p = (s32[]) parameter(0)
+}
+
+ENTRY %main (rows: f32[8,4]) -> f32[8,4] {
+  %all-gather-start = ((f32[8,4]{1,0}, s32[8]{0}), (f32[16,4]{1,0}, s32[16]{0})) all-gather-start(%rows, %labels), \
+replica_groups={{0,1}}
+  %all-gather-done = (f32[16,4]{1,0}, s32[16]{0}) all-gather-done(%all-gather-start)
+  %async-start = ((pred[16]{0}), pred[32]{0}, s32[]) async-start(%mask), calls=%wrapped
+  %async-done = pred[32]{0} async-done(%async-start), calls=%wrapped
+  %while = (s32[]) while(%t), condition=%condition, body=%body, backend_config={"known_trip_count":{"n":"5"}}
+  %reduce-scatter-start = ((f32[16,4]{1,0}), f32[8,4]{1,0}) reduce-scatter-start(%g), replica_groups={{0,1}}
+  ROOT %reduce-scatter-done = f32[8,4]{1,0} reduce-scatter-done(%reduce-scatter-start)
+}
+"""
+
+
+def test_collectives_of_a_tpu_program() -> None:
+    rows = 4096 * 256 * 4
+    assert hlo.collectives(hlo.read(TPU), 4) == [
+        Collective("all-gather", "f32[4096,256]", rows, rows * 3 // 4, 1),
+        Collective("reduce-scatter", "f32[4096,256]", rows, rows * 3 // 4, 1),
+        Collective("all-gather", "s32[4096]", 4096 * 4, 4096 * 3, 1),
+        Collective("all-reduce", "bf16[8]", 8 * 16, 8 * 24, 8),  # in the loop: eight times 16 bytes
+        Collective("collective-permute", "s32[] + s32[]", 8 * 8, 8 * 8, 8),  # trips unknown in the inner loop: one
+        Collective("all-reduce", "f32[] + f32[]", 8, 12, 1),
+    ]
+
+
+def test_collectives_of_a_gpu_program_are_counted_once() -> None:
+    assert hlo.collectives(hlo.read(GPU), 2) == [
+        Collective("all-gather", "f32[16,4] + s32[16]", 320, 160, 1),
+        Collective("reduce-scatter", "f32[16,4]", 256, 128, 1),
+        Collective("all-gather", "pred[32]", 32, 16, 1),
+    ]
+
+
+def test_a_fused_reduce_scatter_is_one() -> None:
+    (found,) = hlo.collectives(hlo.read(FUSED), 4)
+    assert found == Collective("reduce-scatter", "f32[64,8]", 2048, 1536, 1)
+    (apart,) = hlo.collectives(hlo.read(FUSED.replace("all-reduce-scatter", "computation")), 4)
+    assert apart == Collective("all-reduce", "f32[64,8]", 2048, 3072, 1)
+
+
+def test_trips_are_told_or_stand_in_the_condition() -> None:
+    module = hlo.read(TPU)
+    assert hlo.outer_loops(module) == [8]
+    (inner,) = [line for line in module.computations["body"] if line.opcode == "while"]
+    assert hlo.trip_count(module, inner) is None
+    assert hlo.outer_loops(hlo.read(GPU)) == [5]
+
+
+def test_what_is_no_hlo_is_refused() -> None:
+    with pytest.raises(ValueError, match="not an instruction"):
+        hlo.read("ENTRY %main () -> f32[] {\n  %x = nonsense\n}")
+
+
+# --- programs on simulated devices ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU's devices in place of an accelerator's."""
+    monkeypatch.setattr(targets, "devices_of", lambda name, devices: jax.devices()[:devices])
+
+
+@pytest.mark.usefixtures("simulated")
+def test_the_worker_tells_what_it_compiled() -> None:
+    found = Compiled.of(worker.answer(Program("h100", 4, "batch-hard", 1024, 16)))
+    assert found.fits
+    assert found.peak_bytes > 0
+    assert found.trips == 2  # 256 anchors of a device, in tiles of 128
+    assert found.flops is not None
+    assert found.all_flops == 2 * found.flops
+    kinds = {one.kind for one in found.collectives if one.bytes >= 1024 * 16 * 4}
+    assert "all-gather" in kinds
+    assert len(kinds) == 2
+
+
+@pytest.mark.usefixtures("simulated")
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("loss", ["ge2e", "kl-hinge"])
+def test_the_whole_update_is_lowered_and_donates_its_state(encoder: str, loss: str) -> None:
+    lowered = programs.lower(Program("h100", 2, loss, 8, 4, encoder, frames=5, features=3, micro_batch=4))
+    state, batch = lowered.args_info[0]
+    assert all(one.donated for one in jax.tree.leaves(state))
+    assert not any(one.donated for one in jax.tree.leaves(batch))
+    assert batch.features.shape == (8, 5, 3)
+    assert ("logits" in str(state.params)) == (loss == "kl-hinge")
+
+
+@pytest.mark.usefixtures("simulated")
+def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "does not divide" in worker.answer(Program("h100", 2, "batch-hard", 9, 4))["failed"]
+
+    def refuse(words: str) -> dict[str, Any]:
+        def lower(program: Program) -> Any:
+            raise jax.errors.JaxRuntimeError(words)
+
+        monkeypatch.setattr(worker.programs, "lower", lower)
+        return worker.answer(Program("tpu-v5e", 1, "batch-hard", 8, 4))
+
+    said = refuse("RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Used 16.13G of 15.75G hbm. Exceeded by 394.3M.")
+    assert (said["fits"], said["peak_bytes"]) == (False, int(16.13 * 2**30))
+    assert refuse("RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem")["failed"].startswith("RESOURCE")
+    assert len(refuse("INTERNAL: " + 500 * "x")["failed"]) == 303
+
+
+def test_a_program_knows_how_its_rows_divide() -> None:
+    assert Program("h100", 4, "deep-speaker", 48, 8, "blstm", micro_batch=16).checked().unit == 48
+    with pytest.raises(ValueError, match=r"48 rows.* 4 devices in micro-batches of 32.* a multiple of 32"):
+        Program("h100", 4, "semi-hard", 48, 8, "blstm", micro_batch=32).checked()
+    with pytest.raises(ValueError, match=r"32 rows .* and into thirds: take a multiple of 12"):
+        Program("h100", 4, "deep-speaker", 32, 8).checked()
+    with pytest.raises(ValueError, match="name an --encoder"):
+        Program("h100", 4, "semi-hard", 32, 8, micro_batch=8).checked()
+
+
+# --- the process ------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "installed", lambda distribution: True)
+    monkeypatch.setattr(compiler.sys, "executable", "false")
+    with (
+        Compiler() as ask,
+        pytest.raises(ValueError, match=r"h100 with 1 devices: .* ended with status 1: it said noth"),
+    ):
+        ask(Program("h100", 1, "semi-hard", 8, 4))
+
+
+def test_the_environment_leaves_the_users_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_mine=1")
+    assert targets.environment()["XLA_FLAGS"] == "--xla_mine=1 --xla_gpu_autotune_level=0"
+
+
+@pytest.mark.parametrize("name", targets.TARGETS)
+def test_every_target_has_slices_of_the_named_sizes(name: str) -> None:
+    for devices, topology in targets.TARGETS[name].slices.items():
+        chips = math.prod(int(size) for size in topology.rpartition(":")[2].split("x"))
+        assert chips == max(devices, 4 if name.startswith("tpu") else 1)
+
+
+# --- the search -------------------------------------------------------------------------------------------------------
+
+MEMORY = 10**9
+
+
+def compiled(peak: float, **more: Any) -> Compiled:
+    return Compiled(peak <= MEMORY, int(peak), 1.5, **more)
+
+
+def searched(peak: Callable[[int], float], asked: int, unit: int) -> tuple[int, Compiled | None, list[int]]:
+    tried: list[int] = []
+
+    def probe(rows: int) -> Compiled:
+        assert rows % unit == 0
+        assert rows not in [asked, *tried]
+        tried.append(rows)
+        return compiled(peak(rows))
+
+    return *search.largest(probe, asked, compiled(peak(asked)), unit=unit, memory=MEMORY), tried
+
+
+@pytest.mark.parametrize(
+    ("peak", "asked", "most"),
+    [
+        (lambda rows: 10**6 + 6000 * rows, 65536, 2),  # a line
+        (lambda rows: 6000 * rows, 10**6, 3),  # asked for too much
+        (lambda rows: 10**6 + 3000 * rows * (1 + rows / 10**5), 4096, 5),  # bent upwards
+        (lambda rows: 10**6 + 6000 * rows - 2000 * min(rows, 20000), 65536, 4),  # bent once
+        (lambda rows: 10**6 + 10 * rows, 64, 5),  # from tiny to huge
+        (lambda rows: 5 * 10**6 * -(-rows // 1000), 64, 6),  # in steps, flat at first
+    ],
+    ids=["line", "from-above", "bent-upwards", "bent-once", "far", "steps"],
+)
+def test_the_largest_batch_leaves_little_unused(peak: Callable[[int], float], asked: int, most: int) -> None:
+    rows, there, tried = searched(peak, asked, 16)
+    assert there is not None
+    assert there.peak_bytes == int(peak(rows))
+    assert (1 - search.UNUSED) * MEMORY <= peak(rows) <= MEMORY
+    assert len(tried) <= most
+
+
+def test_nothing_fits_where_not_even_the_least_batch_does() -> None:
+    rows, there, tried = searched(lambda rows: 2.0 * MEMORY, 1024, 256)
+    assert (rows, there) == (0, None)
+    assert tried == [256]
+
+
+def test_a_batch_of_few_units_is_found_to_the_unit() -> None:
+    rows, _, tried = searched(lambda rows: 0.3e9 * rows / 48, 48, 48)
+    assert rows == 3 * 48
+    assert len(tried) <= 3
+
+
+def test_a_jump_in_memory_is_approached() -> None:
+    rows, _, tried = searched(lambda rows: 1000.0 * rows if rows < 300_000 else 1e10, 1024, 1)
+    assert 290_000 < rows < 300_000
+    assert len(tried) <= search.TRIES
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+PROGRAM = Program("tpu-v5e", 1, "semi-hard", 65536, 256)
+GATHER = Collective("all-gather", "f32[65536,256]", 2**26, 3 * 2**24, 1)
+LABELS = Collective("all-gather", "s32[65536]", 2**19, 3 * 2**17, 2)
+ANSWERS = [
+    Answer(PROGRAM, Compiled(True, 400 * 2**20, 29.6, (), 2e10, (512,)), 2490368, Compiled(True, 15 * 2**30, 130.0)),
+    Answer(
+        dataclasses.replace(PROGRAM, devices=4),
+        Compiled(True, 2**27, 10.0, (GATHER, LABELS), 2.2e10, (128, None)),
+        0,
+    ),
+    Answer(dataclasses.replace(PROGRAM, devices=16), Compiled(False, 2**34, 9.0, (), 2.2e10, (32, 32))),
+]
+
+
+def test_the_table_has_a_column_for_each_number_of_devices() -> None:
+    lines = report.markdown(ANSWERS).splitlines()
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[: lines.index("")]]
+    assert table == [
+        ["semi-hard and its gradient, B = 65,536, D = 256, tpu-v5e", "1 device", "4 devices", "16 devices"],
+        ["---", "---:", "---:", "---:"],
+        ["fits", "yes", "yes", "**no**"],
+        ["peak memory of a device", "400 MiB of 15.75 GiB", "128 MiB of 15.75 GiB", "16.00 GiB of 15.75 GiB"],
+        ["all-gather, of all devices", "", "64.50 MiB in 3", ""],
+        ["sent by each device", "", "48.38 MiB", ""],
+        [
+            "FLOPs of a device",
+            "2e+10 x 512 = 1.02e+13",
+            "2.2e+10, each loop once (trips 128, ?)",
+            "2.2e+10 x 32 = 7.04e+11",
+        ],
+        ["times the ideal, 1 / devices", "1.000", "", "1.100"],
+        ["largest batch that fits", "2,490,368 rows (15.00 GiB)", "none", ""],
+        ["compiled in", "30 s", "10 s", "9 s"],
+    ]
+    said = " ".join(lines)
+    assert "this predicts memory, not speed" in said
+    assert "15.75 GiB of a chip" in said
+    assert "which may not be all" in said
+
+
+def test_the_title_names_the_whole_update() -> None:
+    program = Program("h100", 4, "ge2e", 64, 32, "blstm", frames=100, features=12, micro_batch=16)
+    assert report.title(program) == (
+        "update of blstm with ge2e, B = 64, 100 frames of 12, micro-batches of 16, D = 32, h100"
+    )
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+class Imagined:
+    """A compiler that knows the memory of a batch: a GB for every 10,000 rows of a device."""
+
+    def __enter__(self) -> "Imagined":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def __call__(self, program: Program) -> Compiled:
+        memory = targets.TARGETS[program.target].memory
+        peak = 10**5 * program.batch_size // program.devices
+        return Compiled(peak <= memory, peak, 0.5, (GATHER,) if program.devices > 1 else ())
+
+
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "fits", *words])
+    status = app.run()
+    return status, *capsys.readouterr()
+
+
+@pytest.fixture
+def imagined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxtriplet.cli.fits.Compiler", Imagined)
+    monkeypatch.setattr(targets, "installed", lambda distribution: True)
+
+
+@pytest.mark.usefixtures("imagined")
+def test_the_command_answers(monkeypatch: Any, capsys: Any) -> None:
+    status, out, err = call(monkeypatch, capsys, "--devices", "1,4", "--batch-size", "200000")
+    assert status == 0
+    assert "| fits | **no** | yes |" in out
+    assert "tpu-v5e x 4, 200,000 rows: 4.66 GiB, fits, 0 s\n" in err
+
+
+@pytest.mark.usefixtures("imagined")
+def test_the_command_answers_in_json(monkeypatch: Any, capsys: Any) -> None:
+    words = ["--json", "--quiet", "--target", "h100", "--devices", "2", "--loss", "ge2e", "--batch-size", "64"]
+    status, out, err = call(monkeypatch, capsys, *words)
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert (found["loss"], found["batch_size"], found["encoder"]) == ("ge2e", 64, None)
+    (answer,) = found["answers"]
+    assert (answer["devices"], answer["fits"], answer["peak_bytes"]) == (2, True, 32 * 10**5)
+    assert answer["collectives"] == [GATHER._asdict()]
+    assert 0.95 * found["memory_bytes"] < answer["largest_peak_bytes"] == answer["largest_batch"] * 10**5 / 2
+    _, out, _ = call(monkeypatch, capsys, *words, "--no-largest")
+    assert json.loads(out)["answers"][0]["largest_batch"] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--loss", "semi-hart"], "'semi-hart' is not one of"),
+        (["--target", "tpu-v1"], "'tpu-v1' is not one of 'tpu-v5e'"),
+        (["--encoder", "cnn"], "'cnn' is not "),
+        (["--devices", "3"], "tpu-v5e is known with 1, 2, 4, 8, 16, 32, 64, 128, 256 devices, not 3"),
+        (["--devices", "1,four"], "'1,four' are not whole numbers"),
+        (
+            ["--devices", "1,16", "--batch-size", "24"],
+            "24 rows does not divide among 16 devices: take a multiple of 16",
+        ),
+        (["--micro-batch", "16"], "name an --encoder"),
+        (["--batch-size", "0"], "--batch-size"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+@pytest.mark.usefixtures("imagined")
+def test_bad_input_is_one_line_and_status_2(words: list[str], complaint: str, monkeypatch: Any, capsys: Any) -> None:
+    status, out, err = call(monkeypatch, capsys, *words)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert complaint in err
+
+
+@pytest.mark.parametrize("target", targets.TARGETS)
+def test_what_is_not_installed_is_named_with_its_extra(target: str, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.setattr(targets, "installed", lambda distribution: distribution == "nvidia-nvvm")
+    status, out, err = call(monkeypatch, capsys, "--target", target)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    for word in (target, 'pip install "jaxtriplet[aot]"', *set(targets.TARGETS[target].needs) - {"nvidia-nvvm"}):
+        assert word in err
+    assert "nvidia-nvvm" not in err
+
+
+def test_distributions_are_found() -> None:
+    assert targets.installed("jax")
+    assert not targets.installed("no-such-distribution")
+
+
+def test_every_loss_of_the_training_is_known() -> None:
+    assert set(configs.LOSSES) <= set(LOSSES)
+    assert counts("4") == [4]
