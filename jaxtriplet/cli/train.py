@@ -88,7 +88,7 @@ def train(
         history = History(folder / "metrics.jsonl", after=checkpoints.newest(), writes=is_first)
         with history, tqdm(total=config.steps, disable=job.quiet or not is_first, unit="step") as bar:
             state = _fit(config, data, sampler, mesh, checkpoints, bar, history)
-    run = runs.Run(config, trained_model(parallel.on_this_process(state)), standardizer)
+    run = runs.VowelsRun(config, trained_model(parallel.on_this_process(state)), standardizer)
     _say("trained")
     if not is_first:
         return folder, None
