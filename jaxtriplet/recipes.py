@@ -4,10 +4,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Self
 
+import jax
+import optax
+
 from jaxtriplet import _checks
 from jaxtriplet.augmentation import FeatureAugmentation, WaveformAugmentation
 from jaxtriplet.configs import option, parse_loss
 from jaxtriplet.models import ENCODERS, PRESETS
+from jaxtriplet.training import make_optimizer
 
 OPTIMIZERS = ("adamw", "sgd")
 HINGES = ("relu", "softplus")
@@ -67,7 +71,7 @@ class SpeechConfig:
         _ = self.crop_seconds, self.speed_factors
 
     @classmethod
-    def of_recipe(cls, recipe: str, **numbers: Any) -> Self:
+    def of_recipe(cls, recipe: str = "best", **numbers: Any) -> Self:
         """Returns the settings of a recipe.
 
         Args:
@@ -117,6 +121,46 @@ class SpeechConfig:
     def feature_augmentation(self) -> FeatureAugmentation:
         """What training does to features."""
         return FeatureAugmentation(time_masks=self.time_masks, band_masks=self.band_masks)
+
+
+def optimizer_of(config: SpeechConfig) -> optax.GradientTransformation:
+    """Returns the optimizer of a config, of gradients `{"encoder": ..., "loss": ...}`.
+
+    Args:
+        config: The numbers.
+
+    Returns:
+        AdamW under a rate that rises, then falls to 0; or plain gradient descent under one that is halved in steps,
+        with clipped gradients of which some parts are then scaled.
+
+    Example:
+        >>> optimizer_of(SpeechConfig.of_recipe("ge2e")).init({"encoder": {}, "loss": {}}) is not None
+        True
+    """
+    if config.optimizer == "adamw":
+        warmup = min(config.warmup, config.steps // 2)
+        rate = optax.warmup_cosine_decay_schedule(
+            config.learning_rate / (warmup + 1), config.learning_rate, warmup, config.steps
+        )
+        return make_optimizer(rate, weight_decay=config.weight_decay, clip_norm=config.clip_norm)
+    halved = optax.exponential_decay(config.learning_rate, config.halve_every, 0.5, staircase=True)
+    scales = {"loss": config.loss_scale, "projection": config.projection_scale, "encoder": 1.0}
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.multi_transform(
+            {part: optax.chain(optax.scale(scale), optax.sgd(halved)) for part, scale in scales.items()}, _parts
+        ),
+    )
+
+
+def _parts(params: Any) -> Any:
+    """Returns "loss", "projection" or "encoder" in the place of every array."""
+
+    def part(path: tuple[Any, ...], _: Any) -> str:
+        names = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+        return next((name for name in ("loss", "projection") if name in names), "encoder")
+
+    return jax.tree_util.tree_map_with_path(part, params)
 
 
 def _numbers(name: str, text: str) -> tuple[float, ...]:

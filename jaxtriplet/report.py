@@ -1,7 +1,7 @@
 """One page about one training run: `report.html`."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -29,16 +29,16 @@ MEANINGS: Mapping[str, tuple[str, Callable[[float], str], str]] = {
         "Cost of the decisions at the best threshold when one trial in a hundred has the claimed speaker; "
         "0 is perfect, 1 is no better than rejecting everybody.",
     ),
-    "threshold": ("threshold", NUMBER, "Cosine score from which a pair is accepted, chosen on training pairs alone."),
+    "threshold": ("threshold", NUMBER, "Cosine score from which a pair is accepted."),
     "false_acceptance_rate": (
         "false acceptance rate",
         PERCENT,
-        "Share of different-speaker test pairs that this threshold accepts.",
+        "Share of different-speaker pairs that this threshold accepts.",
     ),
     "false_rejection_rate": (
         "false rejection rate",
         PERCENT,
-        "Share of same-speaker test pairs that this threshold rejects.",
+        "Share of same-speaker pairs that this threshold rejects.",
     ),
     "accuracy": (
         "identification accuracy",
@@ -48,7 +48,7 @@ MEANINGS: Mapping[str, tuple[str, Callable[[float], str], str]] = {
     "purity": (
         "cluster purity",
         PERCENT,
-        "Share of test utterances that belong to the commonest speaker of their cluster.",
+        "Share of the utterances that belong to the commonest speaker of their cluster.",
     ),
     "nmi": (
         "normalised mutual information",
@@ -58,10 +58,10 @@ MEANINGS: Mapping[str, tuple[str, Callable[[float], str], str]] = {
     "misclassification_rate": (
         "misclassification rate",
         PERCENT,
-        "Share of test utterances outside their speaker's cluster, with one cluster for each speaker.",
+        "Share of the utterances outside their speaker's cluster, with one cluster for each speaker.",
     ),
-    "num_trials": ("trials", COUNT, "Pairs of test utterances that were scored."),
-    "num_speakers": ("speakers", COUNT, "Speakers among the test utterances."),
+    "num_trials": ("trials", COUNT, "Pairs of utterances that were scored."),
+    "num_speakers": ("speakers", COUNT, "Speakers among these utterances."),
 }
 
 HISTORY = (
@@ -70,7 +70,7 @@ HISTORY = (
         "equal_error_rate",
         "equal error rate (%)",
         100.0,
-        "Equal error rate over the pairs of <em>training</em> utterances, from time to time.",
+        "Equal error rate over the pairs of <em>{judged}</em> utterances, from time to time.",
     ),
     (
         "fraction_active",
@@ -90,22 +90,25 @@ def write_report(
     *,
     config: Mapping[str, Any],
     history: Sequence[Mapping[str, float]],
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, Any],
     embeddings: ArrayLike,
     labels: ArrayLike,
     label_names: Mapping[int, str] | Sequence[str] | None = None,
+    more: Iterable[str] = (),
 ) -> Path:
     """Write `report.html` about a run: its figures in words, its course, its scores and a map of its embeddings.
 
     Args:
         folder: Where to write; made if it is not there. A `report.html` in it is replaced.
         config: The run's settings; `loss`, if among them, goes into the title.
-        history: The run's course, a row a step: `step` and any of `loss`, `equal_error_rate` (of training pairs, 0 to
-            1), `fraction_active` (0 to 1) and `gradient_norm`. May be empty.
-        metrics: What `evaluation.judge` returned; other figures are listed without an explanation.
-        embeddings: Embeddings of the test utterances, [N, D].
+        history: The run's course, a row a step: `step` and any of `loss`, `equal_error_rate` (0 to 1),
+            `fraction_active` (0 to 1) and `gradient_norm`. May be empty.
+        metrics: What `evaluation.judge` or `judge_unseen` returned; other figures are listed without an explanation,
+            but for `judged`, a word for what was judged if it was not "test" utterances.
+        embeddings: Embeddings of the judged utterances, [N, D].
         labels: Their speakers, [N].
         label_names: `label_names[label]` is the name to show; None shows the labels.
+        more: Sections of the caller's own, HTML, after the course of the training.
 
     Returns:
         The path of the report.
@@ -113,15 +116,16 @@ def write_report(
     Raises:
         ValueError: A metric or the name of a label is missing, or the embeddings cannot be scored.
     """
-    if missing := [name for name in MEANINGS if name not in metrics]:
+    if missing := [name for name in MEANINGS if name not in metrics and name != "accuracy"]:
         raise ValueError(f"metrics lack {', '.join(missing)}; pass what evaluation.judge returned")
     names = _names(np.asarray(labels), label_names)
     title = "Speaker embeddings" + (f" trained with {config['loss']}" if "loss" in config else "")
     sections = (
         *_headline(metrics, len(names)),
-        *_course(history),
+        *_course(history, metrics.get("judged", "training")),
+        *more,
         *_verification(metrics, embeddings, labels),
-        *_embeddings(embeddings, labels, names),
+        *_embeddings(embeddings, labels, names, metrics.get("judged", "test")),
         "<h2>All figures</h2>",
         figures(metrics, MEANINGS),
         "<h2>Settings</h2>",
@@ -139,30 +143,35 @@ def _names(labels: np.ndarray, label_names: Mapping[int, str] | Sequence[str] | 
         raise ValueError(f"label_names has no name for one of the labels {np.unique(labels).tolist()}") from error
 
 
-def _headline(metrics: Mapping[str, float], num_utterances: int) -> Iterator[str]:
-    error = PERCENT(metrics["equal_error_rate"])
-    right, speakers = round(metrics["accuracy"] * num_utterances), COUNT(metrics["num_speakers"])
+def _headline(metrics: Mapping[str, Any], num_utterances: int) -> Iterator[str]:
+    error, speakers = PERCENT(metrics["equal_error_rate"]), COUNT(metrics["num_speakers"])
+    # Of speakers who were not trained on, there is nothing to identify by.
+    right = round(metrics.get("accuracy", 0) * num_utterances)
+    identified = (
+        f"The nearest training speaker is the right one for <strong>{COUNT(right)} of {COUNT(num_utterances)}</strong> "
+        "utterances. "
+    )
     grouped = round((1 - metrics["misclassification_rate"]) * num_utterances)
     yield (
-        f"<p>Two test utterances are compared by the cosine of their embeddings. With the threshold set so that both "
+        f"<p>Two {metrics.get('judged', 'test')} utterances are compared by the cosine of their embeddings. "
+        f"With the threshold set so that both "
         f"kinds of error are equally frequent, <strong>{error}</strong> of the same-speaker pairs are rejected and "
         f"{error} of the different-speaker pairs are accepted ({COUNT(metrics['num_trials'])} pairs, {speakers} "
-        f"speakers). The nearest training speaker is the right one for <strong>{COUNT(right)} of "
-        f"{COUNT(num_utterances)}</strong> utterances, and clustering without labels puts "
-        f"<strong>{COUNT(grouped)}</strong> of them with their own speaker.</p>"
+        f"speakers). {identified if 'accuracy' in metrics else ''}Clustering without labels puts "
+        f"<strong>{COUNT(grouped)} of {COUNT(num_utterances)}</strong> with their own speaker.</p>"
     )
     names = ("equal_error_rate", "min_dcf", "accuracy", "purity")
-    shown = ((MEANINGS[name][1](metrics[name]), MEANINGS[name][0]) for name in names)
+    shown = ((MEANINGS[name][1](metrics[name]), MEANINGS[name][0]) for name in names if name in metrics)
     yield page.tiles(shown)
 
 
-def _course(history: Sequence[Mapping[str, float]]) -> Iterator[str]:
+def _course(history: Sequence[Mapping[str, float]], judged: str) -> Iterator[str]:
     present = [panel for panel in HISTORY if any(panel[0] in row for row in history)]
     if present:
         yield "<h2>Training</h2>"
         draw = partial(plots.draw_history, history=history)
         yield page.grid(
-            page.figure(partial(draw, key=key, ylabel=name, scale=scale), caption, height=2.7)
+            page.figure(partial(draw, key=key, ylabel=name, scale=scale), caption.format(judged=judged), height=2.7)
             for key, name, scale, caption in present
         )
 
@@ -251,7 +260,8 @@ def confusion(labels: ArrayLike, clusters: ArrayLike, names: Sequence[str], *, o
     return page.figure(draw_counts, caption + "the misplaced ones.")
 
 
-def _verification(metrics: Mapping[str, float], embeddings: ArrayLike, labels: ArrayLike) -> Iterator[str]:
+def _verification(metrics: Mapping[str, Any], embeddings: ArrayLike, labels: ArrayLike) -> Iterator[str]:
+    judged = metrics.get("judged", "test")
     scores, same = pair_scores(embeddings, labels)
     yield "<h2>Same speaker or not?</h2>"
     yield verification(
@@ -259,15 +269,17 @@ def _verification(metrics: Mapping[str, float], embeddings: ArrayLike, labels: A
         same,
         rate=metrics["equal_error_rate"],
         threshold=metrics["threshold"],
-        origin="from training pairs",
+        origin="from training pairs" if judged == "test" else "from these pairs themselves",
         operating_point=(metrics["false_acceptance_rate"], metrics["false_rejection_rate"]),
+        of=f"pairs of {judged} utterances",
     )
 
 
-def _embeddings(embeddings: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Iterator[str]:
+def _embeddings(embeddings: ArrayLike, labels: ArrayLike, names: Sequence[str], judged: str) -> Iterator[str]:
     clusters = agglomerative(embeddings, len(np.unique(labels)))
     yield "<h2>The embeddings</h2>"
-    yield page.grid((embedding_map(embeddings, names, by="speaker"), confusion(labels, clusters, names)))
+    shown = embedding_map(embeddings, names, of=f"{judged} utterances", by="speaker")
+    yield page.grid((shown, confusion(labels, clusters, names)))
 
 
 def figures(metrics: Mapping[str, Any], meanings: Mapping[str, tuple[str, Callable[[Any], str], str]]) -> str:
