@@ -104,7 +104,7 @@ class SpeechRun(NamedTuple):
             waveforms: Samples, [N, T] float32.
             lengths: Number of valid samples of each, [N] int32.
         """
-        return nnx.merge(*nnx.split(self.model)).embed(waveforms, lengths)
+        return nnx.merge(*nnx.split(self.model), copy=True).embed(waveforms, lengths)
 
     def arrays(self) -> dict[str, Any]:
         """Returns the arrays to save."""

@@ -1,6 +1,6 @@
 """From waveforms to embeddings in one module: level, log-mel features, mean normalisation and an encoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -131,6 +131,27 @@ def embed_recordings(
         (2, 4)
     """
     places, found = [], []
+    for rows, embeddings in embed_batches(model, index):
+        places.append(rows)
+        found.append(embeddings)
+        if progress_fn:
+            progress_fn(sum(map(len, places)), len(index))
+    return np.concatenate(found)[np.argsort(np.concatenate(places))]
+
+
+def embed_batches(model: SpeechEncoder, index: Recordings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Returns an iterator over batches of recordings and their embeddings, for whom all at once would be too late.
+
+    Args:
+        model: The encoder.
+        index: The recordings.
+
+    Returns:
+        Rows of the index, [M], and unit-length embeddings of these, [M, E]; each row once, the shortest first.
+
+    Raises:
+        ValueError: A recording can no longer be read; the message names it.
+    """
     for rows, waveforms, lengths in whole_recordings(index, sample_rate=model.sample_rate):
         if waveforms.shape[1] <= LONGEST * model.sample_rate:
             embeddings = embed(model, waveforms, lengths, batch_size=len(lengths))
@@ -139,8 +160,4 @@ def embed_recordings(
             embeddings = embed_sliding(
                 model, whole[: len(rows)], window=round(WINDOW * model.sample_rate), batch_size=16
             )
-        places.append(rows)
-        found.append(embeddings[: len(rows)])
-        if progress_fn:
-            progress_fn(sum(map(len, places)), len(index))
-    return np.concatenate(found)[np.argsort(np.concatenate(places))]
+        yield rows, embeddings[: len(rows)]
