@@ -111,9 +111,7 @@ class Parts:
             shutil.rmtree(self._folder)
 
 
-def embed_in_parts(
-    model: SpeechEncoder, index: Recordings, parts: Parts, *, quiet: bool, seconds: float = SAVE_SECONDS
-) -> tuple[np.ndarray, int]:
+def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, quiet: bool) -> tuple[np.ndarray, int]:
     """Embeds what is not in the parts yet, and adds it to them.
 
     Args:
@@ -121,7 +119,6 @@ def embed_in_parts(
         index: The recordings.
         parts: What is done, and where to put the rest.
         quiet: Whether to show no progress.
-        seconds: Work between two parts.
 
     Returns:
         The embeddings in the order of the index, [N, E], and how many of them were done before.
@@ -136,7 +133,7 @@ def embed_in_parts(
         for rows, embeddings in embed_batches(model, index.take(missing)) if len(missing) else ():
             new |= zip(missing[rows].tolist(), embeddings, strict=True)
             show(len(found) + len(new), len(index))
-            if time.monotonic() - saved >= seconds:
+            if time.monotonic() - saved >= SAVE_SECONDS:
                 parts.add(index.take(list(new)), np.stack(list(new.values())))
                 found, new, saved = found | new, {}, time.monotonic()
     found |= new

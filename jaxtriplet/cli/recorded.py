@@ -79,7 +79,8 @@ def name_problems(problems: Sequence[Problem], used: int) -> None:
     if len(problems) > SHOWN:
         print(f"jaxtriplet: ... and {len(problems) - SHOWN} more", file=sys.stderr)
     if problems:
-        print(f"jaxtriplet: {len(problems)} files left out, {used} recordings used", file=sys.stderr)
+        files = "1 file" if len(problems) == 1 else f"{len(problems):,} files"
+        print(f"jaxtriplet: {files} left out, {used:,} recordings used", file=sys.stderr)
 
 
 def problems_as_json(problems: Sequence[Problem]) -> dict[str, Any]:
