@@ -1,4 +1,7 @@
-"""Checkpoints of a training run: everything that a step changes, written in the background and read again exactly."""
+"""Checkpoints of a training run: everything that a step changes, written in the background and read again exactly.
+
+Batches are functions of the seed and the step, so that the number of steps in the state is the state of the loader too.
+"""
 
 from pathlib import Path
 from typing import Any, Self
@@ -6,12 +9,13 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as keep
 
 from jaxtriplet.training import TrainState
 
 
 class Checkpoints:
-    """The newest two states of a run, in a folder; every process of a job takes part.
+    """The newest two states of a run and the best one, in a folder; every process of a job takes part.
 
     Use it in a `with` statement, which at its end waits for what is still being written. A process that dies in the
     middle of writing leaves the checkpoint before usable.
@@ -24,7 +28,14 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, every: int, last: int) -> None:
         """Looks what the folder holds."""
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=True, enable_async_checkpointing=True)
+        best = keep.BestN(get_metric_fn=_error, reverse=True, n=1)
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
+            best_fn=_error,
+            best_mode="min",
+            create=True,
+            enable_async_checkpointing=True,
+        )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
         self._every, self._last = every, last
 
@@ -41,16 +52,29 @@ class Checkpoints:
         """Returns after how many steps the newest checkpoint was taken, 0 if there is none."""
         return self._manager.latest_step() or 0
 
-    def offer(self, step: int, state: TrainState) -> None:
-        """Begins to write the state after so many steps, if it is time for it."""
-        if step % self._every == 0 or step == self._last:
-            self._manager.save(step, args=ocp.args.StandardSave(_arrays(state)))
+    def best(self) -> int:
+        """Returns after how many steps the best checkpoint was taken: the newest, if none was judged."""
+        self._manager.wait_until_finished()
+        return self._manager.best_step() or self.newest()
 
-    def restore(self, state: TrainState) -> TrainState:
-        """Returns the newest state.
+    def offer(self, step: int, state: TrainState, error: float | None = None) -> None:
+        """Begins to write the state after so many steps, if it was judged or it is time for it.
 
         Args:
-            state: A fresh one of the same run, which tells the shapes, and on which devices they lie.
+            step: After how many steps.
+            state: The state.
+            error: By which the best is chosen, the least; None if it was not judged.
+        """
+        if error is not None or step % self._every == 0 or step == self._last:
+            metrics = {"error": float("inf") if error is None else error}
+            self._manager.save(step, args=ocp.args.StandardSave(_arrays(state)), metrics=metrics)
+
+    def restore(self, state: TrainState, *, step: int | None = None) -> TrainState:
+        """Returns a state that was written.
+
+        Args:
+            state: One of the same run, which tells the shapes, and on which devices they lie.
+            step: After how many steps; None for the newest.
 
         Raises:
             ValueError: It is of another model or optimizer.
@@ -58,11 +82,15 @@ class Checkpoints:
         wanted = _arrays(state)
         target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, wanted))
         try:
-            found = self._manager.restore(self.newest(), args=target)
+            found = self._manager.restore(step or self.newest(), args=target)
         except (ValueError, KeyError) as error:
             raise ValueError(f"the checkpoint is of another model or optimizer: {error}") from error
         leaves, tree = jax.tree.flatten(state)
         return jax.tree.unflatten(tree, [_like(leaf, found[name]) for leaf, name in zip(leaves, wanted, strict=True)])
+
+
+def _error(metrics: dict[str, float]) -> float:
+    return metrics["error"]
 
 
 def _arrays(state: TrainState) -> dict[str, jax.Array]:

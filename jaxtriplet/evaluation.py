@@ -46,20 +46,47 @@ def judge(
     (0.0, 1.0, 0.5, 6)
     """
     threshold = equal_error_threshold(*pair_scores(train_embeddings, train_labels))
-    scores, same = pair_scores(test_embeddings, test_labels)
+    accuracy = nearest_centroid_accuracy(train_embeddings, train_labels, test_embeddings, test_labels)
+    return _figures(test_embeddings, test_labels, threshold, accuracy=accuracy)
+
+
+def judge_unseen(embeddings: ArrayLike, labels: ArrayLike) -> dict[str, float | int]:
+    """Judge embeddings of speakers who were not trained on: verification and clustering.
+
+    Args:
+        embeddings: Embeddings of the utterances, [N, D].
+        labels: Their speakers, [N], at least two of them and one with two utterances.
+
+    Returns:
+        What `judge` returns, without `accuracy`; the threshold is the equal-error threshold of these pairs themselves.
+
+    Raises:
+        ValueError: Shapes do not match, an embedding is not finite, or pairs of one kind are missing.
+
+    >>> figures = judge_unseen([[3, 1], [2, 1], [1, 2], [1, 3]], [0, 0, 1, 1])
+    >>> figures["equal_error_rate"], figures["purity"], figures["num_trials"]
+    (0.0, 1.0, 6)
+    """
+    return _figures(embeddings, labels, equal_error_threshold(*pair_scores(embeddings, labels)))
+
+
+def _figures(
+    embeddings: ArrayLike, labels: ArrayLike, threshold: float, **identification: float
+) -> dict[str, float | int]:
+    scores, same = pair_scores(embeddings, labels)
     rates = error_rates(scores, same, threshold)
-    num_speakers = len(np.unique(test_labels))
-    clusters = agglomerative(test_embeddings, num_speakers)
+    num_speakers = len(np.unique(labels))
+    clusters = agglomerative(embeddings, num_speakers)
     return {
         "equal_error_rate": equal_error_rate(scores, same),
         "min_dcf": min_dcf(scores, same),
-        "accuracy": nearest_centroid_accuracy(train_embeddings, train_labels, test_embeddings, test_labels),
+        **identification,
         "threshold": threshold,
         "false_acceptance_rate": rates.false_acceptance,
         "false_rejection_rate": rates.false_rejection,
-        "purity": purity(test_labels, clusters),
-        "nmi": normalized_mutual_information(test_labels, clusters),
-        "misclassification_rate": misclassification_rate(test_labels, clusters),
+        "purity": purity(labels, clusters),
+        "nmi": normalized_mutual_information(labels, clusters),
+        "misclassification_rate": misclassification_rate(labels, clusters),
         "num_trials": len(scores),
         "num_speakers": num_speakers,
     }

@@ -75,8 +75,8 @@ def log_mel(
         )
     counts = jnp.maximum(0, 1 + (lengths - fft_size) // step)
     filters = mel_filters(sample_rate, fft_size, num_bands, lowest, highest).astype(waveforms.dtype)
-    starts = np.arange(1 + (waveforms.shape[1] - fft_size) // step) * step + (fft_size - taps) // 2
-    frames = _frames.keep(waveforms, lengths)[:, starts[:, None] + np.arange(taps)]
+    starts = jnp.arange(1 + (waveforms.shape[1] - fft_size) // step) * step + (fft_size - taps) // 2
+    frames = _frames.keep(waveforms, lengths)[:, starts[:, None] + jnp.arange(taps)[None, :]]
     spectrum = jnp.fft.rfft(frames * jnp.asarray(_hann(taps), frames.dtype)[None, None], fft_size)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     bands = inner(power.reshape(-1, power.shape[-1]), jnp.asarray(filters)).reshape(*power.shape[:2], num_bands)

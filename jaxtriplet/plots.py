@@ -83,7 +83,9 @@ def draw_history(
     ax.set(xlabel="training step", ylabel=ylabel)
 
 
-def draw_score_histogram(ax: Axes, scores: ArrayLike, same: ArrayLike, *, threshold: float | None = None) -> None:
+def draw_score_histogram(
+    ax: Axes, scores: ArrayLike, same: ArrayLike, *, threshold: float | None = None, xlabel: str = "cosine score"
+) -> None:
     """Draw how the scores of same-speaker and different-speaker pairs are spread, each kind adding up to 100 %.
 
     The scale is logarithmic: a good encoder errs in thin tails, beside peaks many times their height.
@@ -93,6 +95,7 @@ def draw_score_histogram(ax: Axes, scores: ArrayLike, same: ArrayLike, *, thresh
         scores: Scores of the trials, [T].
         same: True for pairs of one speaker, bool [T].
         threshold: Drawn as a line: pairs to its right are accepted.
+        xlabel: What the scores are.
     """
     scores, same = np.asarray(scores), np.asarray(same)
     edges = np.histogram_bin_edges(scores, bins=60)
@@ -102,7 +105,7 @@ def draw_score_histogram(ax: Axes, scores: ArrayLike, same: ArrayLike, *, thresh
         ax.stairs(share, edges, color=colour, linewidth=1.5, label=f"{name} ({chosen.sum():,} pairs)")
     if threshold is not None:
         ax.axvline(threshold, color=INK, linestyle="--", linewidth=1.2, label=f"threshold {threshold:.3f}")
-    ax.set(xlabel="cosine score", ylabel="share of the pairs of a kind (%)", yscale="log", ylim=(0.01, 130))
+    ax.set(xlabel=xlabel, ylabel="share of the pairs of a kind (%)", yscale="log", ylim=(0.01, 130))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_locator(NullLocator())
     _legend_above(ax)

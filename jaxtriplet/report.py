@@ -1,22 +1,16 @@
-"""One page about one training run: `report.html`, which needs neither a network nor a script to be read."""
+"""One page about one training run: `report.html`."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
-from io import StringIO
 from pathlib import Path
-from string import Template
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from . import plots
+from . import page, plots
 from .clustering import agglomerative
 from .metrics import det_curve, matched_counts, pair_scores
 
@@ -35,16 +29,16 @@ MEANINGS: Mapping[str, tuple[str, Callable[[float], str], str]] = {
         "Cost of the decisions at the best threshold when one trial in a hundred has the claimed speaker; "
         "0 is perfect, 1 is no better than rejecting everybody.",
     ),
-    "threshold": ("threshold", NUMBER, "Cosine score from which a pair is accepted, chosen on training pairs alone."),
+    "threshold": ("threshold", NUMBER, "Cosine score from which a pair is accepted."),
     "false_acceptance_rate": (
         "false acceptance rate",
         PERCENT,
-        "Share of different-speaker test pairs that this threshold accepts.",
+        "Share of different-speaker pairs that this threshold accepts.",
     ),
     "false_rejection_rate": (
         "false rejection rate",
         PERCENT,
-        "Share of same-speaker test pairs that this threshold rejects.",
+        "Share of same-speaker pairs that this threshold rejects.",
     ),
     "accuracy": (
         "identification accuracy",
@@ -54,7 +48,7 @@ MEANINGS: Mapping[str, tuple[str, Callable[[float], str], str]] = {
     "purity": (
         "cluster purity",
         PERCENT,
-        "Share of test utterances that belong to the commonest speaker of their cluster.",
+        "Share of the utterances that belong to the commonest speaker of their cluster.",
     ),
     "nmi": (
         "normalised mutual information",
@@ -64,10 +58,10 @@ MEANINGS: Mapping[str, tuple[str, Callable[[float], str], str]] = {
     "misclassification_rate": (
         "misclassification rate",
         PERCENT,
-        "Share of test utterances outside their speaker's cluster, with one cluster for each speaker.",
+        "Share of the utterances outside their speaker's cluster, with one cluster for each speaker.",
     ),
-    "num_trials": ("trials", COUNT, "Pairs of test utterances that were scored."),
-    "num_speakers": ("speakers", COUNT, "Speakers among the test utterances."),
+    "num_trials": ("trials", COUNT, "Pairs of utterances that were scored."),
+    "num_speakers": ("speakers", COUNT, "Speakers among these utterances."),
 }
 
 HISTORY = (
@@ -76,7 +70,7 @@ HISTORY = (
         "equal_error_rate",
         "equal error rate (%)",
         100.0,
-        "Equal error rate over the pairs of <em>training</em> utterances, from time to time.",
+        "Equal error rate over the pairs of <em>{judged}</em> utterances, from time to time.",
     ),
     (
         "fraction_active",
@@ -87,63 +81,8 @@ HISTORY = (
     ("gradient_norm", "gradient norm", 1.0, "Length of the gradient; repeated jumps hint at too high a learning rate."),
 )
 
-_DARK_PALETTE = ("#8f83e6", "#e0868f", "#3fb068", "#ddbb55", "#88ccee", "#d05c98", "#55c4b4", "#b8b84a", "#cc77bb")
-DARK = {
-    plots.PAPER: "#161b22",
-    plots.INK: "#e6edf3",
-    plots.GRID: "#30363d",
-    plots.NEUTRAL: "#8b949e",
-    plots.SAME: "#4aa8e8",
-    plots.DIFFERENT: "#ff7b5c",
-    **dict(zip(plots.PALETTE, _DARK_PALETTE, strict=True)),
-}
-"""Every colour of the pictures, and what stands for it on a dark page."""
-
 MAX_POINTS = 1000  # t-SNE takes some five seconds for so many, and more points hide each other.
 MAX_CONFUSION = 30  # Wider tables of counts cannot be read.
-
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --back: #f6f8fa; $light }
-@media (prefers-color-scheme: dark) { :root { --back: #0d1117; $dark } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 70rem; background: var(--back); color: var(--ink);
-  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
-h1 { font-size: clamp(1.5rem, 5vw, 2.1rem); line-height: 1.2; margin: 0 0 .75rem; }
-h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; }
-p { max-width: 46rem; margin: .5rem 0; }
-.grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 26rem), 1fr)); }
-.tiles { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); margin: 1.5rem 0; }
-.tile, figure, .table { background: var(--paper); border: 1px solid var(--grid); border-radius: .6rem; }
-.tile { padding: .9rem 1.1rem; }
-.tile b { display: block; font-size: 1.8rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
-.tile span, figcaption, th small { color: var(--ink); opacity: .75; font-size: .9rem; }
-figure { margin: 0; padding: 1rem; display: flex; flex-direction: column; justify-content: space-between; }
-/* A layout that changes the ticks it made room for pushes the axis label over the edge: show it there. */
-figure svg { width: 100%; height: auto; overflow: visible; }
-figure text { font-family: inherit !important; }
-figcaption { margin-top: .5rem; }
-.table { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .5rem 1rem; border-top: 1px solid var(--grid); }
-tr:first-child > * { border-top: 0; }
-th { font-weight: 600; }
-th small { display: block; font-weight: 400; }
-td { text-align: right; font-variant-numeric: tabular-nums; }
-td code { font-size: .9rem; overflow-wrap: anywhere; }
-@media print { body { max-width: none; } figure, .tile, tr { break-inside: avoid; } }
-</style>
-</head>
-<body>
-$body
-</body>
-</html>
-""")
 
 
 def write_report(
@@ -151,22 +90,25 @@ def write_report(
     *,
     config: Mapping[str, Any],
     history: Sequence[Mapping[str, float]],
-    metrics: Mapping[str, float],
+    metrics: Mapping[str, Any],
     embeddings: ArrayLike,
     labels: ArrayLike,
     label_names: Mapping[int, str] | Sequence[str] | None = None,
+    more: Iterable[str] = (),
 ) -> Path:
     """Write `report.html` about a run: its figures in words, its course, its scores and a map of its embeddings.
 
     Args:
         folder: Where to write; made if it is not there. A `report.html` in it is replaced.
         config: The run's settings; `loss`, if among them, goes into the title.
-        history: The run's course, a row a step: `step` and any of `loss`, `equal_error_rate` (of training pairs, 0 to
-            1), `fraction_active` (0 to 1) and `gradient_norm`. May be empty.
-        metrics: What `evaluation.judge` returned; other figures are listed without an explanation.
-        embeddings: Embeddings of the test utterances, [N, D].
+        history: The run's course, a row a step: `step` and any of `loss`, `equal_error_rate` (0 to 1),
+            `fraction_active` (0 to 1) and `gradient_norm`. May be empty.
+        metrics: What `evaluation.judge` or `judge_unseen` returned; other figures are listed without an explanation,
+            but for `judged`, a word for what was judged if it was not "test" utterances.
+        embeddings: Embeddings of the judged utterances, [N, D].
         labels: Their speakers, [N].
         label_names: `label_names[label]` is the name to show; None shows the labels.
+        more: Sections of the caller's own, HTML, after the course of the training.
 
     Returns:
         The path of the report.
@@ -174,28 +116,22 @@ def write_report(
     Raises:
         ValueError: A metric or the name of a label is missing, or the embeddings cannot be scored.
     """
-    if missing := [name for name in MEANINGS if name not in metrics]:
+    if missing := [name for name in MEANINGS if name not in metrics and name != "accuracy"]:
         raise ValueError(f"metrics lack {', '.join(missing)}; pass what evaluation.judge returned")
     names = _names(np.asarray(labels), label_names)
     title = "Speaker embeddings" + (f" trained with {config['loss']}" if "loss" in config else "")
     sections = (
-        f"<h1>{escape(title)}</h1>",
         *_headline(metrics, len(names)),
-        *_course(history),
+        *_course(history, metrics.get("judged", "training")),
+        *more,
         *_verification(metrics, embeddings, labels),
-        *_embeddings(embeddings, labels, names),
+        *_embeddings(embeddings, labels, names, metrics.get("judged", "test")),
         "<h2>All figures</h2>",
-        _table(_metric_row(name, value) for name, value in metrics.items()),
+        figures(metrics, MEANINGS),
         "<h2>Settings</h2>",
-        _table(_setting_row(name, value) for name, value in config.items()),
+        settings(config),
     )
-    page = PAGE.substitute(
-        title=escape(title), light=_variables(dict.fromkeys(DARK)), dark=_variables(DARK), body="\n".join(sections)
-    )
-    path = Path(folder) / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
-    return path
+    return page.write_page(Path(folder) / "report.html", title, sections)
 
 
 def _names(labels: np.ndarray, label_names: Mapping[int, str] | Sequence[str] | None) -> list[str]:
@@ -207,54 +143,79 @@ def _names(labels: np.ndarray, label_names: Mapping[int, str] | Sequence[str] | 
         raise ValueError(f"label_names has no name for one of the labels {np.unique(labels).tolist()}") from error
 
 
-def _headline(metrics: Mapping[str, float], num_utterances: int) -> Iterator[str]:
-    error = PERCENT(metrics["equal_error_rate"])
-    right, speakers = round(metrics["accuracy"] * num_utterances), COUNT(metrics["num_speakers"])
+def _headline(metrics: Mapping[str, Any], num_utterances: int) -> Iterator[str]:
+    error, speakers = PERCENT(metrics["equal_error_rate"]), COUNT(metrics["num_speakers"])
+    # Of speakers who were not trained on, there is nothing to identify by.
+    right = round(metrics.get("accuracy", 0) * num_utterances)
+    identified = (
+        f"The nearest training speaker is the right one for <strong>{COUNT(right)} of {COUNT(num_utterances)}</strong> "
+        "utterances. "
+    )
     grouped = round((1 - metrics["misclassification_rate"]) * num_utterances)
     yield (
-        f"<p>Two test utterances are compared by the cosine of their embeddings. With the threshold set so that both "
+        f"<p>Two {metrics.get('judged', 'test')} utterances are compared by the cosine of their embeddings. "
+        f"With the threshold set so that both "
         f"kinds of error are equally frequent, <strong>{error}</strong> of the same-speaker pairs are rejected and "
         f"{error} of the different-speaker pairs are accepted ({COUNT(metrics['num_trials'])} pairs, {speakers} "
-        f"speakers). The nearest training speaker is the right one for <strong>{COUNT(right)} of "
-        f"{COUNT(num_utterances)}</strong> utterances, and clustering without labels puts "
-        f"<strong>{COUNT(grouped)}</strong> of them with their own speaker.</p>"
+        f"speakers). {identified if 'accuracy' in metrics else ''}Clustering without labels puts "
+        f"<strong>{COUNT(grouped)} of {COUNT(num_utterances)}</strong> with their own speaker.</p>"
     )
-    tiles = ("equal_error_rate", "min_dcf", "accuracy", "purity")
-    shown = ((MEANINGS[name][1](metrics[name]), MEANINGS[name][0]) for name in tiles)
-    yield f'<div class="tiles">{"".join(f"<div class=tile><b>{v}</b><span>{n}</span></div>" for v, n in shown)}</div>'
+    names = ("equal_error_rate", "min_dcf", "accuracy", "purity")
+    shown = ((MEANINGS[name][1](metrics[name]), MEANINGS[name][0]) for name in names if name in metrics)
+    yield page.tiles(shown)
 
 
-def _course(history: Sequence[Mapping[str, float]]) -> Iterator[str]:
+def _course(history: Sequence[Mapping[str, float]], judged: str) -> Iterator[str]:
     present = [panel for panel in HISTORY if any(panel[0] in row for row in history)]
     if present:
         yield "<h2>Training</h2>"
         draw = partial(plots.draw_history, history=history)
-        yield _grid(
-            _figure(partial(draw, key=key, ylabel=name, scale=scale), caption, height=2.7)
+        yield page.grid(
+            page.figure(partial(draw, key=key, ylabel=name, scale=scale), caption.format(judged=judged), height=2.7)
             for key, name, scale, caption in present
         )
 
 
-def _verification(metrics: Mapping[str, float], embeddings: ArrayLike, labels: ArrayLike) -> Iterator[str]:
-    scores, same = pair_scores(embeddings, labels)
+def verification(
+    scores: ArrayLike,
+    same: ArrayLike,
+    *,
+    rate: float,
+    threshold: float,
+    origin: str,
+    operating_point: tuple[float, float] | None = None,
+    of: str = "pairs of test utterances",
+    unit: str = "cosine score",
+) -> str:
+    """Return pictures of scores, as HTML: how they are spread, and what a threshold trades.
+
+    Args:
+        scores: Scores of the trials, [T].
+        same: Truth, bool [T].
+        rate: The equal error rate.
+        threshold: Drawn into the scores.
+        origin: Where the threshold comes from, after "it is".
+        operating_point: (false acceptance, false rejection) at the threshold, marked.
+        of: What was scored.
+        unit: What the scores are.
+    """
     curve = det_curve(scores, same)
-    draw_scores = partial(plots.draw_score_histogram, scores=scores, same=same, threshold=metrics["threshold"])
+    draw_scores = partial(plots.draw_score_histogram, scores=scores, same=same, threshold=threshold, xlabel=unit)
     draw_det = partial(
         plots.draw_det_curve,
         false_acceptance=curve.false_acceptance,
         false_rejection=curve.false_rejection,
-        equal_error_rate=metrics["equal_error_rate"],
-        operating_point=(metrics["false_acceptance_rate"], metrics["false_rejection_rate"]),
+        equal_error_rate=rate,
+        operating_point=operating_point,
     )
-    yield "<h2>Same speaker or not?</h2>"
-    yield _grid(
+    return page.grid(
         (
-            _figure(
+            page.figure(
                 draw_scores,
-                "Scores of all pairs of test utterances, each kind adding up to 100%, on a logarithmic scale that "
-                "shows the rare errors too. Pairs right of the dashed line are accepted; it is from training pairs.",
+                f"Scores of all {of}, each kind adding up to 100%, on a logarithmic scale that "
+                f"shows the rare errors too. Pairs right of the dashed line are accepted; it is {origin}.",
             ),
-            _figure(
+            page.figure(
                 draw_det,
                 "Detection error trade-off: what a stricter threshold saves in false acceptances it costs in false "
                 "rejections. Nearer to the lower left corner is better; both axes are normal deviates.",
@@ -263,63 +224,78 @@ def _verification(metrics: Mapping[str, float], embeddings: ArrayLike, labels: A
     )
 
 
-def _embeddings(embeddings: ArrayLike, labels: ArrayLike, names: Sequence[str]) -> Iterator[str]:
+def embedding_map(embeddings: ArrayLike, names: Sequence[str], *, of: str = "test utterances", by: str) -> str:
+    """Return a picture of embeddings laid out in the plane, as HTML.
+
+    Args:
+        embeddings: One row an utterance, [N, D].
+        names: What each is marked with, N strings.
+        of: What the utterances are.
+        by: What the names are, such as "speaker".
+    """
     rows, total = np.asarray(embeddings), len(names)
     chosen = np.linspace(0, total - 1, min(total, MAX_POINTS)).astype(int)
     points, method = plots.project(rows[chosen])
     draw_map = partial(plots.draw_embedding_map, points=points, names=[names[i] for i in chosen], method=method)
     kept = f"{COUNT(len(chosen))} of {COUNT(total)}" if len(chosen) < total else f"All {COUNT(total)}"
     hint = " Near points are alike; distances between far groups mean little." if method == "t-SNE" else ""
-    figures = [_figure(draw_map, f"{kept} test utterances laid out in the plane by {method}, by speaker.{hint}")]
-    speakers, first = np.unique(labels, return_index=True)
-    if len(speakers) <= MAX_CONFUSION:
-        counts = matched_counts(labels, agglomerative(rows, len(speakers)))
-        draw_counts = partial(plots.draw_confusion, counts=counts, names=[names[i] for i in first])
-        caption = "Utterances of every speaker in every cluster, clusters in the order of the best match: off the "
-        figures.append(_figure(draw_counts, caption + "diagonal lie the misplaced ones."))
-    yield "<h2>The embeddings</h2>"
-    yield _grid(figures)
+    return page.figure(draw_map, f"{kept} {of} laid out in the plane by {method}, by {by}.{hint}")
 
 
-def _figure(draw: Callable[[Axes], None], caption: str, *, height: float = 4.3) -> str:
-    words = re.sub("<[^>]+>", "", caption)
-    # Text stays text, and the salt keeps the ids of two pictures on one page apart.
-    with matplotlib.rc_context({**plots.THEME, "svg.fonttype": "none", "svg.hashsalt": words}):
-        figure = Figure(figsize=(5.4, height), layout="constrained")
-        draw(figure.subplots())
-        buffer = StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(words)}"', 1)
-    svg = re.sub(r' id="[A-Za-z2.]+_\d+"', "", svg)
-    svg = re.sub(
-        "(?<=: )#[0-9a-f]{6}", lambda colour: f"var({_variable(colour[0])})" if colour[0] in DARK else colour[0], svg
+def confusion(labels: ArrayLike, clusters: ArrayLike, names: Sequence[str], *, of: str = "Utterances") -> str:
+    """Return a picture of clusters against speakers, as HTML; nothing, if there are too many to be read.
+
+    Args:
+        labels: Speakers, [N].
+        clusters: The cluster of every utterance, [N].
+        names: The speaker of every utterance, N strings.
+        of: What the utterances are.
+    """
+    first = np.unique(labels, return_index=True)[1]
+    counts = matched_counts(labels, clusters)
+    if max(counts.shape) > MAX_CONFUSION:
+        return ""
+    draw_counts = partial(plots.draw_confusion, counts=counts, names=[names[i] for i in first])
+    caption = f"{of} of every speaker in every cluster, clusters in the order of the best match: off the diagonal lie "
+    return page.figure(draw_counts, caption + "the misplaced ones.")
+
+
+def _verification(metrics: Mapping[str, Any], embeddings: ArrayLike, labels: ArrayLike) -> Iterator[str]:
+    judged = metrics.get("judged", "test")
+    scores, same = pair_scores(embeddings, labels)
+    yield "<h2>Same speaker or not?</h2>"
+    yield verification(
+        scores,
+        same,
+        rate=metrics["equal_error_rate"],
+        threshold=metrics["threshold"],
+        origin="from training pairs" if judged == "test" else "from these pairs themselves",
+        operating_point=(metrics["false_acceptance_rate"], metrics["false_rejection_rate"]),
+        of=f"pairs of {judged} utterances",
     )
-    return f"<figure>{svg}<figcaption>{caption}</figcaption></figure>"
 
 
-def _grid(figures: Iterable[str]) -> str:
-    return f'<div class="grid">{"".join(figures)}</div>'
+def _embeddings(embeddings: ArrayLike, labels: ArrayLike, names: Sequence[str], judged: str) -> Iterator[str]:
+    clusters = agglomerative(embeddings, len(np.unique(labels)))
+    yield "<h2>The embeddings</h2>"
+    shown = embedding_map(embeddings, names, of=f"{judged} utterances", by="speaker")
+    yield page.grid((shown, confusion(labels, clusters, names)))
 
 
-def _variable(colour: str) -> str:
-    named = {plots.PAPER: "--paper", plots.INK: "--ink", plots.GRID: "--grid"}
-    return named.get(colour, f"--c{colour[1:]}")
+def figures(metrics: Mapping[str, Any], meanings: Mapping[str, tuple[str, Callable[[Any], str], str]]) -> str:
+    """Return a table of figures, as HTML, each with its title and what it means; others are listed as they are."""
+    return page.table(_metric_row(value, *meanings.get(name, (name, str, ""))) for name, value in metrics.items())
 
 
-def _variables(table: Mapping[str, str | None]) -> str:
-    return " ".join(f"{_variable(colour)}: {shown or colour};" for colour, shown in table.items())
+def settings(config: Mapping[str, Any]) -> str:
+    """Return a table of settings, as HTML."""
+    return page.table(_setting_row(name, value) for name, value in config.items())
 
 
-def _metric_row(name: str, value: float) -> str:
-    title, style, meaning = MEANINGS.get(name, (name, str, ""))
+def _metric_row(value: Any, title: str, style: Callable[[Any], str], meaning: str) -> str:
     return f"<tr><th>{escape(title)}<small>{meaning}</small></th><td>{escape(style(value))}</td></tr>"
 
 
 def _setting_row(name: str, value: object) -> str:
     shown = value if isinstance(value, str) else json.dumps(value, default=str)
     return f"<tr><th>{escape(name)}</th><td><code>{escape(shown)}</code></td></tr>"
-
-
-def _table(rows: Iterable[str]) -> str:
-    return f'<div class="table"><table>{"".join(rows)}</table></div>'

@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -13,12 +14,32 @@ from flax import nnx
 from numpy.typing import ArrayLike
 
 from jaxtriplet.configs import TrainConfig
+from jaxtriplet.data import Recordings
 from jaxtriplet.features import Standardizer
-from jaxtriplet.models import BLSTM, embed
+from jaxtriplet.models import BLSTM, build, embed
+from jaxtriplet.recipes import SpeechConfig
+from jaxtriplet.speech import SpeechEncoder, embed_recordings
 
 
-class Run(NamedTuple):
+class Run(Protocol):
     """A trained encoder, and what it needs to embed."""
+
+    @property
+    def config(self) -> TrainConfig | SpeechConfig:
+        """The numbers that it was trained with."""
+        ...
+
+    def embed(self, sequences: ArrayLike, lengths: ArrayLike, /) -> np.ndarray:
+        """Returns unit-length embeddings, [N, E], of what was trained on: sequences [N, T, ...] with their lengths."""
+        ...
+
+    def arrays(self) -> dict[str, Any]:
+        """Returns the arrays to save, a tree."""
+        ...
+
+
+class VowelsRun(NamedTuple):
+    """An encoder of JapaneseVowels."""
 
     config: TrainConfig
     model: BLSTM
@@ -35,6 +56,77 @@ class Run(NamedTuple):
             Unit-length embeddings, [N, E].
         """
         return embed(self.model, self.standardizer(jax.numpy.asarray(features), jax.numpy.asarray(lengths)), lengths)
+
+    def arrays(self) -> dict[str, Any]:
+        """Returns the arrays to save."""
+        return {"encoder": _weights(self.model), **self.standardizer._asdict()}
+
+
+class SpeechRun(NamedTuple):
+    """An encoder of recordings: waveforms in, embeddings out."""
+
+    config: SpeechConfig
+    model: SpeechEncoder
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, in hertz."""
+        return self.config.sample_rate
+
+    def embed(self, waveforms: ArrayLike, lengths: ArrayLike) -> np.ndarray:
+        """Embeds waveforms at once, in one compiled function for each shape.
+
+        Args:
+            waveforms: Samples, [N, T].
+            lengths: Number of valid samples of each, [N].
+
+        Returns:
+            Unit-length embeddings, [N, E].
+        """
+        return embed(self.model, np.asarray(waveforms, np.float32), lengths, batch_size=len(np.asarray(lengths)))
+
+    def embed_recordings(self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Embeds recordings of any length.
+
+        Args:
+            index: The recordings.
+            progress_fn: Called as `progress_fn(done, total)` after each batch.
+
+        Returns:
+            Unit-length embeddings in the order of the index, [N, E].
+        """
+        return embed_recordings(self.model, index, progress_fn=progress_fn)
+
+    def forward(self, waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Returns the embeddings, [N, E]: a pure function with the weights in it, for `jax.jit` and `jax.export`.
+
+        Args:
+            waveforms: Samples, [N, T] float32.
+            lengths: Number of valid samples of each, [N] int32.
+        """
+        return nnx.merge(*nnx.split(self.model), copy=True).embed(waveforms, lengths)
+
+    def arrays(self) -> dict[str, Any]:
+        """Returns the arrays to save."""
+        return {"encoder": _weights(self.model.encoder)}
+
+
+def build_speech_encoder(config: SpeechConfig) -> SpeechEncoder:
+    """Returns the front end and encoder of a config, with fresh weights."""
+    encoder = build(
+        config.encoder,
+        config.preset,
+        config.bands,
+        embedding_dim=config.embedding_dim,
+        num_outputs=config.outputs if "kl-hinge" in config.weights else None,
+        rngs=nnx.Rngs(config.seed),
+    )
+    return SpeechEncoder(
+        encoder,
+        sample_rate=config.sample_rate,
+        waveform_augmentation=config.waveform_augmentation,
+        feature_augmentation=config.feature_augmentation,
+    )
 
 
 def build_encoder(config: TrainConfig, in_features: int) -> BLSTM:
@@ -77,7 +169,7 @@ def claim(out: Path | None, *, overwrite: bool) -> Path:
     return folder
 
 
-def choose_to_resume(out: Path | None, config: TrainConfig) -> Path:
+def choose_to_resume(out: Path | None, config: TrainConfig | SpeechConfig) -> Path:
     """Returns the folder of a run that is to go on.
 
     Args:
@@ -115,18 +207,17 @@ def save(folder: Path, run: Run) -> None:
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="weights"
     )
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
-        arrays = jax.device_get(_arrays(run.model, run.standardizer))
-        checkpointer.save((folder / "weights").absolute(), arrays, force=True)
+        checkpointer.save((folder / "weights").absolute(), jax.device_get(run.arrays()), force=True)
 
 
-def load(folder: Path | str) -> Run:
+def load(folder: Path | str) -> VowelsRun | SpeechRun:
     """Reads a trained encoder again.
 
     Args:
         folder: The folder of a finished run of `jaxtriplet train`.
 
     Returns:
-        The run.
+        The run: of JapaneseVowels, or of recordings (whose `config.json` names a recipe).
 
     Raises:
         ValueError: The folder holds no finished run.
@@ -134,14 +225,35 @@ def load(folder: Path | str) -> Run:
     folder = Path(folder)
     if not (folder / "weights").is_dir():
         raise ValueError(f"{folder} holds no weights of a finished run")
-    config = TrainConfig(**json.loads((folder / "config.json").read_text()))
+    numbers = json.loads((folder / "config.json").read_text())
     with ocp.StandardCheckpointer() as checkpointer:
         arrays = checkpointer.restore((folder / "weights").absolute())
+    if "recipe" in numbers:
+        speech = SpeechRun(SpeechConfig(**numbers), build_speech_encoder(SpeechConfig(**numbers)))
+        _set_weights(speech.model.encoder, arrays["encoder"])
+        return speech
+    config = TrainConfig(**numbers)
     model = build_encoder(config, len(arrays["mean"]))
-    weights = nnx.state(model, nnx.Param)
-    nnx.replace_by_pure_dict(weights, nnx.restore_int_paths(arrays["encoder"]))  # Orbax makes words of list places
-    nnx.update(model, weights)
-    return Run(config, model, Standardizer(arrays["mean"], arrays["std"]))
+    _set_weights(model, arrays["encoder"])
+    return VowelsRun(config, model, Standardizer(arrays["mean"], arrays["std"]))
+
+
+def load_speech(folder: Path | str) -> SpeechRun:
+    """Reads an encoder of recordings again.
+
+    Args:
+        folder: The folder of a finished run of `jaxtriplet train --data`.
+
+    Returns:
+        The run.
+
+    Raises:
+        ValueError: The folder holds no finished run, or one of JapaneseVowels.
+    """
+    run = load(folder)
+    if not isinstance(run, SpeechRun):
+        raise ValueError(f"{folder} holds a run of JapaneseVowels; recordings need one of jaxtriplet train --data")
+    return run
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -149,5 +261,11 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _arrays(model: BLSTM, standardizer: Standardizer) -> dict[str, Any]:
-    return {"encoder": nnx.to_pure_dict(nnx.state(model, nnx.Param)), **standardizer._asdict()}
+def _weights(model: nnx.Module) -> dict[str, Any]:
+    return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+
+def _set_weights(model: nnx.Module, arrays: dict[str, Any]) -> None:
+    weights = nnx.state(model, nnx.Param)
+    nnx.replace_by_pure_dict(weights, nnx.restore_int_paths(arrays))  # Orbax makes words of list places
+    nnx.update(model, weights)

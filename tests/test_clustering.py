@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxtriplet.clustering import agglomerative
+from jaxtriplet.clustering import agglomerative, agglomerative_within, silhouettes
 
 
 def merge(embeddings: np.ndarray, num_clusters: int) -> set[frozenset[int]]:
@@ -31,6 +31,57 @@ def test_clusters_are_the_loop_s(seed: int, num_clusters: int) -> None:
     assert set(found.tolist()) == set(range(num_clusters))
     groups = {frozenset(np.flatnonzero(found == c).tolist()) for c in range(num_clusters)}
     assert groups == merge(embeddings, num_clusters)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 0.0, 0.3, 0.9])
+def test_merging_stops_at_the_threshold(threshold: float) -> None:
+    """The clusters are those of some number, between which all mean cosines are below the threshold."""
+    embeddings = np.random.default_rng(7).normal(size=(12, 3))
+    found = agglomerative_within(embeddings, threshold)
+    number = found.max() + 1
+    groups = merge(embeddings, number)
+    assert {frozenset(np.flatnonzero(found == c).tolist()) for c in range(number)} == groups
+    assert closest(embeddings, groups) < threshold
+    assert closest(embeddings, merge(embeddings, number + 1)) >= threshold
+
+
+def closest(embeddings: np.ndarray, clusters: set[frozenset[int]]) -> float:
+    """The highest mean cosine of two clusters."""
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return max(np.mean([units[i] @ units[j] for i in a for j in b]) for a, b in itertools.combinations(clusters, 2))
+
+
+def test_a_threshold_that_all_or_none_reach() -> None:
+    embeddings = np.random.default_rng(7).normal(size=(6, 3))
+    assert set(agglomerative_within(embeddings, -1.0).tolist()) == {0}
+    assert len(set(agglomerative_within(embeddings, 1.1).tolist())) == 6
+
+
+def silhouette(embeddings: np.ndarray, clusters: set[frozenset[int]]) -> float:
+    """The mean silhouette, row by row."""
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    total = 0.0
+    for own in clusters:
+        for i in own if len(own) > 1 else ():
+            a = sum(1 - units[i] @ units[j] for j in own if j != i) / (len(own) - 1)
+            b = min(np.mean([1 - units[i] @ units[j] for j in other]) for other in clusters if other != own)
+            total += (b - a) / max(a, b)
+    return total / len(embeddings)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_silhouettes_are_the_loop_s(seed: int) -> None:
+    embeddings = np.random.default_rng(seed).normal(size=(12, 3))
+    expected = [silhouette(embeddings, merge(embeddings, count)) for count in range(2, 12)]
+    np.testing.assert_allclose(silhouettes(embeddings, range(2, 12)), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("speakers", [2, 5, 9])
+def test_the_highest_silhouette_counts_the_speakers(speakers: int) -> None:
+    rng = np.random.default_rng(speakers)
+    centres = rng.normal(size=(speakers, 16))
+    embeddings = np.repeat(centres, 8, axis=0) + rng.normal(scale=0.5, size=(8 * speakers, 16))
+    assert 2 + silhouettes(embeddings, range(2, 16)).argmax() == speakers
 
 
 def test_only_directions_count() -> None:
@@ -58,3 +109,11 @@ def test_collapsed_embeddings_are_clustered_all_the_same() -> None:
 def test_bad_input_is_named(embeddings: np.ndarray, num_clusters: int, words: str) -> None:
     with pytest.raises(ValueError, match=re.escape(words)):
         agglomerative(embeddings, num_clusters)
+
+
+def test_bad_numbers_are_named() -> None:
+    with pytest.raises(ValueError, match="the threshold is NaN"):
+        agglomerative_within(np.eye(3), np.nan)
+    for counts in ([1, 2], [3]):
+        with pytest.raises(ValueError, match="must be 2 to 2 to have a silhouette"):
+            silhouettes(np.eye(3), counts)

@@ -19,7 +19,7 @@ FLOOR_0 = {"_types", "_checks", "_frames", "numerics"}
 FLOOR_1 = FLOOR_0 | {"stats", "rows", "distances", "masks", "reductions"}
 FLOOR_2 = FLOOR_1 | {"engine"}
 BESIDE = {"metrics", "features", "frontend", "augmentation", "models", "data", "clustering", "plots"}
-ABOVE = ["training", "checkpoints", "evaluation", "configs", "monitor", "runs", "report"]
+ABOVE = ["speech", "training", "checkpoints", "evaluation", "configs", "recipes", "monitor", "runs", "page", "report"]
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(FLOOR_1 | BESIDE, FLOOR_0),
     "_types": set(),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxtriplet import metrics
+from tests.reference import trials as reference
 
 SEEDS = range(20)
 
@@ -204,6 +205,96 @@ def test_the_length_of_an_embedding_is_no_vote() -> None:
     assert metrics.nearest_centroid_accuracy(train, labels, [[1.0, 0.1]], [0]) == 1.0
 
 
+def speaker_trials(seed: int, speakers: int = 5, copies: int = 1) -> list[tuple[float, bool, str, str]]:
+    """Trials of which a speaker's all lie high or low together, some of them tied with others."""
+    rng = np.random.default_rng(seed)
+    shift = rng.normal(size=speakers)
+    found = []
+    for first, second in [*itertools.combinations(range(speakers), 2), *[(s, s) for s in range(speakers)] * 2] * copies:
+        score = (first == second) + shift[first] + shift[second] + rng.normal(scale=0.3)
+        found.append((round(float(score), 1), first == second, f"s{first}", f"s{second}"))
+    return found
+
+
+@pytest.mark.parametrize("by_speaker", [True, False])
+def test_the_bootstrap_is_that_of_a_loop_which_copies_trials(by_speaker: bool) -> None:
+    rows = speaker_trials(1)
+    scores, same, *names = (np.array(column) for column in zip(*rows, strict=True))
+    speakers = np.stack(names, axis=1) if by_speaker else None
+    found = metrics.bootstrap_interval(scores, same, speakers, draws=4000, seed=3)
+    rng, rates = np.random.default_rng(8), []
+    while len(rates) < 1000:
+        if by_speaker:
+            drawn = reference.resampled(rows, rng.choice(np.unique(speakers), 5).tolist())
+        else:
+            drawn = [rows[i][:2] for i in rng.integers(len(rows), size=len(rows))]
+        new_scores, truths = (np.array(column) for column in zip(*drawn, strict=True))
+        if truths.any() and not truths.all():
+            rates.append(metrics.equal_error_rate(new_scores, truths))
+    # Both are quantiles of draws, of other seeds: those of 1,000 draws scatter by some hundredths.
+    assert found == pytest.approx(np.quantile(rates, [0.025, 0.975]), abs=0.04)
+    assert found.low < metrics.equal_error_rate(scores, same) < found.high
+
+
+def test_weighing_trials_is_copying_them() -> None:
+    """One draw, so that both bounds are its rate: found again among all draws of three speakers."""
+    rows = speaker_trials(2, speakers=3)
+    scores, same, *names = (np.array(column) for column in zip(*rows, strict=True))
+    possible = set()
+    for drawn in itertools.product(("s0", "s1", "s2"), repeat=3):
+        new_scores, truths = (np.array(column) for column in zip(*reference.resampled(rows, drawn), strict=True))
+        if not truths.all():
+            possible.add(round(metrics.equal_error_rate(new_scores, truths), 12))
+    speakers = np.stack(names, axis=1)
+    found = {metrics.bootstrap_interval(scores, same, speakers, draws=1, seed=seed).low for seed in range(60)}
+    assert {round(rate, 12) for rate in found} == possible
+    assert len(possible) > 3
+
+
+def test_the_interval_knows_that_speakers_differ() -> None:
+    rows = speaker_trials(0, speakers=12, copies=20)
+    scores, same, *names = (np.array(column) for column in zip(*rows, strict=True))
+    by_speaker = metrics.bootstrap_interval(scores, same, np.stack(names, axis=1))
+    by_trial = metrics.bootstrap_interval(scores, same)
+    assert by_speaker.high - by_speaker.low > 2 * (by_trial.high - by_trial.low)
+    half = metrics.bootstrap_interval(scores, same, np.stack(names, axis=1), level=0.5)
+    assert by_speaker.low < half.low < half.high < by_speaker.high
+
+
+@pytest.mark.parametrize("top", [2, 5, 300])
+def test_as_norm_by_loops(top: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(top)
+    rows, cohort = rng.normal(size=(7, 4)), rng.normal(size=(9, 4))
+    first, second = rng.integers(7, size=(2, 11))
+    expected = reference.adaptive_s_norm(rows, list(zip(first, second, strict=True)), cohort, top)
+    np.testing.assert_allclose(metrics.adaptive_s_norm(rows, first, second, cohort, top=top), expected, rtol=1e-10)
+    monkeypatch.setattr(metrics.normalization, "_BLOCK", 20)  # two rows at once, then one
+    np.testing.assert_allclose(metrics.adaptive_s_norm(rows, first, second, cohort, top=top), expected, rtol=1e-10)
+    scores = metrics.trial_scores(rows, first, second)
+    expected = [reference.cosine(rows[a].tolist(), rows[b].tolist()) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(scores, expected, rtol=1e-12)
+
+
+def test_as_norm_undoes_what_a_channel_adds() -> None:
+    """Recordings of a second channel share a direction, which lifts all their cosines."""
+    rng = np.random.default_rng(0)
+    labels, channels = np.repeat(np.arange(20), 4), np.tile([0, 0, 1, 1], 20)
+    offset = np.array([0.0] * 16 + [6.0])
+
+    def recorded(speakers: np.ndarray) -> np.ndarray:
+        noise = rng.normal(scale=0.9, size=(80, 17))
+        return np.pad(speakers[labels], ((0, 0), (0, 1))) + noise + channels[:, None] * offset
+
+    rows, cohort = recorded(rng.normal(size=(20, 16))), recorded(rng.normal(size=(20, 16)))
+    first, second = np.triu_indices(80, k=1)
+    within = channels[first] == channels[second]
+    first, second = first[within], second[within]
+    same = labels[first] == labels[second]
+    plain = metrics.equal_error_rate(metrics.trial_scores(rows, first, second), same)
+    normalised = metrics.equal_error_rate(metrics.adaptive_s_norm(rows, first, second, cohort, top=20), same)
+    assert normalised < 0.7 * plain
+
+
 EYE = np.eye(3)
 
 
@@ -225,6 +316,18 @@ EYE = np.eye(3)
         (lambda: metrics.pair_scores(EYE, [0, 1]), "labels of 3 embeddings must have shape [3]; got (2,)"),
         (lambda: metrics.pair_scores(EYE, EYE), "must have shape [3]; got (3, 3)"),
         (lambda: metrics.pair_scores(EYE * np.nan, [0, 1, 2]), "NaN or infinity in 3 of 3 rows"),
+        (lambda: metrics.trial_scores(EYE, [0.0], [1.0]), "must be integers of shape [T]; got float64"),
+        (lambda: metrics.trial_scores(EYE, [0, 1], [2, 3]), "trials name rows 0 to 3, but there are 3 embeddings"),
+        (lambda: metrics.trial_scores(EYE, [-1], [0]), "trials name rows -1 to 0"),
+        (lambda: metrics.adaptive_s_norm(EYE, [0], [1], EYE[:, :2]), "have 3 dimensions, the cohort's 2"),
+        (lambda: metrics.adaptive_s_norm(EYE, [0], [1], EYE, top=1), "at least 2 cohort recordings"),
+        (lambda: metrics.adaptive_s_norm(EYE, [0], [1], EYE[:1]), "got top=300 of 1"),
+        (lambda: metrics.adaptive_s_norm(EYE, [0], [1], EYE * [[1], [0], [0]], top=2), "2 of 3 recordings are equally"),
+        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, True]), "there is no impostor trial"),
+        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], [0, 1]), "shape [2, 2]; got (2,)"),
+        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], [[0, 0], [0, 0]]), "of one speaker"),
+        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], level=1.0), "level must lie between 0 and 1"),
+        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], draws=0), "draws be at least 1"),
         (lambda: metrics.purity([0, 1], [0]), "labels and clusters must both have shape [N]"),
         (lambda: metrics.misclassification_rate([], []), "N > 0"),
         (lambda: metrics.normalized_mutual_information([[0]], [[0]]), "got (1, 1), (1, 1)"),

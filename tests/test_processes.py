@@ -161,7 +161,7 @@ def test_four_processes_train_as_one_and_the_first_writes(alone: Any, tmp_path: 
 def test_a_killed_process_ends_the_job_and_a_resumed_one_is_as_if_undisturbed(alone: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with job(2, 4, train_together(folder), named=True) as running:
-        wait_for(lambda: (folder / "checkpoints" / "3").is_dir(), running)
+        wait_for(lambda: any((folder / "checkpoints").glob("[0-9]")), running)
         running[1].send_signal(signal.SIGKILL)
         killed = time.monotonic()
         (status, out, errors), _ = ends(running)

@@ -4,8 +4,7 @@ import dataclasses
 import json
 import os
 import sys
-import typing
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,15 +14,22 @@ import jax
 import jaxtriplet
 from jaxtriplet.bench.plan import Plan
 from jaxtriplet.cli.bench import bench as run_bench
+from jaxtriplet.cli.cluster import cluster
+from jaxtriplet.cli.embed import embed
+from jaxtriplet.cli.evaluate import evaluate
+from jaxtriplet.cli.export import export
+from jaxtriplet.cli.fit import Job
 from jaxtriplet.cli.fits import counts
 from jaxtriplet.cli.fits import fits as answer_fits
-from jaxtriplet.cli.train import Job
+from jaxtriplet.cli.numbers import Sections, belonging, options_of, options_of_both, recipes_in_words
 from jaxtriplet.cli.train import train as run_training
+from jaxtriplet.cli.train_speech import Source, train_speech
 from jaxtriplet.configs import TrainConfig
 from jaxtriplet.fits import report as fits_report
 from jaxtriplet.fits.programs import LOSSES, Program
 from jaxtriplet.fits.targets import TARGETS
 from jaxtriplet.models import ENCODERS
+from jaxtriplet.recipes import SpeechConfig
 
 
 @click.group(context_settings={"max_content_width": 120})
@@ -32,34 +38,14 @@ def app() -> None:
     """Exact metric-learning losses for JAX, and speaker embeddings trained with them."""
 
 
-def _options_of(config: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Returns a decorator that gives a command an option for each number of a config."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        types = typing.get_type_hints(config)
-        for field in reversed(dataclasses.fields(config)):
-            command = click.option(
-                f"--{field.name.replace('_', '-')}",
-                type=_type(types[field.name], field.metadata),
-                default=field.default,
-                show_default=True,
-                help=field.metadata["why"],
-            )(command)
-        return command
-
-    return decorate
+for command in (evaluate, embed, cluster, export):
+    app.add_command(command)
 
 
-def _type(hint: Any, bounds: typing.Mapping[str, Any]) -> Any:
-    kind = next((one for one in typing.get_args(hint) if one is not type(None)), hint)
-    if kind is str:
-        return str
-    spans = {int: click.IntRange, float: click.FloatRange}
-    return spans[kind](bounds["least"], bounds["most"])
-
-
-@app.command()
-@_options_of(TrainConfig)
+@app.command(cls=Sections, epilog=recipes_in_words())
+@click.option("--data", type=click.Path(path_type=Path), help="Train on <speaker>/[<session>/]<utterance> in here.")
+@click.option("--dev", type=click.Path(path_type=Path), help="Judge on the speakers in here.")
+@click.option("--dev-fraction", type=float, help="Judge on this share of the speakers in --data, held out.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/<time>]")
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
@@ -73,21 +59,40 @@ def _type(hint: Any, bounds: typing.Mapping[str, Any]) -> Any:
 @click.option("--coordinator", help="host:port of process 0.  [default: what SLURM, Open MPI or Kubernetes tell]")
 @click.option("--num-processes", type=click.IntRange(1), help="How many processes there are.  [default: likewise]")
 @click.option("--process-id", type=click.IntRange(0), help="Which of them this is, from 0.  [default: likewise]")
-def train(out: Path | None, as_json: bool, **options: Any) -> None:
-    """Train a speaker encoder on JapaneseVowels and judge it on the 370 test utterances.
+@options_of_both(SpeechConfig, TrainConfig)
+def train(
+    data: Path | None,
+    dev: Path | None,
+    dev_fraction: float | None,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a speaker encoder on recordings, or without --data on JapaneseVowels.
 
-    The folder gets config.json, metrics.jsonl (a line per update), checkpoints, metrics.json, the weights, the test
-    embeddings and report.html.
+    With --data, speakers of --dev or --dev-fraction choose the best checkpoint, and it is judged on them; without
+    either, all speakers are trained on to the last update. JapaneseVowels is judged on its 370 test utterances.
+
+    The folder gets config.json, metrics.jsonl (a line per update), checkpoints, metrics.json, the weights, the judged
+    embeddings, report.html and, of recordings, data.json (which were used, and what is wrong with the others).
     """
     job = Job(**{field.name: options.pop(field.name) for field in dataclasses.fields(Job)})
     flags = {name: options.pop(name) for name in ("overwrite", "resume")}
-    folder, metrics = run_training(TrainConfig(**options), out, **flags, job=job)
+    numbers = {name: value for name, value in options.items() if value is not None}
+    if data is not None:
+        settings = SpeechConfig.of_recipe(**belonging(numbers, SpeechConfig, "with --data"))
+        folder, metrics = train_speech(settings, Source(data, dev, dev_fraction), out, **flags, job=job)
+    elif dev is not None or dev_fraction is not None:
+        raise ValueError("--dev and --dev-fraction belong to --data")
+    else:
+        config = TrainConfig(**belonging(numbers, TrainConfig, "without --data"))
+        folder, metrics = run_training(config, out, **flags, job=job)
     if metrics is not None:
         print(json.dumps(metrics) if as_json else _in_words(metrics, folder))
 
 
 @app.command()
-@_options_of(Plan)
+@options_of(Plan)
 @click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: a minute or two.")
 @click.option("--plot/--no-plot", default=None, help="The picture: about half an hour.  [default: not if --quick]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/bench-<time>]")
@@ -140,15 +145,20 @@ def _nothing(step: str) -> None:
     del step
 
 
-def _in_words(metrics: dict[str, Any], folder: Path) -> str:
-    return (
+def _in_words(metrics: Mapping[str, Any], folder: Path) -> str:
+    judged = metrics.get("judged", "test")
+    lines = [
         f"equal error rate {metrics['equal_error_rate']:.2%}, minDCF {metrics['min_dcf']:.3f} "
-        f"over all {metrics['num_trials']:,} pairs of test utterances\n"
-        f"identification accuracy {metrics['accuracy']:.2%}\n"
+        f"over all {metrics['num_trials']:,} pairs of {judged} utterances",
         f"clustering into {metrics['num_speakers']}: purity {metrics['purity']:.2%}, NMI {metrics['nmi']:.3f}, "
-        f"misclassification rate {metrics['misclassification_rate']:.2%}\n"
-        f"pictures: {folder / 'report.html'}"
-    )
+        f"misclassification rate {metrics['misclassification_rate']:.2%}",
+        f"pictures: {folder / 'report.html'}",
+    ]
+    if "accuracy" in metrics:
+        lines.insert(1, f"identification accuracy {metrics['accuracy']:.2%}")
+    if "step" in metrics:
+        lines.insert(0, f"weights of update {metrics['step']}")
+    return "\n".join(lines)
 
 
 def run() -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtriplet import _checks
 from jaxtriplet.data.audio import library, read, resample
 from jaxtriplet.data.recordings import Recordings, require_pairs
-from jaxtriplet.data.sampler import SpeakerSampler
+from jaxtriplet.data.sampler import SpeakerSampler, TripletSampler
 
 _Batch = TypeVar("_Batch", covariant=True)
 _ENDLESS = 1 << 40  # steps; Grain wants a number
@@ -83,6 +83,9 @@ class Crops:
             (1.0, 0.9, 1.1) makes three times as many.
         sample_rate: Of the crops, in hertz.
         memory: Bytes of decoded recordings to keep, so that no epoch decodes these again.
+        triplet_shares: None for P x K crops. A number of devices for P * K // 3 triplets, as `TripletSampler` draws
+            them and `deep_speaker` takes them.
+        share: Which rows of a batch to give: those of one of several processes.
 
     Attributes:
         num_speakers: Number of labels, speeds included.
@@ -120,6 +123,8 @@ class Crops:
         speeds: Sequence[float] = (1.0,),
         sample_rate: int = 16_000,
         memory: int = 1 << 29,
+        triplet_shares: int | None = None,
+        share: slice = slice(None),
     ) -> None:
         """Checks that the recordings can fill a batch."""
         require_pairs(index)
@@ -128,14 +133,13 @@ class Crops:
             if not values or min(values) <= 0:
                 raise ValueError(f"{name} must be numbers above 0; got {tuple(values)}")
         self.num_speakers = len(index.speakers) * len(speeds)
-        self._sampler = SpeakerSampler(
-            _copies(index.labels, len(speeds)),
-            speakers=speakers,
-            utterances=utterances,
-            seed=seed,
-            sessions=_copies(index.sessions, len(speeds)),
+        self._labels, sessions = _copies(index.labels, len(speeds)), _copies(index.sessions, len(speeds))
+        self._sampler = (
+            SpeakerSampler(self._labels, speakers=speakers, utterances=utterances, seed=seed, sessions=sessions)
+            if triplet_shares is None
+            else TripletSampler(self._labels, triplets=speakers * utterances // 3, seed=seed, shares=triplet_shares)
         )
-        self._labels, self._speeds, self._seed = _copies(index.labels, len(speeds)), tuple(speeds), seed
+        self._speeds, self._seed, self._share = tuple(speeds), seed, share
         self._lengths = [round(length * sample_rate) for length in seconds]
         self._recordings = _Decoded(index, sample_rate, memory)
 
@@ -144,11 +148,12 @@ class Crops:
         return _ENDLESS
 
     def __getitem__(self, step: int) -> Waveforms:
-        """Returns the batch of a step, speaker by speaker."""
+        """Returns the batch of a step, speaker by speaker (or anchors, positives, negatives)."""
         rows = self._sampler[step]
         rng = np.random.default_rng((self._seed, step, 1))  # 1: another stream than the sampler's
         length = self._lengths[rng.integers(len(self._lengths))]
-        crops = [self._crop(row, length, where) for row, where in zip(rows, rng.random(len(rows)), strict=True)]
+        rows, places = rows[self._share], rng.random(len(rows))[self._share]
+        crops = [self._crop(row, length, where) for row, where in zip(rows, places, strict=True)]
         return Waveforms(*_padded(crops, length), self._labels[rows])
 
     def _crop(self, row: int, length: int, where: float) -> np.ndarray:

@@ -1,7 +1,9 @@
 """How good embeddings are: verification, identification and clustering, in NumPy and scikit-learn."""
 
+from .bootstrap import Interval, bootstrap_interval
 from .clustering import matched_counts, misclassification_rate, normalized_mutual_information, purity
 from .identification import nearest_centroid_accuracy
+from .normalization import adaptive_s_norm
 from .verification import (
     DetCurve,
     ErrorRates,
@@ -11,11 +13,15 @@ from .verification import (
     error_rates,
     min_dcf,
     pair_scores,
+    trial_scores,
 )
 
 __all__ = [
     "DetCurve",
     "ErrorRates",
+    "Interval",
+    "adaptive_s_norm",
+    "bootstrap_interval",
     "det_curve",
     "equal_error_rate",
     "equal_error_threshold",
@@ -27,4 +33,5 @@ __all__ = [
     "normalized_mutual_information",
     "pair_scores",
     "purity",
+    "trial_scores",
 ]

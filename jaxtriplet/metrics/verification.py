@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
-from ._inputs import labelled_rows, unit_rows
+from ._inputs import checked_trials, finite_rows, labelled_rows, unit_rows
 
 
 class DetCurve(NamedTuple):
@@ -65,6 +65,36 @@ def pair_scores(embeddings: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.fl
     return np.clip((units @ units.T)[first, second], -1.0, 1.0), ids[first] == ids[second]
 
 
+def trial_scores(embeddings: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    r"""Score trials by the cosine of their embeddings.
+
+    $$s_i = \frac{\langle e_{a_i}, e_{b_i} \rangle}{\|e_{a_i}\| \, \|e_{b_i}\|}$$
+
+    Args:
+        embeddings: One row a recording, [N, D]; any length (a row of zeros scores 0 with everything).
+        first: Recording of the enrolment of each trial, [T] integers: a row, from 0.
+        second: Recording of the test of each trial, [T].
+
+    Returns:
+        Scores, [T], from -1 to 1.
+
+    Raises:
+        ValueError: The shapes do not match, a recording is not among the rows, or an embedding is not finite.
+
+    >>> trial_scores([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]], [0, 0], [1, 2])
+    array([1., 0.])
+    """
+    units, pairs = unit_rows(finite_rows(embeddings)), np.stack([first, second])
+    if pairs.ndim != 2 or not np.issubdtype(pairs.dtype, np.integer):
+        raise ValueError(
+            f"first and second must be integers of shape [T]; got {pairs.dtype} of shape {pairs.shape[1:]}"
+        )
+    if pairs.size and not (pairs.min() >= 0 and pairs.max() < len(units)):
+        raise ValueError(f"trials name rows {pairs.min()} to {pairs.max()}, but there are {len(units)} embeddings")
+    # The sum may leave [-1, 1] by a rounding error.
+    return np.clip(np.einsum("td,td->t", units[pairs[0]], units[pairs[1]]), -1.0, 1.0)
+
+
 def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
     """Trade false acceptances against false rejections over all thresholds.
 
@@ -87,7 +117,7 @@ def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
     Reference:
         Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
-    scores, same = _check_trials(scores, same)
+    scores, same = checked_trials(scores, same)
     false_acceptance, true_acceptance, thresholds = roc_curve(same, scores, drop_intermediate=False)
     return DetCurve(false_acceptance[::-1], 1.0 - true_acceptance[::-1], thresholds[::-1])
 
@@ -165,7 +195,7 @@ def error_rates(scores: ArrayLike, same: ArrayLike, threshold: float) -> ErrorRa
     >>> error_rates([0.9, 0.4, 0.6, 0.1], [True, True, False, False], 0.5)
     ErrorRates(false_acceptance=0.5, false_rejection=0.5)
     """
-    scores, same = _check_trials(scores, same)
+    scores, same = checked_trials(scores, same)
     if np.isnan(threshold):
         raise ValueError("the threshold is NaN")
     accepted = scores >= threshold
@@ -211,18 +241,3 @@ def min_dcf(
     miss, false_alarm = cost_miss * p_target, cost_false_alarm * (1 - p_target)
     cost = miss * curve.false_rejection + false_alarm * curve.false_acceptance
     return float(np.min(cost) / min(miss, false_alarm))
-
-
-def _check_trials(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    scores, same = np.asarray(scores, np.float64), np.asarray(same)
-    if scores.ndim != 1 or same.shape != scores.shape:
-        raise ValueError(f"scores and same must both have shape [T], T trials; got {scores.shape}, {same.shape}")
-    if same.dtype != np.bool_:
-        raise ValueError(f"same must be bool: True where a trial has one speaker; got {same.dtype}")
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{np.sum(~np.isfinite(scores))} of {len(scores)} scores are NaN or infinite")
-    if not same.any():
-        raise ValueError("there is no target trial (two utterances of one speaker), so nothing can be falsely rejected")
-    if same.all():
-        raise ValueError("there is no impostor trial (two speakers), so nothing can be falsely accepted")
-    return scores, same

@@ -1,21 +1,29 @@
 """Embeddings of a whole data set, in batches of one compiled size."""
 
+from typing import Protocol
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from numpy.typing import ArrayLike
 
-from jaxtriplet.models.encoder import Encoder
+
+class Embeds(Protocol):
+    """A module that embeds padded sequences."""
+
+    def embed(self, sequences: jax.Array, lengths: jax.Array, /) -> jax.Array:
+        """Returns unit-length embeddings, [B, E], of sequences [B, T, ...] with so many valid places each, [B]."""
+        ...
 
 
-def embed(model: Encoder, features: ArrayLike, lengths: ArrayLike, *, batch_size: int = 128) -> np.ndarray:
+def embed(model: Embeds, features: ArrayLike, lengths: ArrayLike, *, batch_size: int = 128) -> np.ndarray:
     """Embeds any number of utterances, so many at a time that one compilation serves all.
 
     Args:
         model: An encoder.
-        features: Frames, [N, T, F].
-        lengths: Number of valid frames of each utterance, [N].
+        features: What it takes, [N, T, ...]: frames [N, T, F], or samples [N, T].
+        lengths: Number of valid frames or samples of each utterance, [N].
         batch_size: How many utterances to embed at once; the last batch is filled up with empty ones.
 
     Returns:
@@ -33,12 +41,12 @@ def embed(model: Encoder, features: ArrayLike, lengths: ArrayLike, *, batch_size
     for start in range(0, len(lengths), batch_size):
         frames, counts = features[start : start + batch_size], lengths[start : start + batch_size]
         missing = batch_size - len(counts)
-        frames = np.pad(frames, ((0, missing), (0, 0), (0, 0)))
+        frames = np.pad(frames, [(0, missing)] + [(0, 0)] * (frames.ndim - 1))
         rows = _embed(model, jnp.asarray(frames), jnp.asarray(np.pad(counts, (0, missing))))
         parts.append(np.asarray(rows)[: batch_size - missing])
     return np.concatenate(parts)
 
 
 @nnx.jit
-def _embed(model: Encoder, features: jax.Array, lengths: jax.Array) -> jax.Array:
+def _embed(model: Embeds, features: jax.Array, lengths: jax.Array) -> jax.Array:
     return model.embed(features, lengths)

@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxtriplet import _checks
-from jaxtriplet.models.embedding import embed
-from jaxtriplet.models.encoder import Encoder
+from jaxtriplet.models.embedding import Embeds, embed
 
 
 def embed_sliding(
-    model: Encoder,
+    model: Embeds,
     utterances: Sequence[ArrayLike],
     *,
     window: int = 160,
@@ -27,8 +26,10 @@ def embed_sliding(
 
     Args:
         model: An encoder.
-        utterances: Frames of each utterance, [T, F] with T of its own, at least one.
-        window: Frames in a window; 160 is midway between the 140 and 180 that GE2E's paper trains on.
+        utterances: Frames [T, F] or, for a model that takes these, samples [T] of each utterance; T of its own, at
+            least one.
+        window: Frames (or samples) in a window; 160 frames are midway between the 140 and 180 that GE2E's paper trains
+            on.
         overlap: Share of a window that the next one covers too, in [0, 1).
         batch_size: How many windows to embed at once.
 
@@ -58,7 +59,7 @@ def embed_sliding(
     step = max(1, round(window * (1 - overlap)))
     starts = [_starts(len(x), window, step) for x in frames]
     pieces = [x[s : s + window] for x, places in zip(frames, starts, strict=True) for s in places]
-    padded = np.stack([np.pad(piece, ((0, window - len(piece)), (0, 0))) for piece in pieces])
+    padded = np.stack([_filled(piece, window) for piece in pieces])
     rows = embed(model, padded, [len(piece) for piece in pieces], batch_size=batch_size)
     first = np.cumsum([0, *map(len, starts[:-1])])
     sums = np.add.reduceat(rows, first, axis=0)
@@ -69,3 +70,8 @@ def _starts(length: int, window: int, step: int) -> list[int]:
     """Returns where the windows of an utterance begin."""
     last = max(0, length - window)
     return [*range(0, last, step), last]
+
+
+def _filled(piece: np.ndarray, length: int) -> np.ndarray:
+    """Returns a piece with zeros at its end."""
+    return np.pad(piece, [(0, length - len(piece))] + [(0, 0)] * (piece.ndim - 1))
