@@ -238,8 +238,8 @@ def test_the_picture_goes_from_small_to_large() -> None:
     plan = Plan(losses="batch-all", rounds=9).resolved()
     table, other, by_size, by_class = plan.lines(plot=True)
     assert [len(line.settings) for line in (table, other)] == [1, 1]
-    assert [setting.batch_size for setting in by_size.settings] == [256 * 2**n for n in range(8)]
-    assert [setting.rows_per_class for setting in by_class.settings] == [2**n for n in range(1, 10)]
+    assert [setting.batch_size for setting in by_size.settings] == [256, 1024, 4096, 16384, 32768]
+    assert [setting.rows_per_class for setting in by_class.settings] == [2, 8, 32, 128, 512]
     assert [line.rounds for line in (table, other, by_size, by_class)] == [9, 9, 3, 3]
     assert len(list(plan.lines(plot=False))) == 2
 
@@ -284,14 +284,14 @@ def test_the_command_writes_its_table_and_names_who_is_not_installed(
 
 def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
     monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_BATCH_SIZES", (16, 32))
-    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_CLASSES_AT", 8)
+    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_CLASSES_AT", 16)
     imagined("fine", FINE)
     words = ["--only", "fine", "--losses", "batch-all", "--batch-sizes", "16", "--rounds", "1", "--quiet"]
     status, printed, err = call(monkeypatch, capsys, *words, "--out", str(tmp_path / "out"))
     assert (status, err) == (0, "")
     assert "| fine |" in printed
     found = json.loads((tmp_path / "out" / "bench.json").read_text())
-    assert [(one["batch_size"], one["rows_per_class"]) for one in found["sweep"]] == [(32, 8), (8, 2), (8, 4)]
+    assert [(one["batch_size"], one["rows_per_class"]) for one in found["sweep"]] == [(32, 8), (16, 2)]
     assert (tmp_path / "out" / "bench.png").exists()
 
 

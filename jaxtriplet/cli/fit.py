@@ -177,16 +177,16 @@ class History:
 
     def __init__(self, path: Path, *, after: int, writes: bool) -> None:
         """Reads what there is."""
-        lines = path.read_text().splitlines()[:after] if after else []
+        lines = path.read_text().splitlines(keepends=True)[:after] if after else []
         self.rows: list[Row] = [json.loads(line) for line in lines]
         self._path, self._writes, self._file = path, writes, ExitStack()
+        self._kept = len("".join(lines).encode())
 
     def __enter__(self) -> Self:
         """Opens the file, and returns itself."""
         if self._writes:
-            log = self._file.enter_context(self._path.open("w"))
-            self._log: TextIO = log
-            log.writelines(json.dumps(row) + "\n" for row in self.rows)
+            self._log: TextIO = self._file.enter_context(self._path.open("a"))
+            os.truncate(self._path, self._kept)  # rather than written anew: a kill may come at any moment
         return self
 
     def __exit__(self, *error: object) -> None:
