@@ -267,4 +267,4 @@ def test_bad_batch(keys, waveforms, lengths, message):
 def test_a_compiled_batch_of_one_passes_a_channel() -> None:
     """XLA rewrites powers of quotients where there is one row, and these would overflow."""
     keys, waveforms = jax.random.split(jax.random.key(0), 1), jnp.ones((1, 1600))
-    assert jnp.isfinite(jax.jit(filter_channel)(keys, waveforms, jnp.array([1600]))).all()
+    assert jnp.isfinite(jax.jit(augmentation.filter_channel)(keys, waveforms, jnp.array([1600]))).all()
