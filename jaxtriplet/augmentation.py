@@ -176,9 +176,10 @@ def filter_channel(
     octaves = jnp.arange(np.log2(sample_rate / 256), np.log2(sample_rate / 2) + 0.5, dtype=f.dtype)
     gains = equalizer * jax.vmap(lambda key: jax.random.normal(key, octaves.shape, f.dtype))(gain_key)
     decibels = jax.vmap(jnp.interp, in_axes=(None, None, 0))(jnp.log2(f[0]), octaves, gains)
-    low = jax.lax.rsqrt(1 + (_uniform(low_key, low_cut, f.dtype) / f) ** 8)
-    high = jax.lax.rsqrt(1 + (f / _uniform(high_key, high_cut, f.dtype)) ** 32)
-    filtered = _filter(waveforms, _amplitude(decibels) * low * high)
+    # Powers by their logarithms: of (f / high) ** 32 XLA may make f ** 32 / high ** 32, and both overflow.
+    low = jax.nn.sigmoid(8 * jnp.log(f / _uniform(low_key, low_cut, f.dtype)))
+    high = jax.nn.sigmoid(32 * jnp.log(_uniform(high_key, high_cut, f.dtype) / f))
+    filtered = _filter(waveforms, _amplitude(decibels) * jnp.sqrt(low * high))
     return _with_power(filtered, _power(waveforms, lengths), lengths)
 
 

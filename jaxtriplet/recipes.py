@@ -68,7 +68,7 @@ class SpeechConfig:
         _checks.option("hinge", self.hinge, HINGES)
         if self.hinge != "relu" and "batch-hard" not in self.weights:
             raise ValueError(f"hinge {self.hinge} is batch-hard's; the loss is {self.loss}")
-        _ = self.crop_seconds, self.speed_factors
+        _ = self.weights, self.crop_seconds, self.speed_factors
 
     @classmethod
     def of_recipe(cls, recipe: str = "best", **numbers: Any) -> Self:

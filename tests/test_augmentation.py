@@ -262,3 +262,9 @@ def test_masks_belong_to_the_row():
 def test_bad_batch(keys, waveforms, lengths, message):
     with pytest.raises(ValueError, match=message):
         augmentation.augment_waveforms(keys, waveforms, lengths)
+
+
+def test_a_compiled_batch_of_one_passes_a_channel() -> None:
+    """XLA rewrites powers of quotients where there is one row, and these would overflow."""
+    keys, waveforms = jax.random.split(jax.random.key(0), 1), jnp.ones((1, 1600))
+    assert jnp.isfinite(jax.jit(augmentation.filter_channel)(keys, waveforms, jnp.array([1600]))).all()

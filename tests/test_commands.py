@@ -262,11 +262,24 @@ def test_cluster_names_a_speaker_for_each_recording(run: Path, data: Path, call:
 
 
 def test_cluster_without_truth_is_not_judged(run: Path, cohort: Path, call: Any, tmp_path: Path) -> None:
-    words = ("--unlabelled", "--out", tmp_path / "out", "--json", "--quiet")
-    status, out, err = call("cluster", run, "--data", cohort, *words)
-    assert status == 0, err
-    assert json.loads(out)["estimated_by"] == "silhouette"
-    assert not {"purity", "nmi", "misclassification_rate", "num_speakers"} & set(json.loads(out))
+    words = ("cluster", run, "--data", cohort, "--unlabelled", "--overwrite", "--out", tmp_path, "--json", "--quiet")
+    rows = runs.load_speech(run).embed_recordings(recordings(cohort, labelled=False))
+    for options, threshold in (((), THRESHOLD), (("--threshold", "0.8"), 0.8), (("--estimate", "silhouette"), None)):
+        status, out, err = call(*words, *options)
+        assert status == 0, err
+        figures = json.loads(out)
+        expected = group(rows, num_speakers=None, threshold=threshold, max_speakers=100)
+        assert figures["num_clusters"] == expected.clusters.max() + 1
+        assert figures.get("threshold") == threshold
+        assert figures["estimated_by"] == ("threshold" if threshold else "silhouette")
+        assert not {"purity", "nmi", "misclassification_rate", "num_speakers"} & set(figures)
+
+
+def test_a_run_that_was_never_judged_has_no_threshold(run: Path, cohort: Path, call: Any, tmp_path: Path) -> None:
+    runs.save(tmp_path, runs.load_speech(run))
+    status, out, err = call("cluster", tmp_path, "--data", cohort, "--unlabelled", "--quiet")
+    assert (status, out) == (2, "")
+    assert "has no threshold of its own; give --num-speakers, --threshold or --estimate" in err
 
 
 @pytest.mark.parametrize("speakers", [1, 2, 6])
@@ -353,7 +366,8 @@ def test_help_says_what_and_how(command: str, call: Any) -> None:
         (("embed", "RUN", "--data", "DATA", "--out", "rows.txt"), "must end in .npz"),
         (("embed", "RUN", "--data", "nowhere", "--out", "rows.npz"), "nowhere: no such folder"),
         (("embed", "RUN", "--data", "COHORT", "--out", "rows.npz"), "with --unlabelled, any tree"),
-        (("cluster", "RUN", "--data", "DATA", "--num-speakers", "2", "--threshold", "0.5"), "give one of them"),
+        (("cluster", "RUN", "--data", "DATA", "--num-speakers", "2", "--threshold", "0.5"), "give one"),
+        (("cluster", "RUN", "--data", "DATA", "--estimate", "guess"), "--estimate"),
         (("cluster", "RUN", "--data", "DATA", "--num-speakers", "17"), "1 to 16, the number of utterances"),
         (("export", "nowhere", "--out", "x"), "holds no weights of a finished run"),
     ],

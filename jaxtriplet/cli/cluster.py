@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import click
@@ -23,20 +24,29 @@ class Grouped(NamedTuple):
     Attributes:
         clusters: The cluster of each recording, [N], numbered from 0 by size, the largest first.
         estimated_by: How their number was found: "given", "threshold" or "silhouette".
+        threshold: Down to which clusters were merged, where that decided.
         tried: Numbers of clusters and their silhouettes, where these decided.
     """
 
     clusters: np.ndarray
     estimated_by: str
-    tried: Mapping[int, float]
+    threshold: float | None = None
+    tried: Mapping[int, float] = MappingProxyType({})
 
 
 @click.command()
 @recorded.RUN
 @recorded.DATA
 @click.option("--num-speakers", type=click.IntRange(1), help="How many speak, if that is known.")
-@click.option("--threshold", type=float, help="Mean cosine score down to which two clusters are one speaker.")
-@click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="How many to try.")
+@click.option(
+    "--estimate",
+    type=click.Choice(["threshold", "silhouette"]),
+    default="threshold",
+    show_default=True,
+    help="How to find their number.",
+)
+@click.option("--threshold", type=float, help="Mean cosine of two clusters of one speaker.  [default: the run's]")
+@click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="Silhouettes to try.")
 @recorded.UNLABELLED
 @recorded.out_folder("cluster")
 @recorded.OVERWRITE
@@ -46,6 +56,7 @@ def cluster(
     run: Path,
     data: Path,
     num_speakers: int | None,
+    estimate: str,
     threshold: float | None,
     max_speakers: int,
     unlabelled: bool,
@@ -56,17 +67,23 @@ def cluster(
 ) -> None:
     """Group the recordings of a folder by speaker, with the encoder in the folder RUN.
 
-    The two clusters of the highest mean cosine are merged, again and again: until --num-speakers are left, or while
-    the mean is at least --threshold. With neither, the number from 2 to --max-speakers whose clusters have the highest
-    mean silhouette is taken: that needs no calibration, but never finds a single speaker.
+    The two clusters of the highest mean cosine are merged, again and again: until --num-speakers are left or, if that
+    is not known, while the mean is at least --threshold; the run's own is the score that told its development speakers
+    (without these, its training speakers) apart with equal errors. --estimate silhouette needs no threshold: it takes
+    the number from 2 to --max-speakers whose clusters have the highest mean silhouette, but never finds a single
+    speaker, and a few odd recordings can pass for one.
 
     The speakers that the folder tells are not looked at but to judge the result. The folder of the results gets
     metrics.json, speakers.rttm (a line for each recording: who speaks from where to where) and report.html.
     """
-    if num_speakers is not None and threshold is not None:
-        raise ValueError("--num-speakers and --threshold both say where to stop: give one of them")
+    if threshold is not None and (num_speakers is not None or estimate == "silhouette"):
+        raise ValueError("--threshold says where to stop, as --num-speakers and --estimate silhouette do: give one")
     folder = runs.choose(out or Path("runs") / time.strftime("cluster-%Y-%m-%d_%H-%M-%S"), overwrite=overwrite)
     encoder = runs.load_speech(run)
+    if num_speakers is None and estimate == "threshold" and threshold is None:
+        threshold = recorded.threshold_of(run)
+        if threshold is None:
+            raise ValueError(f"{run} has no threshold of its own; give --num-speakers, --threshold or --estimate")
     index = recorded.listen(data, labelled=not unlabelled, quiet=quiet)
     embeddings = recorded.embed(encoder, index, quiet=quiet)
     grouped = group(embeddings, num_speakers=num_speakers, threshold=threshold, max_speakers=max_speakers)
@@ -74,7 +91,7 @@ def cluster(
     runs.claim(folder, overwrite=overwrite)
     runs.write_json(folder / "metrics.json", figures)
     (folder / "speakers.rttm").write_text("".join(_rttm(index, grouped.clusters)))
-    settings = {"run": str(run), "data": str(data), "num_speakers": num_speakers, "threshold": threshold}
+    settings = {"run": str(run), "data": str(data), "num_speakers": num_speakers, "estimate": estimate}
     sections = _sections(index, embeddings, grouped, figures, settings, judged=not unlabelled)
     page.write_page(folder / "report.html", "Who speaks?", sections)
     print(json.dumps(figures) if as_json else _in_words(figures, folder))
@@ -86,7 +103,7 @@ def group(embeddings: np.ndarray, *, num_speakers: int | None, threshold: float 
     Args:
         embeddings: One row a recording, [N, E].
         num_speakers: How many clusters to make, if that is known.
-        threshold: Mean cosine down to which two clusters are merged; None leaves it to the silhouettes.
+        threshold: Else, the mean cosine down to which two clusters are merged; None leaves it to the silhouettes.
         max_speakers: Largest number of clusters to try with silhouettes.
 
     Returns:
@@ -96,18 +113,17 @@ def group(embeddings: np.ndarray, *, num_speakers: int | None, threshold: float 
         ValueError: There are fewer recordings than that takes.
     """
     if num_speakers is not None:
-        return Grouped(_by_size(agglomerative(embeddings, num_speakers)), "given", {})
+        return Grouped(_by_size(agglomerative(embeddings, num_speakers)), "given")
     if threshold is not None:
-        return Grouped(_by_size(agglomerative_within(embeddings, threshold)), "threshold", {})
+        return Grouped(_by_size(agglomerative_within(embeddings, threshold)), "threshold", threshold)
     if len(embeddings) < 3:
         raise ValueError(
-            f"the number of speakers in {len(embeddings)} recordings cannot be estimated; give --num-speakers or "
-            "--threshold"
+            f"{len(embeddings)} recordings have no silhouette to choose by; give --num-speakers or --threshold"
         )
     counts = range(2, min(max_speakers, len(embeddings) - 1) + 1)
     tried = dict(zip(counts, silhouettes(embeddings, counts).tolist(), strict=True))
     best = max(tried, key=lambda count: tried[count])
-    return Grouped(_by_size(agglomerative(embeddings, best)), "silhouette", tried)
+    return Grouped(_by_size(agglomerative(embeddings, best)), "silhouette", tried=tried)
 
 
 def _by_size(clusters: np.ndarray) -> np.ndarray:
@@ -122,6 +138,8 @@ def _figures(index: Recordings, grouped: Grouped, *, judged: bool) -> dict[str, 
         "estimated_by": grouped.estimated_by,
         "num_recordings": len(index),
     }
+    if grouped.threshold is not None:
+        figures["threshold"] = grouped.threshold
     if grouped.tried:
         figures["silhouette"] = grouped.tried[figures["num_clusters"]]
     if judged:
@@ -194,6 +212,7 @@ MEANINGS: Mapping[str, Any] = {
     **report.MEANINGS,
     "num_clusters": ("clusters", report.COUNT, "How many speakers the recordings seem to be of."),
     "estimated_by": ("found by", str, "How their number was found."),
+    "threshold": ("threshold", report.NUMBER, "Mean cosine down to which two clusters were taken for one speaker."),
     "silhouette": ("silhouette", report.NUMBER, "How much nearer recordings are to their own cluster than to others."),
     "num_recordings": ("recordings", report.COUNT, "Recordings that were embedded."),
     "num_speakers": ("speakers", report.COUNT, "Speakers, by the folder."),

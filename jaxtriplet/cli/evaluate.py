@@ -60,7 +60,7 @@ def evaluate(
     asked = read_trials(trials, data)
     folder = runs.choose(out or Path("runs") / time.strftime("evaluate-%Y-%m-%d_%H-%M-%S"), overwrite=overwrite)
     scored = _score(runs.load_speech(run), data, asked, cohort, top=top, quiet=quiet)
-    figures = _figures(scored, draws, _development_threshold(run))
+    figures = _figures(scored, draws, recorded.threshold_of(run, "development"))
     runs.claim(folder, overwrite=overwrite)
     _write(folder, figures, scored, {"run": str(run), "data": str(data), "trials": str(trials), "cohort": cohort})
     print(json.dumps(figures) if as_json else _in_words(figures, folder))
@@ -109,13 +109,6 @@ def _speakers(trials: Trials) -> np.ndarray | None:
     sides = np.stack([names[trials.first], names[trials.second]], axis=1)
     agrees = np.array_equal(sides[:, 0] == sides[:, 1], trials.same)
     return sides if agrees and names.all() else None
-
-
-def _development_threshold(run: Path) -> float | None:
-    """Returns the threshold that training found on development speakers, if there were any."""
-    path = run / "metrics.json"
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    return found["threshold"] if found.get("judged") == "development" else None
 
 
 def _figures(scored: Scored, draws: int, threshold: float | None) -> dict[str, Any]:

@@ -47,12 +47,16 @@ def sections(figures: Mapping[str, Any], scored: Scored, settings: Mapping[str, 
     )
     for prefix, scores in scored.scores.items():
         yield f"<h2>{'After AS-norm' if prefix else 'Cosine scores'}</h2>"
+        developed = not prefix and "development_threshold" in figures
         yield report.verification(
             scores,
             scored.trials.same,
             rate=figures[f"{prefix}equal_error_rate"],
-            threshold=figures[f"{prefix}threshold"],
-            origin="where both errors are equal on these very trials",
+            threshold=figures["development_threshold" if developed else f"{prefix}threshold"],
+            origin="from development speakers" if developed else "where both errors are equal on these very trials",
+            operating_point=(
+                (figures["false_acceptance_rate"], figures["false_rejection_rate"]) if developed else None
+            ),
             of="trials",
             unit="normalised score" if prefix else "cosine score",
         )

@@ -1,5 +1,6 @@
 """What the commands about recordings share: options, listening, embedding, and words about what cannot be used."""
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from html import escape
@@ -65,6 +66,21 @@ def embed(run: EmbedsRecordings, index: Recordings, *, quiet: bool, words: str =
     """Embeds recordings under a bar; [N, E]."""
     with progress(words, quiet=quiet) as show:
         return run.embed_recordings(index, show)
+
+
+def threshold_of(run: Path, judged: str | None = None) -> float | None:
+    """Returns the score at which training found both errors equal.
+
+    Args:
+        run: The folder of the run.
+        judged: Whose pairs it must be of, such as "development"; None for those that there are.
+
+    Returns:
+        The threshold; None if there is none.
+    """
+    path = run / "metrics.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    return found.get("threshold") if judged in (None, found.get("judged")) else None
 
 
 def name_problems(problems: Sequence[Problem], used: int) -> None:
