@@ -83,6 +83,23 @@ def draw_history(
     ax.set(xlabel="training step", ylabel=ylabel)
 
 
+def draw_features(ax: Axes, features: ArrayLike, *, hop: float = 0.01) -> None:
+    """Draw log-mel features: time to the right, frequency upwards.
+
+    Args:
+        ax: Where to draw.
+        features: Frames, [N, F].
+        hop: Time from one frame to the next in seconds.
+    """
+    frames = np.asarray(features)
+    shape = (0, hop * frames.shape[0], 0, frames.shape[1])
+    # The loudest hundredth would leave everything else dark.
+    low, high = np.quantile(frames, [0.02, 0.98])
+    ax.imshow(frames.T, origin="lower", aspect="auto", cmap="magma", extent=shape, vmin=low, vmax=high)
+    ax.grid(visible=False)
+    ax.set(xlabel="seconds", ylabel="mel band")
+
+
 def draw_score_histogram(
     ax: Axes, scores: ArrayLike, same: ArrayLike, *, threshold: float | None = None, xlabel: str = "cosine score"
 ) -> None:

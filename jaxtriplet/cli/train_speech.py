@@ -15,7 +15,9 @@ import numpy as np
 from jaxtriplet import parallel, runs
 from jaxtriplet.cli.fit import Job, Task, begin, choose_folder, fit, make_loss, meet
 from jaxtriplet.cli.progress import progress
-from jaxtriplet.data import Crops, Problem, Recordings, load, recordings, require_pairs, split_by_speaker
+from jaxtriplet.cli.recorded import name_problems
+from jaxtriplet.cli.stage_pictures import stage_pictures
+from jaxtriplet.data import Crops, Problem, Recordings, load, read, recordings, require_pairs, split_by_speaker
 from jaxtriplet.evaluation import judge_unseen
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 from jaxtriplet.recipes import SpeechConfig, optimizer_of
@@ -23,7 +25,7 @@ from jaxtriplet.report import write_report
 from jaxtriplet.speech import embed_recordings
 from jaxtriplet.training import Batch
 
-SHOWN_PROBLEMS = 20  # so many fit on a screen; all are in data.json
+SHOWN = 3.0  # seconds of a recording, in the pictures of what training does to it
 MAX_JUDGED = 2000  # recordings have two million pairs, which take a second; more say no more
 
 
@@ -107,6 +109,9 @@ def train_speech(
         embeddings=embeddings,
         labels=judged.labels,
         label_names=judged.speakers,
+        more=[
+            stage_pictures(run.model, read(judged.root / judged.paths[0], sample_rate=run.sample_rate, seconds=SHOWN))
+        ],
     )
     return folder, metrics
 
@@ -144,15 +149,8 @@ def listen(source: Source, *, quiet: bool) -> Material:
 
 
 def _report_on(material: Material, *, asked: int, given: int) -> None:
-    """Says what is left out, and what is there."""
-    problems = material.problems
-    for problem in problems[:SHOWN_PROBLEMS]:
-        print(f"jaxtriplet: {problem.path}: {problem.reason}", file=sys.stderr)
-    if len(problems) > SHOWN_PROBLEMS:
-        print(f"jaxtriplet: ... and {len(problems) - SHOWN_PROBLEMS} more, all in data.json", file=sys.stderr)
-    found = len(material.train) + (0 if material.dev is None else len(material.dev))
-    if problems:
-        print(f"jaxtriplet: {len(problems)} files left out, {found} recordings used", file=sys.stderr)
+    """Says what is left out, and what a batch is made of if not of what was asked for."""
+    name_problems(material.problems, len(material.train) + (0 if material.dev is None else len(material.dev)))
     if given < asked:
         print(f"jaxtriplet: {given} speakers in a batch, not {asked}: no more have two recordings", file=sys.stderr)
 
