@@ -356,13 +356,13 @@ def mask_features(
     counts: jax.Array,
     strengths: FeatureAugmentation = FeatureAugmentation(),
 ) -> jax.Array:
-    """Sets random runs of frames and of bands to 0, the mean of mean-normalised features.
+    """Sets random runs of frames and of bands to 0, the middle of normalised features.
 
     The width of a mask is uniform from 0 to the most that is allowed, its place uniform over an utterance's own frames.
 
     Args:
         keys: One PRNG key per utterance, [B].
-        features: Mean-normalised log-mel features, [B, N, F]; what lies past an utterance's end does not matter.
+        features: Normalised log-mel features, [B, N, F]; what lies past an utterance's end does not matter.
         counts: Number of frames of each utterance, [B].
         strengths: How many masks, and how wide.
 

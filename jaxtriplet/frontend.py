@@ -1,5 +1,6 @@
-"""The front end of recorded speech: level, log-mel features and mean normalisation of a batch of waveforms."""
+"""The front end of recorded speech: level, log-mel features and their normalisation, of a batch of waveforms."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
@@ -137,6 +138,42 @@ def mean_normalize(features: jax.Array, counts: jax.Array) -> jax.Array:
     """
     features, counts = _frames.checked("features", features, "[B, T, F]", counts)
     return _frames.keep(features - _frames.mean(features, counts), counts)
+
+
+def fixed_normalize(features: jax.Array, counts: jax.Array) -> jax.Array:
+    r"""Shifts and scales every log-mel feature by the same two numbers: an encoder hears the average spectrum too.
+
+    $$x \mapsto (x + 6) / 4$$
+
+    That spectrum is the voice's as much as the microphone's. To keep it helps where few speakers are to be told apart and
+    a speaker keeps his microphone; `mean_normalize` is for the same voice through many microphones.
+
+    Args:
+        features: Log-mel features of a level that is normalised, whose middle and spread these two numbers are;
+            [B, T, F]. What lies past an utterance's last frame does not matter.
+        counts: Number of frames of each utterance, [B].
+
+    Returns:
+        Frames, [B, T, F], 0 past the last frame.
+
+    Raises:
+        ValueError: Shapes do not match.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxtriplet.frontend import fixed_normalize
+        >>> fixed_normalize(jnp.array([[[-6.0], [-2.0], [9.0]]]), jnp.array([2])).ravel().tolist()
+        [0.0, 1.0, 0.0]
+    """
+    features, counts = _frames.checked("features", features, "[B, T, F]", counts)
+    return _frames.keep((features + 6) / 4, counts)
+
+
+NORMALIZATIONS: Mapping[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+    "mean": mean_normalize,
+    "fixed": fixed_normalize,
+}
+"""What can be done with log-mel features and counts before an encoder sees them, by name."""
 
 
 def mel_filters(sample_rate: int, fft_size: int, num_bands: int, lowest: float, highest: float) -> np.ndarray:

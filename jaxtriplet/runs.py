@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from jaxtriplet.configs import TrainConfig
 from jaxtriplet.data import Recordings
 from jaxtriplet.features import Standardizer
+from jaxtriplet.frontend import NORMALIZATIONS
 from jaxtriplet.models import BLSTM, build, embed
 from jaxtriplet.recipes import SpeechConfig
 from jaxtriplet.speech import SpeechEncoder, embed_recordings
@@ -126,6 +127,7 @@ def build_speech_encoder(config: SpeechConfig) -> SpeechEncoder:
         sample_rate=config.sample_rate,
         waveform_augmentation=config.waveform_augmentation,
         feature_augmentation=config.feature_augmentation,
+        normalize_fn=NORMALIZATIONS[config.normalization],
     )
 
 

@@ -1,4 +1,4 @@
-"""From waveforms to embeddings in one module: level, log-mel features, mean normalisation and an encoder."""
+"""From waveforms to embeddings in one module: level, log-mel features, their normalisation and an encoder."""
 
 from collections.abc import Callable, Iterator
 
@@ -21,7 +21,7 @@ WINDOW = 4.0
 class SpeechEncoder(nnx.Module):
     r"""An encoder that hears waveforms: what a training step, scoring and an exported file all run.
 
-    $$e = \mathrm{encoder}(\mathrm{mask}(\mathrm{center}(\mathrm{logmel}(\mathrm{level}(\mathrm{augment}(x))))))$$
+    $$e = \mathrm{encoder}(\mathrm{mask}(\mathrm{normalize}(\mathrm{logmel}(\mathrm{level}(\mathrm{augment}(x))))))$$
 
     `augment` and `mask` are there in training alone. The module takes the place of an encoder in `create_state`, so
     that waveforms stand where the features of a batch do.
@@ -31,6 +31,7 @@ class SpeechEncoder(nnx.Module):
         sample_rate: Of the waveforms, in hertz.
         waveform_augmentation: What training does to waveforms; None for the strengths that are usual.
         feature_augmentation: What training does to features; None likewise.
+        normalize_fn: From features [B, N, F] and counts [B] to what the encoder sees; `frontend` has two.
 
     Example:
         >>> import jax.numpy as jnp
@@ -49,12 +50,14 @@ class SpeechEncoder(nnx.Module):
         sample_rate: int = 16_000,
         waveform_augmentation: WaveformAugmentation | None = None,
         feature_augmentation: FeatureAugmentation | None = None,
+        normalize_fn: Callable[[jax.Array, jax.Array], jax.Array] = mean_normalize,
     ) -> None:
         """Puts the front end before the encoder; its weights are the encoder's own."""
         self.encoder = encoder
         self.sample_rate = sample_rate
         self.waveform_augmentation = waveform_augmentation or WaveformAugmentation()
         self.feature_augmentation = feature_augmentation or FeatureAugmentation()
+        self.normalize_fn = normalize_fn
 
     def __call__(self, waveforms: jax.Array, lengths: jax.Array, *, keys: jax.Array | None = None) -> jax.Array:
         """Returns what the loss sees.
@@ -96,7 +99,7 @@ class SpeechEncoder(nnx.Module):
         """
         level = normalize_level(waveforms, lengths)
         features, counts = log_mel(level, lengths, sample_rate=self.sample_rate, num_bands=self.encoder.in_features)
-        return mean_normalize(features, counts), counts
+        return self.normalize_fn(features, counts), counts
 
 
 def embed_recordings(

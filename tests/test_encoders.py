@@ -1,4 +1,4 @@
-"""The LSTM and ECAPA-TDNN encoders: padding, keys, empty rows, devices; their parts against plain loops; presets."""
+"""The LSTM, TDNN and ECAPA-TDNN encoders: padding, keys, empty rows, devices; their parts against plain loops; presets."""
 
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from jaxtriplet.models import ECAPATDNN, ENCODERS, LSTM, PRESETS, build, embed_sliding
+from jaxtriplet.models import ECAPATDNN, ENCODERS, LSTM, PRESETS, TDNN, build, embed_sliding
 from jaxtriplet.models.pooling import AttentiveStatistics
 
 from .reference import speech
@@ -24,9 +24,11 @@ KEYS = jax.random.split(jax.random.key(2), len(LENGTHS))
 REAL = np.asarray(LENGTHS) > 0
 WITHIN = np.arange(FRAMES) < np.asarray(LENGTHS)[:, None]
 
+SMALL_TDNN: dict[str, Any] = {"channels": (6, 5), "sizes": (5, 3), "dilations": (1, 2), "embedding_dim": 4}
 SMALL_ECAPA = {"channels": 6, "dilations": (2, 3), "scale": 2, "bottleneck": 5, "aggregated": 6, "embedding_dim": 4}
 MODELS: dict[str, Any] = {
     "lstm": lambda **options: LSTM(WIDTH, hidden=5, projection=4, layers=2, embedding_dim=4, **options),
+    "tdnn": lambda **options: TDNN(WIDTH, **SMALL_TDNN, stride=2, **options),
     "ecapa": lambda **options: ECAPATDNN(WIDTH, **SMALL_ECAPA, stride=2, **options),
 }
 
@@ -161,6 +163,19 @@ def test_attentive_statistics_equal_the_loops():
         np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_tdnn_equals_the_loops():
+    model = TDNN(WIDTH, **SMALL_TDNN, stride=2, num_outputs=4, rngs=nnx.Rngs(1))
+    model.logits.kernel[...] = jnp.eye(4)  # to see the vectors before they are scaled
+    found = np.asarray(nnx.jit(lambda model: model(FEATURES, LENGTHS))(model))
+    kernel, bias = arrays(model.embedding)
+    for row, frames, length in zip(found[REAL], FEATURES[REAL], LENGTHS[REAL], strict=True):
+        x = np.asarray(frames[:length], np.float64)
+        for layer, dilation, stride in zip(model.convolutions, SMALL_TDNN["dilations"], (2, 1), strict=True):
+            x = speech.convolution(x, *arrays(layer.conv), dilation=dilation, stride=stride)
+        pooled = np.concatenate([x.mean(axis=0), np.sqrt(np.maximum(1e-4, x.var(axis=0)))])
+        np.testing.assert_allclose(row, speech.normalized(pooled) @ kernel + bias, atol=1e-4)
+
+
 def test_lstm_equals_the_loops():
     model = LSTM(WIDTH, hidden=5, projection=4, layers=2, embedding_dim=2, num_outputs=2, rngs=nnx.Rngs(1))
     model.logits.kernel[...] = jnp.eye(2)  # to see the vectors before they are scaled
@@ -243,6 +258,14 @@ def test_presets_are_of_the_size_asked_for(name, preset):
     assert own.logits is None
 
 
+def test_tdnn_has_the_layers_of_its_paper():
+    """Of its 24 features: the affine layers up to the embedding, and their biases."""
+    model = nnx.eval_shape(lambda: build("tdnn", "paper", 24, rngs=nnx.Rngs(0)))
+    layers = [5 * 24 * 512, 3 * 512 * 512, 3 * 512 * 512, 512 * 512, 512 * 1500, 3000 * 512]
+    biases = 4 * 512 + 1500 + 512
+    assert sum(x.size for x in jax.tree.leaves(nnx.state(model))) == sum(layers) + biases
+
+
 def test_ecapa_has_as_many_parameters_as_its_paper_says():
     model = nnx.eval_shape(lambda: build("ecapa-tdnn", "paper", 80, rngs=nnx.Rngs(0)))
     assert sum(x.size for x in jax.tree.leaves(nnx.state(model))) == pytest.approx(6.2e6, rel=0.01)
@@ -252,12 +275,15 @@ def test_ecapa_has_as_many_parameters_as_its_paper_says():
     ("make", "message"),
     [
         (
-            lambda **rngs: build("tdnn", "small", 80, **rngs),
-            "encoder must be one of blstm, lstm, ecapa-tdnn",
+            lambda **rngs: build("resnet", "small", 80, **rngs),
+            "encoder must be one of blstm, lstm, tdnn, ecapa-tdnn",
         ),
         (lambda **rngs: build("lstm", "huge", 80, **rngs), "preset must be one of small, paper; got 'huge'"),
         (lambda **rngs: LSTM(3, layers=0, **rngs), "layers"),
         (lambda **rngs: LSTM(3, dropout=1.0, **rngs), "dropout must be in"),
+        (lambda **rngs: TDNN(3, channels=(4,), **rngs), "as many channels as sizes"),
+        (lambda **rngs: TDNN(3, channels=(), sizes=(), dilations=(), **rngs), "as many channels as sizes"),
+        (lambda **rngs: TDNN(3, **SMALL_TDNN | {"sizes": (5, 4)}, **rngs), "odd ones"),
         (lambda **rngs: ECAPATDNN(3, channels=9, **rngs), "channels must be a multiple of scale"),
         (lambda **rngs: ECAPATDNN(3, dilations=(), **rngs), "there must be a dilation"),
         (lambda **rngs: ECAPATDNN(3, stride=0, **rngs), "stride"),

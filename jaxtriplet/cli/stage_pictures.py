@@ -43,7 +43,7 @@ def stage_pictures(model: SpeechEncoder, waveform: np.ndarray, *, seed: int = 0)
     figures = (
         page.figure(
             partial(plots.draw_features, features=np.asarray(found[name][0])),
-            f"{caption}: log-mel features, the mean over time taken out.",
+            f"{caption}: log-mel features, normalised.",
             height=2.4,
         )
         for name, caption in _CAPTIONS.items()

@@ -7,5 +7,6 @@ from jaxtriplet.models.encoder import Encoder
 from jaxtriplet.models.lstm import LSTM
 from jaxtriplet.models.presets import ENCODERS, PRESETS, build
 from jaxtriplet.models.sliding import embed_sliding
+from jaxtriplet.models.tdnn import TDNN
 
-__all__ = ["BLSTM", "ECAPATDNN", "ENCODERS", "LSTM", "PRESETS", "Encoder", "build", "embed", "embed_sliding"]
+__all__ = ["BLSTM", "ECAPATDNN", "ENCODERS", "LSTM", "PRESETS", "TDNN", "Encoder", "build", "embed", "embed_sliding"]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxtriplet import _checks, _frames
+from jaxtriplet.models.convolution import Convolution, normalization
 from jaxtriplet.models.encoder import Encoder
 from jaxtriplet.models.pooling import AttentiveStatistics
 
@@ -74,11 +75,11 @@ class ECAPATDNN(Encoder):
             )
         _checks.positive_integer("stride", stride)
         self.stride = stride
-        self.first = _Convolution(in_features, channels, 5, stride=stride, rngs=rngs)
+        self.first = Convolution(in_features, channels, 5, stride=stride, rngs=rngs)
         self.blocks = nnx.List([_Block(channels, dilation, scale, bottleneck, rngs=rngs) for dilation in dilations])
         self.aggregate = nnx.Linear(len(dilations) * channels, aggregated, rngs=rngs)
         self.pool = AttentiveStatistics(aggregated, bottleneck, rngs=rngs)
-        self.norm = _norm(2 * aggregated, rngs)
+        self.norm = normalization(2 * aggregated, rngs)
         self.embedding = nnx.Linear(2 * aggregated, embedding_dim, rngs=rngs)
 
     def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
@@ -93,29 +94,6 @@ class ECAPATDNN(Encoder):
         return self.embedding(self._drop(x, keys, 0))
 
 
-class _Convolution(nnx.Module):
-    """A convolution over time, ReLU, and layer normalisation of each frame."""
-
-    def __init__(
-        self, in_features: int, out_features: int, size: int = 1, dilation: int = 1, stride: int = 1, *, rngs: nnx.Rngs
-    ) -> None:
-        reach = dilation * (size // 2)  # as "SAME", which with a stride would pad by the parity of T
-        self.conv = nnx.Conv(
-            in_features,
-            out_features,
-            size,
-            strides=stride,
-            padding=[(reach, reach)],
-            kernel_dilation=dilation,
-            rngs=rngs,
-        )
-        self.norm = _norm(out_features, rngs)
-
-    def __call__(self, x: jax.Array, lengths: jax.Array) -> jax.Array:
-        """Returns [B, T / stride, C] of [B, T, F]; what stands on padding is not seen from within the length."""
-        return self.norm(jax.nn.relu(self.conv(_frames.keep(x, lengths))))
-
-
 class _Block(nnx.Module):
     """A Res2Net block with squeeze and excitation.
 
@@ -126,9 +104,9 @@ class _Block(nnx.Module):
 
     def __init__(self, channels: int, dilation: int, scale: int, bottleneck: int, *, rngs: nnx.Rngs) -> None:
         width = channels // scale
-        self.before = _Convolution(channels, channels, rngs=rngs)
-        self.groups = nnx.List([_Convolution(width, width, 3, dilation, rngs=rngs) for _ in range(scale - 1)])
-        self.after = _Convolution(channels, channels, rngs=rngs)
+        self.before = Convolution(channels, channels, rngs=rngs)
+        self.groups = nnx.List([Convolution(width, width, 3, dilation, rngs=rngs) for _ in range(scale - 1)])
+        self.after = Convolution(channels, channels, rngs=rngs)
         self.squeeze = nnx.Linear(channels, bottleneck, rngs=rngs)
         self.excite = nnx.Linear(bottleneck, channels, rngs=rngs)
 
@@ -142,8 +120,3 @@ class _Block(nnx.Module):
         y = self.after(jnp.concatenate(parts, axis=-1), lengths)
         gates = jax.nn.sigmoid(self.excite(jax.nn.relu(self.squeeze(_frames.mean(y, lengths)))))
         return x + y * jnp.broadcast_to(gates, y.shape)
-
-
-def _norm(size: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    # No scale and no bias: a linear layer follows, which has them, and their gradients take as long as its products.
-    return nnx.LayerNorm(size, use_bias=False, use_scale=False, rngs=rngs)

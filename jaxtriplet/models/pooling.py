@@ -34,6 +34,26 @@ def weighted_statistics(x: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.concatenate([mean, jnp.sqrt(jnp.maximum(variance, LEAST_VARIANCE))], axis=-1)
 
 
+def plain_statistics(x: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Returns mean and standard deviation over each row's valid frames.
+
+    Args:
+        x: Frames, [B, T, C], finite.
+        lengths: Number of valid frames of each row, [B].
+
+    Returns:
+        Means, then standard deviations, [B, 1, 2 C]; those of no frame are the least.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxtriplet.models.pooling import plain_statistics
+        >>> plain_statistics(jnp.array([[[1.0], [3.0], [9.0]]]), jnp.array([2])).tolist()
+        [[[2.0, 1.0]]]
+    """
+    where = _frames.valid(lengths, x.shape[1])[:, :, None].astype(x.dtype)
+    return weighted_statistics(x, safe_divide(where, lengths.astype(x.dtype)[:, None, None]))
+
+
 class AttentiveStatistics(nnx.Module):
     r"""Mean and standard deviation over the frames that each channel attends to.
 
@@ -88,9 +108,8 @@ class AttentiveStatistics(nnx.Module):
             Weights, [B, T, C], of sum 1 over the valid frames, 0 on padding.
         """
         valid = _frames.valid(lengths, x.shape[1])[:, :, None]
-        even = safe_divide(valid.astype(x.dtype), lengths.astype(x.dtype)[:, None, None])
         hidden = self.frame(x)
-        context = jnp.broadcast_to(self.context(weighted_statistics(x, even)), hidden.shape)
+        context = jnp.broadcast_to(self.context(plain_statistics(x, lengths)), hidden.shape)
         scores = self.score(jnp.tanh(hidden + context))
         # A row without a frame shares its weight out among padding, and keeps none of it: no division by 0.
         weights = jax.nn.softmax(jnp.where(valid, scores, jnp.finfo(scores.dtype).min), axis=1)

@@ -9,8 +9,9 @@ from jaxtriplet.models.blstm import BLSTM
 from jaxtriplet.models.ecapa_tdnn import ECAPATDNN
 from jaxtriplet.models.encoder import Encoder
 from jaxtriplet.models.lstm import LSTM
+from jaxtriplet.models.tdnn import TDNN
 
-ENCODERS: dict[str, type[Encoder]] = {"blstm": BLSTM, "lstm": LSTM, "ecapa-tdnn": ECAPATDNN}
+ENCODERS: dict[str, type[Encoder]] = {"blstm": BLSTM, "lstm": LSTM, "tdnn": TDNN, "ecapa-tdnn": ECAPATDNN}
 
 # "small" trains on two CPU cores: an update of 64 crops of 2 s takes less than a second. "paper" is what was published.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
@@ -22,6 +23,17 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "lstm": {
         "small": {"hidden": 128, "projection": 64, "layers": 3, "embedding_dim": 64},
         "paper": {"hidden": 768, "projection": 256, "layers": 3, "embedding_dim": 256},  # Wan et al., 2018
+    },
+    "tdnn": {
+        # One layer: with the voices of a few dozen speakers, deeper ones did no better on others.
+        "small": {"channels": (128,), "sizes": (5,), "dilations": (1,), "stride": 2, "embedding_dim": 64},
+        # Snyder et al., 2018.
+        "paper": {
+            "channels": (512, 512, 512, 512, 1500),
+            "sizes": (5, 3, 3, 1, 1),
+            "dilations": (1, 2, 3, 1, 1),
+            "embedding_dim": 512,
+        },
     },
     "ecapa-tdnn": {
         # Every other frame: neighbours share more than half of their samples, and an update takes half the time.
@@ -44,7 +56,7 @@ def build(
     """Returns an encoder with random weights.
 
     Args:
-        name: A key of `ENCODERS`: "blstm", "lstm" or "ecapa-tdnn".
+        name: A key of `ENCODERS`: "blstm", "lstm", "tdnn" or "ecapa-tdnn".
         preset: A key of `PRESETS[name]`: "small" or "paper".
         in_features: Number of features of a frame, F.
         embedding_dim: Size of the embedding, E; None for the preset's.

@@ -49,6 +49,24 @@ def attentive_statistics(x: np.ndarray, frame: tuple, context: np.ndarray, score
     return np.array(means + deviations)
 
 
+def normalized(x: np.ndarray) -> np.ndarray:
+    """Layer normalisation of a vector, with the variance's addend of Flax."""
+    return (x - x.mean()) / np.sqrt(x.var() + 1e-6)
+
+
+def convolution(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray, *, dilation: int, stride: int) -> np.ndarray:
+    """Normalised outputs [T / stride, C] of a convolution with a kernel [S, F, C] over the frames [T, F]."""
+    outputs = []
+    for middle in range(0, len(x), stride):
+        total = bias.copy()
+        for tap, weights in enumerate(kernel):
+            place = middle + dilation * (tap - len(kernel) // 2)
+            if 0 <= place < len(x):
+                total = total + x[place] @ weights
+        outputs.append(normalized(np.maximum(0, total)))
+    return np.array(outputs)
+
+
 def projected_lstm(
     x: np.ndarray, inputs: tuple, recurrent: np.ndarray, projection: np.ndarray, *, forget_bias: float
 ) -> np.ndarray:
