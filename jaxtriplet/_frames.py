@@ -8,9 +8,9 @@ from jaxtriplet.numerics import safe_divide
 
 
 def valid(lengths: jax.Array, size: int) -> jax.Array:
-    """Returns which of `size` frames lie within each row's length, [B] -> [B, size]."""
+    """Returns which of `size` frames lie within each length, [...] -> [..., size]."""
     frame = jnp.arange(size, dtype=lengths.dtype)
-    return frame[None, :] < lengths[:, None]
+    return jnp.expand_dims(frame, range(lengths.ndim)) < lengths[..., None]
 
 
 def keep(values: jax.Array, lengths: jax.Array) -> jax.Array:

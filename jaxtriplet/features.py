@@ -6,6 +6,8 @@ from typing import NamedTuple, Self
 import jax
 import jax.numpy as jnp
 
+from jaxtriplet import _frames
+
 
 class Standardizer(NamedTuple):
     """Mean and standard deviation of each feature over valid frames.
@@ -136,6 +138,4 @@ def _resample(
 
 def _valid(features: jax.Array, lengths: jax.Array) -> jax.Array:
     """Returns the mask of valid frames, [..., T, 1]."""
-    lengths = jnp.asarray(lengths)
-    frame = jax.lax.broadcasted_iota(lengths.dtype, features.shape[:-1], features.ndim - 2)
-    return (frame < lengths[..., None])[..., None]
+    return _frames.valid(jnp.asarray(lengths), features.shape[-2])[..., None]

@@ -145,8 +145,8 @@ def fixed_normalize(features: jax.Array, counts: jax.Array) -> jax.Array:
 
     $$x \mapsto (x + 6) / 4$$
 
-    That spectrum is the voice's as much as the microphone's. To keep it helps where few speakers are to be told apart and
-    a speaker keeps his microphone; `mean_normalize` is for the same voice through many microphones.
+    That spectrum is the voice's as much as the microphone's. To keep it helps where a speaker keeps a microphone;
+    `mean_normalize` is for the same voice through many microphones.
 
     Args:
         features: Log-mel features of a level that is normalised, whose middle and spread these two numbers are;

@@ -1,4 +1,4 @@
-"""The LSTM, TDNN and ECAPA-TDNN encoders: padding, keys, empty rows, devices; their parts against plain loops; presets."""
+"""The LSTM, TDNN and ECAPA-TDNN encoders: padding, keys, empty rows, devices; their parts against loops; presets."""
 
 from functools import cache
 from typing import Any, NamedTuple

@@ -269,7 +269,9 @@ def test_ge2e_scales_gradients_as_its_paper_does() -> None:
 
 def test_what_happens_to_a_crop_is_its_own_keys_doing() -> None:
     """Neither its place in the batch nor the other rows matter: so a run does not depend on devices."""
-    graph, weights = nnx.split(runs.build_speech_encoder(SpeechConfig.of_recipe("batch-hard", encoder="lstm", bands=20)))
+    graph, weights = nnx.split(
+        runs.build_speech_encoder(SpeechConfig.of_recipe("batch-hard", encoder="lstm", bands=20))
+    )
 
     @jax.jit
     def of(waveforms: jax.Array, lengths: jax.Array, keys: jax.Array) -> jax.Array:

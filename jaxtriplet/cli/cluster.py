@@ -182,11 +182,7 @@ def _sections(
         words = "Mean silhouette of the recordings for each number of clusters; the highest was taken."
         pictures.append(page.figure(partial(_draw_silhouettes, tried=grouped.tried), words))
     yield page.grid(pictures)
-    yield "<h2>All figures</h2>"
-    yield report.figures({name: value for name, value in figures.items() if name != "left_out"}, MEANINGS)
-    yield recorded.problems_as_html(index.problems)
-    yield "<h2>Settings</h2>"
-    yield report.settings(settings)
+    yield from recorded.closing(figures, MEANINGS, index.problems, settings)
 
 
 def _draw_silhouettes(ax: Axes, tried: Mapping[int, float]) -> None:

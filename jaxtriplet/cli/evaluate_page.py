@@ -60,11 +60,7 @@ def sections(figures: Mapping[str, Any], scored: Scored, settings: Mapping[str, 
             of="trials",
             unit="normalised score" if prefix else "cosine score",
         )
-    yield "<h2>All figures</h2>"
-    yield report.figures({name: value for name, value in figures.items() if name != "left_out"}, MEANINGS)
-    yield recorded.problems_as_html(scored.problems)
-    yield "<h2>Settings</h2>"
-    yield report.settings(settings)
+    yield from recorded.closing(figures, MEANINGS, scored.problems, settings)
 
 
 def _interval(bounds: list[float]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import click
 import numpy as np
 
-from jaxtriplet import page
+from jaxtriplet import page, report
 from jaxtriplet.cli.progress import progress
 from jaxtriplet.data import Problem, Recordings, recordings
 
@@ -104,9 +104,21 @@ def problems_as_json(problems: Sequence[Problem]) -> dict[str, Any]:
     return {"num_left_out": len(problems), "left_out": [problem._asdict() for problem in problems]}
 
 
-def problems_as_html(problems: Sequence[Problem]) -> str:
-    """Returns what is left out as a section of a page; nothing if nothing is."""
-    if not problems:
-        return ""
-    rows = (f"<tr><th>{escape(path)}</th><td>{escape(reason)}</td></tr>" for path, reason in problems)
-    return f"<h2>Left out</h2>{page.table(rows)}"
+def closing(
+    figures: Mapping[str, Any], meanings: Mapping[str, Any], problems: Sequence[Problem], settings: Mapping[str, Any]
+) -> Iterator[str]:
+    """Returns the sections that end a page: all figures, what is left out, and what was asked for.
+
+    Args:
+        figures: The content of `metrics.json`.
+        meanings: The title of each figure, how it is written, and what it means.
+        problems: What is left out.
+        settings: What was asked for.
+    """
+    yield "<h2>All figures</h2>"
+    yield report.figures({name: value for name, value in figures.items() if name != "left_out"}, meanings)
+    if problems:
+        rows = (f"<tr><th>{escape(path)}</th><td>{escape(reason)}</td></tr>" for path, reason in problems)
+        yield f"<h2>Left out</h2>{page.table(rows)}"
+    yield "<h2>Settings</h2>"
+    yield report.settings(settings)

@@ -32,8 +32,8 @@ class TDNN(Encoder):
         rngs: Source of the initial weights.
 
     Raises:
-        ValueError: If there is no convolution, they are not as many as sizes and dilations, a size is even, or `dropout`
-            is not in [0, 1).
+        ValueError: If there is no convolution, there are not as many as sizes and dilations, a size is even, or
+            `dropout` is not in [0, 1).
 
     Example:
         >>> import jax.numpy as jnp

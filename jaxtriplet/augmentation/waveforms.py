@@ -1,8 +1,6 @@
-"""Random rooms, channels and noises for batches of waveforms, and masks for their log-mel features.
+"""Random rooms, channels, noises and gains for batches of waveforms.
 
-Every function is pure and takes one key per row: what happens to an utterance depends on its own key and samples alone,
-so that a run does not depend on how a batch is spread over devices. That leaves out babble mixed from the batch's other
-voices. Each waveform function keeps the number of samples and returns 0 past an utterance's length.
+Each function keeps the number of samples, and returns 0 past an utterance's length.
 """
 
 import dataclasses
@@ -57,25 +55,6 @@ class WaveformAugmentation:
     slope: Range = (0.0, 2.0)  # white is a recorder's own noise, 1/f a room's, 1/f^2 traffic's
     gain: float = 1.0  # nothing about a speaker is in the setting of a knob
     decibels: Range = (-10.0, 10.0)  # levels that people leave their recordings at
-
-
-@dataclasses.dataclass(frozen=True)
-class FeatureAugmentation:
-    """Number and size of the masks on log-mel features; 0 masks switch a part off.
-
-    Attributes:
-        time_masks: Masks over time in each utterance.
-        time_width: Most frames that one of them covers.
-        time_share: Largest fraction of an utterance that one of them covers.
-        band_masks: Masks over mel bands in each utterance.
-        band_width: Most bands that one of them covers.
-    """
-
-    time_masks: int = 2  # as in SpecAugment's strongest policies
-    time_width: int = 20  # 0.2 s, about one syllable
-    time_share: float = 0.1  # short prompts keep four fifths of their frames
-    band_masks: int = 2  # as in SpecAugment's strongest policies
-    band_width: int = 10  # an eighth of 80 bands each; wider ones hide the formants that tell speakers apart
 
 
 def reverberate(
@@ -348,63 +327,6 @@ def _plan(strengths: WaveformAugmentation, sample_rate: int) -> list[tuple[str, 
     noise = partial(add_noise, snr=s.snr, slope=s.slope, sample_rate=sample_rate)
     gain = partial(change_gain, decibels=s.decibels)
     return [("room", s.room, room), ("channel", s.channel, channel), ("noise", s.noise, noise), ("gain", s.gain, gain)]
-
-
-def mask_features(
-    keys: jax.Array,
-    features: jax.Array,
-    counts: jax.Array,
-    strengths: FeatureAugmentation = FeatureAugmentation(),
-) -> jax.Array:
-    """Sets random runs of frames and of bands to 0, the middle of normalised features.
-
-    The width of a mask is uniform from 0 to the most that is allowed, its place uniform over an utterance's own frames.
-
-    Args:
-        keys: One PRNG key per utterance, [B].
-        features: Normalised log-mel features, [B, N, F]; what lies past an utterance's end does not matter.
-        counts: Number of frames of each utterance, [B].
-        strengths: How many masks, and how wide.
-
-    Returns:
-        Features, [B, N, F], 0 past an utterance's last frame.
-
-    Raises:
-        ValueError: Shapes do not match.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.augmentation import mask_features
-        >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> mask_features(keys, jnp.ones((2, 97, 80)), jnp.array([97, 47])).shape
-        (2, 97, 80)
-
-    Reference:
-        Park, Chan, Zhang, Chiu, Zoph, Cubuk and Le, "SpecAugment", 2019.
-    """
-    features, counts = _frames.checked("features", features, "[B, T, F]", counts, keys)
-    s = strengths
-    time_keys, band_keys = _split(keys, 2)
-    share = jnp.floor(s.time_share * counts.astype(features.dtype)).astype(counts.dtype)
-    most = jnp.minimum(s.time_width, share)
-    bands = jnp.full_like(counts, features.shape[2])
-    frames = _masks(time_keys, counts, most, s.time_masks, features.shape[1])[:, :, None]
-    width = jnp.minimum(s.band_width, bands)
-    hidden = frames | _masks(band_keys, bands, width, s.band_masks, features.shape[2])[:, None, :]
-    return _frames.keep(jnp.where(hidden, 0, features), counts)
-
-
-def _masks(keys: jax.Array, extents: jax.Array, most: jax.Array, number: int, size: int) -> jax.Array:
-    """Returns where any of a number of runs within the first `extent` of `size` places lies, [B] -> [B, size]."""
-
-    def one(key: jax.Array, extent: jax.Array, most: jax.Array) -> jax.Array:
-        width_key, start_key = jax.random.split(key)
-        width = jax.random.randint(width_key, (number, 1), 0, most + 1, extent.dtype)
-        start = jax.random.randint(start_key, (number, 1), 0, extent - width + 1, extent.dtype)
-        place = jnp.arange(size, dtype=extent.dtype)[None, :]
-        return jnp.any((start <= place) & (place < start + width), axis=0)
-
-    return jax.vmap(one)(keys, extents, most)
 
 
 def _checked(keys: jax.Array, waveforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
