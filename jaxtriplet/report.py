@@ -94,6 +94,7 @@ def write_report(
     embeddings: ArrayLike,
     labels: ArrayLike,
     label_names: Mapping[int, str] | Sequence[str] | None = None,
+    untrained: ArrayLike | None = None,
     more: Iterable[str] = (),
 ) -> Path:
     """Write `report.html` about a run: its figures in words, its course, its scores and a map of its embeddings.
@@ -108,6 +109,7 @@ def write_report(
         embeddings: Embeddings of the judged utterances, [N, D].
         labels: Their speakers, [N].
         label_names: `label_names[label]` is the name to show; None shows the labels.
+        untrained: Embeddings of the same utterances before training, [N, D], to be shown beside them; or None.
         more: Sections of the caller's own, HTML, after the course of the training.
 
     Returns:
@@ -125,7 +127,7 @@ def write_report(
         *_course(history, metrics.get("judged", "training")),
         *more,
         *_verification(metrics, embeddings, labels),
-        *_embeddings(embeddings, labels, names, metrics.get("judged", "test")),
+        *_embeddings(embeddings, labels, names, metrics.get("judged", "test"), untrained),
         "<h2>All figures</h2>",
         figures(metrics, MEANINGS),
         "<h2>Settings</h2>",
@@ -275,11 +277,16 @@ def _verification(metrics: Mapping[str, Any], embeddings: ArrayLike, labels: Arr
     )
 
 
-def _embeddings(embeddings: ArrayLike, labels: ArrayLike, names: Sequence[str], judged: str) -> Iterator[str]:
+def _embeddings(
+    embeddings: ArrayLike, labels: ArrayLike, names: Sequence[str], judged: str, untrained: ArrayLike | None
+) -> Iterator[str]:
     clusters = agglomerative(embeddings, len(np.unique(labels)))
     yield "<h2>The embeddings</h2>"
-    shown = embedding_map(embeddings, names, of=f"{judged} utterances", by="speaker")
-    yield page.grid((shown, confusion(labels, clusters, names)))
+    stages = {"": embeddings} if untrained is None else {" before training": untrained, " after it": embeddings}
+    maps = [
+        embedding_map(shown, names, of=f"{judged} utterances{when}", by="speaker") for when, shown in stages.items()
+    ]
+    yield page.grid((*maps, confusion(labels, clusters, names)))
 
 
 def figures(metrics: Mapping[str, Any], meanings: Mapping[str, tuple[str, Callable[[Any], str], str]]) -> str:

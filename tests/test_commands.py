@@ -1,4 +1,4 @@
-"""The commands about recordings as a user meets them: evaluate, embed, cluster and export."""
+"""The commands about recordings as a user meets them: evaluate, embed, cluster, export and throughput."""
 
 import itertools
 import json
@@ -345,6 +345,19 @@ def test_the_other_encoders_are_exported_too(encoder: str) -> None:
     np.testing.assert_allclose(exported.call(waveforms, lengths), made.embed(waveforms, lengths), atol=1e-5)
 
 
+def test_throughput_measures_every_stage(data: Path, call: Any) -> None:
+    status, out, err = call("throughput", "--data", data, "--rounds", "2", "--quiet", "--json")
+    assert status == 0, err
+    assert "broken.wav" in err
+    stages = {stage["name"]: stage for stage in json.loads(out)}
+    assert len(stages) == 6
+    assert all(stage["milliseconds"] > 0 for stage in stages.values())
+    sound = {name: stage["sound"] * stage["milliseconds"] / 1000 for name, stage in stages.items()}
+    whole = sound.pop("decode as many whole recordings")
+    # Four speakers, four recordings each, all shorter than a crop.
+    assert list(sound.values()) == pytest.approx([whole] * 5, rel=1e-3)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_what_and_how(command: str, call: Any) -> None:
     status, out, _ = call(command, "--help")
@@ -369,6 +382,8 @@ def test_help_says_what_and_how(command: str, call: Any) -> None:
         (("cluster", "RUN", "--data", "DATA", "--num-speakers", "2", "--threshold", "0.5"), "give one"),
         (("cluster", "RUN", "--data", "DATA", "--estimate", "guess"), "--estimate"),
         (("cluster", "RUN", "--data", "DATA", "--num-speakers", "17"), "1 to 16, the number of utterances"),
+        (("throughput", "--data", "COHORT"), "no recording"),
+        (("throughput", "--data", "DATA", "--recipe", "fast"), "--recipe"),
         (("export", "nowhere", "--out", "x"), "holds no weights of a finished run"),
     ],
     ids=lambda value: "" if isinstance(value, str) else value[0],

@@ -118,6 +118,8 @@ def test_a_run_leaves_what_it_promises(trained: tuple[Path, Outcome]) -> None:
     assert kept == {18, 24, metrics["step"]}
     page = (out / "report.html").read_text()
     assert "pairs of development utterances" in page
+    for when in ("before training", "after it"):
+        assert f"development utterances {when} laid out in the plane" in page
     assert str(out.parent) not in page + (out / "data.json").read_text() + (out / "config.json").read_text()
 
 

@@ -22,6 +22,7 @@ from jaxtriplet.cli.fit import Job
 from jaxtriplet.cli.fits import counts
 from jaxtriplet.cli.fits import fits as answer_fits
 from jaxtriplet.cli.numbers import Sections, belonging, options_of, options_of_both, recipes_in_words
+from jaxtriplet.cli.throughput import throughput
 from jaxtriplet.cli.train import train as run_training
 from jaxtriplet.cli.train_speech import Source, train_speech
 from jaxtriplet.configs import TrainConfig
@@ -38,7 +39,7 @@ def app() -> None:
     """Exact metric-learning losses for JAX, and speaker embeddings trained with them."""
 
 
-for command in (evaluate, embed, cluster, export):
+for command in (evaluate, embed, cluster, export, throughput):
     app.add_command(command)
 
 

@@ -80,7 +80,7 @@ def train_speech(
     content = _content(material)
     if resume and (folder / "data.json").is_file() and json.loads((folder / "data.json").read_text()) != content:
         raise ValueError(f"{folder} was begun with other recordings than {source.data} now holds")
-    batch = _that_fits(config, material.train)
+    batch = batch_that_fits(config, material.train)
     mesh = meet(batch, out, job)
     if is_first := not jax.process_index():
         _report_on(material, asked=config.speakers, given=batch.speakers)
@@ -109,6 +109,7 @@ def train_speech(
         embeddings=embeddings,
         labels=judged.labels,
         label_names=judged.speakers,
+        untrained=embed_recordings(runs.build_speech_encoder(config), judged),
         more=[
             stage_pictures(run.model, read(judged.root / judged.paths[0], sample_rate=run.sample_rate, seconds=SHOWN))
         ],
@@ -155,8 +156,13 @@ def _report_on(material: Material, *, asked: int, given: int) -> None:
         print(f"jaxtriplet: {given} speakers in a batch, not {asked}: no more have two recordings", file=sys.stderr)
 
 
-def _that_fits(config: SpeechConfig, index: Recordings) -> SpeechConfig:
-    """Returns the config with no more speakers in a batch than can be drawn."""
+def batch_that_fits(config: SpeechConfig, index: Recordings) -> SpeechConfig:
+    """Returns the config with no more speakers in a batch than can be drawn.
+
+    Args:
+        config: The numbers of the run.
+        index: The recordings to train on.
+    """
     several = int(np.sum(np.bincount(index.labels) > 1)) * len(config.speed_factors)
     return dataclasses.replace(config, speakers=min(config.speakers, several))
 
@@ -187,12 +193,21 @@ def _content(material: Material) -> dict[str, Any]:
     return {"training": of(material.train), "development": of(material.dev), "left_out": left_out}
 
 
-def _task(config: SpeechConfig, train: Recordings, dev: Recordings | None, devices: int) -> Task:
-    """Returns what to train, and on whom to judge it."""
+def crops_of(config: SpeechConfig, index: Recordings, *, devices: int = 1) -> Crops:
+    """Returns the batches of a run.
+
+    Args:
+        config: The numbers of the run.
+        index: The recordings to train on.
+        devices: How many devices share a batch.
+
+    Raises:
+        ValueError: The recordings do not fill a batch.
+    """
     in_thirds = "deep-speaker" in config.weights
     rows = config.speakers * config.utterances
-    crops = Crops(
-        train,
+    return Crops(
+        index,
         speakers=config.speakers,
         utterances=config.utterances,
         seed=config.seed,
@@ -202,6 +217,11 @@ def _task(config: SpeechConfig, train: Recordings, dev: Recordings | None, devic
         triplet_shares=devices if in_thirds else None,
         share=parallel.share_of(rows // 3 * 3 if in_thirds else rows),
     )
+
+
+def _task(config: SpeechConfig, train: Recordings, dev: Recordings | None, devices: int) -> Task:
+    """Returns what to train, and on whom to judge it."""
+    crops = crops_of(config, train, devices=devices)
 
     def batches(begin: int) -> Iterator[Batch]:
         loader = load(crops)

@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "tdnn": {
         # One layer: with the voices of a few dozen speakers, deeper ones did no better on others.
-        "small": {"channels": (128,), "sizes": (5,), "dilations": (1,), "stride": 2, "embedding_dim": 64},
+        "small": {"channels": (64,), "sizes": (5,), "dilations": (1,), "stride": 2, "embedding_dim": 128},
         # Snyder et al., 2018.
         "paper": {
             "channels": (512, 512, 512, 512, 1500),
