@@ -27,3 +27,17 @@ def x64() -> Iterator[None]:
     """Float64 for one test."""
     with jax.enable_x64(True):
         yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Knows the mark below where pytest-xdist is not installed."""
+    config.addinivalue_line("markers", "xdist_group(name): tests of one worker (--dist loadgroup)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one case share what it compiled: one worker takes them all."""
+    for item in items:
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if "case" in parameters:
+            item.add_marker(pytest.mark.xdist_group(parameters["case"].name))

@@ -16,6 +16,9 @@ from jaxtriplet.configs import LOSSES, TrainConfig, parse_loss
 from jaxtriplet.data import japanese_vowels
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("cli")
+
 SMALL = [
     *("--hidden", "8", "--embedding-dim", "8", "--speakers", "9", "--utterances", "4"),
     *("--devices", "1", "--quiet"),

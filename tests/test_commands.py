@@ -23,6 +23,9 @@ from jaxtriplet.recipes import SpeechConfig
 from tests.audio_files import corpus, voice, write
 from tests.reference import trials as reference
 
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("commands")
+
 COMMANDS = ("evaluate", "embed", "cluster", "export")
 THRESHOLD = 0.3
 

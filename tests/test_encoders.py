@@ -17,6 +17,9 @@ from jaxtriplet.models.pooling import AttentiveStatistics
 
 from .reference import speech
 
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("encoders")
+
 FRAMES, WIDTH = 13, 3
 LENGTHS = jnp.array([13, 4, 0, 1, 6, 2, 8, 12])
 FEATURES = jax.random.normal(jax.random.key(1), (len(LENGTHS), FRAMES, WIDTH))

@@ -14,6 +14,9 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("notebooks")
+
 ROOT = Path(__file__).parent.parent
 LOSSES, SPEAKERS = NAMES = ("01_losses", "02_train_speakers")
 METADATA = {

@@ -14,6 +14,9 @@ from jaxtriplet import plots
 from jaxtriplet.evaluation import judge
 from jaxtriplet.report import MEANINGS, write_report
 
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("report")
+
 VOID = {"meta"}
 NASTY = "<script>alert('$x_1$')</script>"
 

@@ -24,6 +24,9 @@ from jaxtriplet.training import Batch, create_state, make_update
 
 from . import audio_files
 
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("speech")
+
 STEPS = 24
 WORDS = (
     "--encoder lstm --bands 40 --embedding-dim 16 --speakers 9 --utterances 4 --seconds 0.5 --warmup 2 "

@@ -16,6 +16,9 @@ from jaxtriplet.features import augment
 from jaxtriplet.models import BLSTM, embed
 from jaxtriplet.training import Batch, TrainState, create_state, make_optimizer, make_update, trained_model
 
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("training")
+
 ROWS, FRAMES, FEATURES, DEVICES = 16, 6, 3, 8
 
 
