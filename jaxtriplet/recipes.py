@@ -231,8 +231,8 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
         "speakers": 16,  # ours
         "utterances": 4,
     },
-    # Ours: for a few dozen speakers, each at one microphone. Chosen on 27 speakers of recorded prompts, those of a package
-    # being judged by encoders that were trained on the others.
+    # Ours: for a few dozen speakers, each at one microphone. Chosen on 27 speakers of recorded prompts, those of one
+    # package being judged by encoders that were trained on the others.
     "best": {
         "loss": "semi-hard",  # on a par with batch-all, and before the others, mined or not
         "margin": 0.4,  # of squared distances; 0.2 was no better
