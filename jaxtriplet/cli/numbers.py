@@ -46,6 +46,7 @@ def options_of_both(first: type, second: type) -> Decorator:
     names = [{field.name for field in dataclasses.fields(config)} for config in (first, second)]
     both = names[0] & names[1]
     shared, alone = "[default: {}; with --data that of the recipe]", "[default: {}]"
+    set_by_recipes = {name for numbers in RECIPES.values() for name in numbers}
     options = []
     for title, config, chosen, default in (
         ("Numbers", second, both, shared),
@@ -56,7 +57,10 @@ def options_of_both(first: type, second: type) -> Decorator:
             if field.name in chosen:
                 words = field.metadata["why"]
                 if field.default is not None:
-                    words += "  " + default.format(field.default)
+                    by_recipe = config is first and field.name in set_by_recipes
+                    words += "  " + ("[default: that of the recipe, or {}]" if by_recipe else default).format(
+                        field.default
+                    )
                 options.append(_option(config, field, cls=Number, section=title, default=None, help=words))
     return _with_options(options)
 
