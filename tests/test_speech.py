@@ -29,6 +29,7 @@ pytestmark = pytest.mark.xdist_group("speech")
 
 STEPS = 24
 WORDS = (
+    "--loss batch-all --margin 0.2 --normalization mean --time-masks 2 --band-masks 2 --gain-share 1 "
     "--encoder lstm --bands 40 --embedding-dim 16 --speakers 9 --utterances 4 --seconds 0.5 --warmup 2 "
     "--room-share 0 --channel-share 0 --noise-share 0.5 --lowest-snr 20 "  # a resonance is all that tells them apart
     f"--learning-rate 0.01 --average-decay 0.8 --steps {STEPS} --evaluate-every 8 --checkpoint-every 6 --devices 1"
