@@ -54,7 +54,7 @@ def mask_features(
         >>> import jax, jax.numpy as jnp
         >>> from jaxtriplet.augmentation import mask_features
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> mask_features(keys, jnp.ones((2, 97, 80)), jnp.array([97, 47])).shape
+        >>> jax.jit(mask_features)(keys, jnp.ones((2, 97, 80)), jnp.array([97, 47])).shape
         (2, 97, 80)
 
     Reference:

@@ -90,7 +90,7 @@ def reverberate(
         >>> import jax, jax.numpy as jnp
         >>> from jaxtriplet.augmentation import reverberate
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> reverberate(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
+        >>> jax.jit(reverberate)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
 
     Reference:
@@ -146,7 +146,7 @@ def filter_channel(
         >>> import jax, jax.numpy as jnp
         >>> from jaxtriplet.augmentation import filter_channel
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> filter_channel(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
+        >>> jax.jit(filter_channel)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
     """
     waveforms, lengths = _checked(keys, waveforms, lengths)
@@ -193,7 +193,7 @@ def add_noise(
         >>> import jax, jax.numpy as jnp
         >>> from jaxtriplet.augmentation import add_noise
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> add_noise(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
+        >>> jax.jit(add_noise)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
     """
     waveforms, lengths = _checked(keys, waveforms, lengths)
@@ -261,7 +261,7 @@ def augment_waveforms(
         >>> import jax, jax.numpy as jnp
         >>> from jaxtriplet.augmentation import augment_waveforms
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> augment_waveforms(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
+        >>> jax.jit(augment_waveforms)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
     """
     return list(stages(keys, waveforms, lengths, strengths, sample_rate=sample_rate).values())[-1]
@@ -295,8 +295,8 @@ def stages(
         >>> import jax, jax.numpy as jnp
         >>> from jaxtriplet.augmentation import WaveformAugmentation, stages
         >>> keys = jax.random.split(jax.random.key(0), 2)
-        >>> list(stages(keys, jnp.ones((2, 1600)), jnp.array([1600, 800]), WaveformAugmentation(room=0.0)))
-        ['original', 'channel', 'noise', 'gain']
+        >>> list(stages(keys, jnp.ones((2, 1600)), jnp.array([1600, 800]), WaveformAugmentation(room=0.0, noise=0.0)))
+        ['original', 'channel', 'gain']
     """
     waveforms, lengths = _checked(keys, waveforms, lengths)
     after = {"original": waveforms}
