@@ -339,7 +339,7 @@ def test_an_exported_encoder_needs_jax_alone(run: Path, call: Any, tmp_path: Pat
     assert "jax.export.deserialize" in out
 
 
-@pytest.mark.parametrize("encoder", ["blstm", "ecapa-tdnn"])
+@pytest.mark.parametrize("encoder", ["blstm", "tdnn", "ecapa-tdnn"])
 def test_the_other_encoders_are_exported_too(encoder: str) -> None:
     made = speech_run(encoder=encoder)
     exported = jax_export.deserialize(bytearray(export_command.serialized(made.forward, made.sample_rate)))

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,7 +99,7 @@ def measure(config: SpeechConfig, index: Recordings, rounds: int) -> Iterator[St
     yield stage("log-mel features", lambda i: features(*batches[i][:2]))
     yield stage("augmentation, with its features", lambda i: augmented(*batches[i][:2]))
     yield stage("update, all of that included", lambda i: step(batches[i]))
-    loader = islice(load(crops), rounds + 1, None)
+    loader = load(crops)
     yield stage("update, fed by the loader", lambda _: step(next(loader)))
 
 
