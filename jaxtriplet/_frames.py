@@ -1,4 +1,6 @@
-"""Padded sequences: which frames of a row count, and sums over those alone."""
+"""Padded sequences: which frames of a row count, sums over those alone, and keys for each row."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,11 @@ def mean(values: jax.Array, lengths: jax.Array) -> jax.Array:
     """Returns each row's mean over its valid frames, [B, T, F] -> [B, 1, F] or [B, T] -> [B, 1]; 0 if it has none."""
     total = jnp.sum(keep(values, lengths), axis=1, keepdims=True)
     return safe_divide(total, lengths.astype(values.dtype).reshape((-1,) + (1,) * (values.ndim - 1)))
+
+
+def split_keys(keys: jax.Array, number: int) -> jax.Array:
+    """Returns as many new keys for every row, [B] -> [number, B]."""
+    return jax.vmap(partial(jax.random.split, num=number), out_axes=1)(keys)
 
 
 def checked(

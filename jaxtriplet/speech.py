@@ -6,6 +6,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from jaxtriplet import _frames
 from jaxtriplet.augmentation import FeatureAugmentation, WaveformAugmentation, augment_waveforms, mask_features
 from jaxtriplet.data import Recordings, whole_recordings
 from jaxtriplet.frontend import log_mel, mean_normalize, normalize_level
@@ -72,7 +73,7 @@ class SpeechEncoder(nnx.Module):
         """
         if keys is None:
             return self.encoder(*self.features(waveforms, lengths))
-        of_waveform, of_features, of_encoder = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(keys)
+        of_waveform, of_features, of_encoder = _frames.split_keys(keys, 3)
         changed = augment_waveforms(
             of_waveform, waveforms, lengths, self.waveform_augmentation, sample_rate=self.sample_rate
         )

@@ -1,7 +1,6 @@
 """Random masks for log-mel features."""
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +61,7 @@ def mask_features(
     """
     features, counts = _frames.checked("features", features, "[B, T, F]", counts, keys)
     s = strengths
-    time_keys, band_keys = jax.vmap(partial(jax.random.split, num=2), out_axes=1)(keys)
+    time_keys, band_keys = _frames.split_keys(keys, 2)
     share = jnp.floor(s.time_share * counts.astype(features.dtype)).astype(counts.dtype)
     most = jnp.minimum(s.time_width, share)
     bands = jnp.full_like(counts, features.shape[2])

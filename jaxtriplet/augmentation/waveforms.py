@@ -97,7 +97,7 @@ def reverberate(
         Polack, "La transmission de l'énergie sonore dans les salles", 1988.
     """
     waveforms, lengths = _checked(keys, waveforms, lengths)
-    time_key, ratio_key, tail_key = _split(keys, 3)
+    time_key, ratio_key, tail_key = _frames.split_keys(keys, 3)
     seconds = _uniform(time_key, reverberation_time, waveforms.dtype)
     ratio = _amplitude(_uniform(ratio_key, direct_to_reverberant, waveforms.dtype))
     size = round(reverberation_time[1] * sample_rate)
@@ -150,7 +150,7 @@ def filter_channel(
         (2, 1600)
     """
     waveforms, lengths = _checked(keys, waveforms, lengths)
-    gain_key, low_key, high_key = _split(keys, 3)
+    gain_key, low_key, high_key = _frames.split_keys(keys, 3)
     f = _frequencies(sample_rate, waveforms.dtype)
     octaves = jnp.arange(np.log2(sample_rate / 256), np.log2(sample_rate / 2) + 0.5, dtype=f.dtype)
     gains = equalizer * jax.vmap(lambda key: jax.random.normal(key, octaves.shape, f.dtype))(gain_key)
@@ -197,7 +197,7 @@ def add_noise(
         (2, 1600)
     """
     waveforms, lengths = _checked(keys, waveforms, lengths)
-    noise_key, snr_key, slope_key = _split(keys, 3)
+    noise_key, snr_key, slope_key = _frames.split_keys(keys, 3)
     f = _frequencies(sample_rate, waveforms.dtype)
     colour = (f / _LOWEST) ** (-_uniform(slope_key, slope, f.dtype) / 2)
     # The filter reaches beyond both ends, and finds noise there.
@@ -302,7 +302,7 @@ def stages(
     after = {"original": waveforms}
     for place, (name, share, change) in enumerate(_plan(strengths, sample_rate)):
         if share > 0:
-            change_keys, chance_keys = _split(_fold_in(keys, place), 2)
+            change_keys, chance_keys = _frames.split_keys(_fold_in(keys, place), 2)
             before = list(after.values())[-1]
             chosen = _uniform(chance_keys, (0.0, 1.0), before.dtype) < share
             after[name] = jnp.where(chosen, change(change_keys, before, lengths), before)
@@ -333,11 +333,6 @@ def _checked(keys: jax.Array, waveforms: jax.Array, lengths: jax.Array) -> tuple
     """Returns samples, 0 past the lengths, and lengths of a batch that makes sense."""
     waveforms, lengths = _frames.checked("waveforms", waveforms, "[B, T]", lengths, keys)
     return _frames.keep(waveforms, lengths), lengths
-
-
-def _split(keys: jax.Array, number: int) -> jax.Array:
-    """Returns as many new keys for every row, [number, B]."""
-    return jax.vmap(partial(jax.random.split, num=number), out_axes=1)(keys)
 
 
 def _fold_in(keys: jax.Array, data: int) -> jax.Array:
