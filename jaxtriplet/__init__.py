@@ -9,7 +9,6 @@
 """
 
 from jaxtriplet import distances, losses, masks, parallel, reductions
-from jaxtriplet._types import Stats
 from jaxtriplet.losses import (
     batch_all,
     batch_hard,
@@ -22,6 +21,7 @@ from jaxtriplet.losses import (
     triplet,
 )
 from jaxtriplet.numerics import l2_normalize
+from jaxtriplet.types import Stats
 
 __version__ = "0.1.0"
 

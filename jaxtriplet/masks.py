@@ -4,27 +4,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet import _checks
-from jaxtriplet.rows import Rows
 
 
-def pairs(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
-    """Returns which candidates are positives, and which are negatives, of which anchors: booleans [candidate, anchor].
-
-    A positive is another row (by its place in the batch of all devices, not on the diagonal: a device's anchors are a
-    slice of the candidates) with the anchor's label; a negative has another label; padding is neither.
-    """
-    both = candidates.valid[:, None] & anchors.valid[None, :]
-    alike = candidates.labels[:, None] == anchors.labels[None, :]
-    other = candidates.place[:, None] != anchors.place[None, :]
-    return both & alike & other, both & ~alike
+def _positive(labels: jax.Array) -> jax.Array:
+    return _alike(labels) & ~jnp.eye(len(labels), dtype=bool)
 
 
-def _one_batch(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    labels = jnp.asarray(labels)
+def _alike(labels: jax.Array) -> jax.Array:
     _checks.integers(labels)
-    count = labels.shape[0]
-    rows = Rows(jnp.zeros((count, 0)), labels, jnp.ones(count, bool), jnp.arange(count))
-    return pairs(rows, rows)
+    return labels[:, None] == labels[None, :]
 
 
 def anchor_positive(labels: jax.Array) -> jax.Array:
@@ -44,7 +32,7 @@ def anchor_positive(labels: jax.Array) -> jax.Array:
         >>> anchor_positive(jnp.array([0, 0, 1])).astype(int).tolist()
         [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     """
-    return _one_batch(labels)[0]
+    return _positive(jnp.asarray(labels))
 
 
 def anchor_negative(labels: jax.Array) -> jax.Array:
@@ -64,7 +52,7 @@ def anchor_negative(labels: jax.Array) -> jax.Array:
         >>> anchor_negative(jnp.array([0, 0, 1])).astype(int).tolist()
         [[0, 0, 1], [0, 0, 1], [1, 1, 0]]
     """
-    return _one_batch(labels)[1]
+    return ~_alike(jnp.asarray(labels))
 
 
 def triplet(labels: jax.Array) -> jax.Array:
@@ -87,5 +75,4 @@ def triplet(labels: jax.Array) -> jax.Array:
         >>> np.argwhere(triplet(jnp.array([0, 0, 1]))).tolist()
         [[0, 1, 2], [1, 0, 2]]
     """
-    positive, negative = _one_batch(labels)
-    return positive[:, :, None] & negative[:, None, :]
+    return anchor_positive(labels)[:, :, None] & anchor_negative(labels)[:, None, :]

@@ -56,7 +56,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxtriplet._types import AxisName
+from jaxtriplet.types import AxisName
 
 _Tree = TypeVar("_Tree")
 

@@ -5,11 +5,8 @@ many of them are above zero. Any pure function of this form may be passed as `re
 """
 
 import jax
-import jax.numpy as jnp
 
-from jaxtriplet import numerics, stats
-from jaxtriplet._types import AxisName, ReduceFn, Stats, Terms
-from jaxtriplet.stats import Found
+from jaxtriplet import numerics
 
 
 def mean(total: jax.Array, valid: jax.Array, active: jax.Array) -> jax.Array:
@@ -70,24 +67,3 @@ def sum(total: jax.Array, valid: jax.Array, active: jax.Array) -> jax.Array:
     """
     del valid, active
     return total
-
-
-def conclude(
-    found: Found, reduce_fn: ReduceFn | None, axis_name: AxisName, has_aux: bool
-) -> jax.Array | tuple[jax.Array, Stats]:
-    """Returns a loss from what this device found: reduced over all rows and devices, or each anchor's sum [B].
-
-    Args:
-        found: This device's terms, and the spreads of its distances and norms.
-        reduce_fn: The reduction, or None for each anchor's sum of terms.
-        axis_name: The mapped axes over which the batch is spread, or None.
-        has_aux: Whether to return `(loss, Stats)`.
-
-    Returns:
-        The loss, or the loss and its statistics.
-    """
-    loss = found.terms.total
-    if reduce_fn is not None:
-        sums = Terms(*map(jnp.sum, found.terms))
-        loss = reduce_fn(*(sums if axis_name is None else jax.lax.psum(sums, axis_name)))
-    return (loss, stats.summarise(found, axis_name)) if has_aux else loss

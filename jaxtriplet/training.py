@@ -19,7 +19,7 @@ from flax import nnx, struct
 from jax.sharding import Mesh
 
 from jaxtriplet import _checks, parallel
-from jaxtriplet._types import AxisName, Stats
+from jaxtriplet.types import AxisName, Stats
 
 
 class LossFn(Protocol):

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtriplet import augmentation
-from jaxtriplet.augmentation import FeatureAugmentation, WaveformAugmentation
+from jaxtriplet.speech import augmentation
+from jaxtriplet.speech.augmentation import FeatureAugmentation, WaveformAugmentation
 
 RATE, ROWS, SAMPLES = 16000, 6, 4000
 LENGTHS = jnp.array([4000, 2500, 1, 0, 4000, 3000])

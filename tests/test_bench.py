@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxtriplet.bench import contenders, picture, race, report, with_jax, worker
-from jaxtriplet.bench.contenders import CONTENDERS, LOSSES, Contender
-from jaxtriplet.bench.plan import Line, Plan, Setting
-from jaxtriplet.bench.race import Limits, Outcome
 from jaxtriplet.cli import app
+from jaxtriplet.tools.bench import contenders, picture, race, report, with_jax, worker
+from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
+from jaxtriplet.tools.bench.plan import Line, Plan, Setting
+from jaxtriplet.tools.bench.race import Limits, Outcome
 
 SMALL = Setting("batch-hard", 16, 4, 8)
 LIMITS = Limits(memory=2**30, seconds=60.0)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxtriplet import runs
 from jaxtriplet.cli import app
-from jaxtriplet.configs import LOSSES, TrainConfig, parse_loss
 from jaxtriplet.data import japanese_vowels
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.configs import LOSSES, TrainConfig, parse_loss
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 
 # One worker takes them all: they share what takes long to make.

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
-from jaxtriplet import metrics, runs
+from jaxtriplet import metrics
 from jaxtriplet.cli import app
 from jaxtriplet.cli import cluster as cluster_command
 from jaxtriplet.cli import embed as embed_command
 from jaxtriplet.cli import export as export_command
 from jaxtriplet.cli.cluster import group
 from jaxtriplet.data import recordings, recordings_of
-from jaxtriplet.recipes import SpeechConfig
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.recipes import SpeechConfig
 from tests.audio_files import corpus, voice, write
 from tests.reference import trials as reference
 

@@ -8,7 +8,7 @@ import pytest
 from sktime.datasets import load_japanese_vowels
 
 from jaxtriplet import metrics
-from jaxtriplet.evaluation import judge
+from jaxtriplet.metrics.judgement import judge
 
 KEYS = (
     "equal_error_rate min_dcf accuracy threshold false_acceptance_rate false_rejection_rate purity nmi "

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtriplet.features import Augmentation, Standardizer, augment
+from jaxtriplet.speech.features import Augmentation, Standardizer, augment
 
 FRAMES, WIDTH, COPIES = 29, 3, 400
 OFF = {"noise": 0.0, "offset": 0.0, "crop": 0.0, "warp": 0.0}

@@ -10,15 +10,15 @@ from typing import Any
 import jax
 import pytest
 
-from jaxtriplet import configs
 from jaxtriplet.cli import app
 from jaxtriplet.cli.fits import counts
-from jaxtriplet.fits import compiler, hlo, programs, report, search, targets, worker
-from jaxtriplet.fits.compiler import Compiled, Compiler
-from jaxtriplet.fits.hlo import Collective
-from jaxtriplet.fits.programs import LOSSES, Program
-from jaxtriplet.fits.report import Answer
+from jaxtriplet.jobs import configs
 from jaxtriplet.models import ENCODERS
+from jaxtriplet.tools.fits import compiler, hlo, programs, report, search, targets, worker
+from jaxtriplet.tools.fits.compiler import Compiled, Compiler
+from jaxtriplet.tools.fits.hlo import Collective
+from jaxtriplet.tools.fits.programs import LOSSES, Program
+from jaxtriplet.tools.fits.report import Answer
 
 # --- HLO --------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from jaxtriplet.frontend import log_mel, mean_normalize, mel_filters, normalize_level
+from jaxtriplet.speech.frontend import log_mel, mean_normalize, mel_filters, normalize_level
 
 from .reference import speech
 

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 import jaxtriplet as jt
 from jaxtriplet import losses, parallel
-from jaxtriplet.features import augment
+from jaxtriplet.speech.features import augment
 from jaxtriplet.training import Batch, make_update
 
 from .global_batch import MEETING, ROWS, batch, figures, in_global_view, on_a_mesh

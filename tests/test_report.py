@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from scipy.stats import norm
 
-from jaxtriplet import plots
-from jaxtriplet.evaluation import judge
-from jaxtriplet.report import MEANINGS, write_report
+from jaxtriplet.metrics.judgement import judge
+from jaxtriplet.pages import pictures as plots
+from jaxtriplet.pages.report import MEANINGS, write_report
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("report")

@@ -13,13 +13,14 @@ import pytest
 from flax import nnx
 from scipy.signal import lfilter
 
-from jaxtriplet import cli, runs
+from jaxtriplet import cli
 from jaxtriplet.cli import app
-from jaxtriplet.cli.fit import History, make_loss
 from jaxtriplet.data import Crops, recordings
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.fit import History, make_loss
+from jaxtriplet.jobs.recipes import RECIPES, SpeechConfig, optimizer_of
 from jaxtriplet.metrics import equal_error_rate, pair_scores
-from jaxtriplet.recipes import RECIPES, SpeechConfig, optimizer_of
-from jaxtriplet.speech import embed_recordings
+from jaxtriplet.speech.encoder import embed_recordings
 from jaxtriplet.training import Batch, create_state, make_update
 
 from . import audio_files

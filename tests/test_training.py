@@ -12,8 +12,8 @@ import pytest
 from flax import nnx
 
 from jaxtriplet import losses
-from jaxtriplet.features import augment
 from jaxtriplet.models import BLSTM, embed
+from jaxtriplet.speech.features import augment
 from jaxtriplet.training import Batch, TrainState, create_state, make_optimizer, make_update, trained_model
 
 # One worker takes them all: they share what takes long to make.

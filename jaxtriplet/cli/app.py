@@ -12,25 +12,25 @@ import click
 import jax
 
 import jaxtriplet
-from jaxtriplet.bench.plan import Plan
 from jaxtriplet.cli.bench import bench as run_bench
 from jaxtriplet.cli.cluster import cluster
 from jaxtriplet.cli.embed import embed
 from jaxtriplet.cli.evaluate import evaluate
 from jaxtriplet.cli.export import export
-from jaxtriplet.cli.fit import Job
 from jaxtriplet.cli.fits import counts
 from jaxtriplet.cli.fits import fits as answer_fits
-from jaxtriplet.cli.numbers import Sections, belonging, options_of, options_of_both, recipes_in_words
+from jaxtriplet.cli.options import Sections, belonging, options_of, options_of_both, recipes_in_words
 from jaxtriplet.cli.throughput import throughput
-from jaxtriplet.cli.train import train as run_training
-from jaxtriplet.cli.train_speech import Source, train_speech
-from jaxtriplet.configs import TrainConfig
-from jaxtriplet.fits import report as fits_report
-from jaxtriplet.fits.programs import LOSSES, Program
-from jaxtriplet.fits.targets import TARGETS
+from jaxtriplet.jobs.configs import TrainConfig
+from jaxtriplet.jobs.fit import Job
+from jaxtriplet.jobs.recipes import SpeechConfig
+from jaxtriplet.jobs.train_speech import Source, train_speech
+from jaxtriplet.jobs.train_vowels import train as run_training
 from jaxtriplet.models import ENCODERS
-from jaxtriplet.recipes import SpeechConfig
+from jaxtriplet.tools.bench.plan import Plan
+from jaxtriplet.tools.fits import report as fits_report
+from jaxtriplet.tools.fits.programs import LOSSES, Program
+from jaxtriplet.tools.fits.targets import TARGETS
 
 
 @click.group(context_settings={"max_content_width": 120})

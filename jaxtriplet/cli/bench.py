@@ -7,9 +7,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from jaxtriplet import runs
-from jaxtriplet.bench import machine, picture, race, report
-from jaxtriplet.bench.plan import Plan
+from jaxtriplet.jobs import runs
+from jaxtriplet.tools.bench import machine, picture, race, report
+from jaxtriplet.tools.bench.plan import Plan
 
 
 def bench(plan: Plan, out: Path | None, *, plot: bool, overwrite: bool, quiet: bool) -> tuple[Path, dict[str, Any]]:

@@ -12,10 +12,13 @@ import click
 import numpy as np
 from matplotlib.axes import Axes
 
-from jaxtriplet import metrics, page, plots, report, runs
+from jaxtriplet import metrics
 from jaxtriplet.cli import recorded
-from jaxtriplet.clustering import agglomerative, agglomerative_within, silhouettes
 from jaxtriplet.data import Recordings
+from jaxtriplet.jobs import runs
+from jaxtriplet.metrics.agglomerative import agglomerative, agglomerative_within, silhouettes
+from jaxtriplet.pages import page, report
+from jaxtriplet.pages import pictures as plots
 
 
 class Grouped(NamedTuple):

@@ -13,11 +13,11 @@ from typing import Any
 import click
 import numpy as np
 
-from jaxtriplet import runs
 from jaxtriplet.cli import recorded
-from jaxtriplet.cli.progress import progress
 from jaxtriplet.data import Recordings
-from jaxtriplet.speech import SpeechEncoder, embed_batches
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.progress import progress
+from jaxtriplet.speech.encoder import SpeechEncoder, embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost
 

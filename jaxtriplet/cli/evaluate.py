@@ -11,11 +11,14 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxtriplet import metrics, page, plots, runs
+from jaxtriplet import metrics
 from jaxtriplet.cli import recorded
-from jaxtriplet.cli.evaluate_page import AS_NORM, Scored, sections
-from jaxtriplet.cli.progress import progress
 from jaxtriplet.data import Recordings, Trials, read_trials, recordings, recordings_of
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.progress import progress
+from jaxtriplet.pages import page
+from jaxtriplet.pages import pictures as plots
+from jaxtriplet.pages.evaluation import AS_NORM, Scored, sections
 
 LEVEL = 0.95
 

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jax import export as jax_export
 
-from jaxtriplet import runs
 from jaxtriplet.cli import recorded
 from jaxtriplet.data.audio import library
+from jaxtriplet.jobs import runs
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SHORTEST = 0.1  # seconds; what is shorter is refused as a recording, too

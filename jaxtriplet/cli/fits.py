@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from jaxtriplet.fits import targets
-from jaxtriplet.fits.compiler import Compiled, Compiler
-from jaxtriplet.fits.programs import Program
-from jaxtriplet.fits.report import Answer, size
-from jaxtriplet.fits.search import largest
+from jaxtriplet.tools.fits import targets
+from jaxtriplet.tools.fits.compiler import Compiled, Compiler
+from jaxtriplet.tools.fits.programs import Program
+from jaxtriplet.tools.fits.report import Answer, size
+from jaxtriplet.tools.fits.search import largest
 
 
 def fits(programs: Sequence[Program], *, with_largest: bool, tell: Callable[[str], None]) -> list[Answer]:

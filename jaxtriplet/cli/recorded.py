@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import click
 import numpy as np
 
-from jaxtriplet import page, report
-from jaxtriplet.cli.progress import progress
 from jaxtriplet.data import Problem, Recordings, recordings
+from jaxtriplet.jobs.progress import progress
+from jaxtriplet.pages import page, report
 
 SHOWN = 20  # so many lines fit on a screen
 

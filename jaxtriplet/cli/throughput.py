@@ -10,13 +10,13 @@ import click
 import jax
 import numpy as np
 
-from jaxtriplet import runs
-from jaxtriplet.augmentation import augment_waveforms, mask_features
 from jaxtriplet.cli import recorded
-from jaxtriplet.cli.fit import make_loss
-from jaxtriplet.cli.train_speech import Source, batch_that_fits, crops_of, listen
 from jaxtriplet.data import Recordings, load, read
-from jaxtriplet.recipes import RECIPES, SpeechConfig, optimizer_of
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.fit import make_loss
+from jaxtriplet.jobs.recipes import RECIPES, SpeechConfig, optimizer_of
+from jaxtriplet.jobs.train_speech import Source, batch_that_fits, crops_of, listen
+from jaxtriplet.speech.augmentation import augment_waveforms, mask_features
 from jaxtriplet.training import Batch, create_state, make_update
 
 

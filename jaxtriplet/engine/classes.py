@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet.rows import Rows
+from jaxtriplet.engine.rows import Rows
 
 
 class Classes(NamedTuple):

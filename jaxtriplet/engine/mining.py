@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, distances, masks, numerics, stats
-from jaxtriplet._types import DistanceFn, Terms
+from jaxtriplet import _checks, distances, numerics
+from jaxtriplet.engine import outcome as stats
 from jaxtriplet.engine.classes import Classes, Order, arrange
+from jaxtriplet.engine.rows import Rows, pairs
 from jaxtriplet.engine.rules import Picks, Rule
 from jaxtriplet.engine.tiles import Tile, cut, scan_tiles, unfold
-from jaxtriplet.rows import Rows
+from jaxtriplet.types import DistanceFn, Terms
 
 # Up to so many candidates, two more matrix products are quicker than gathering a few rows for each anchor.
 FEW = 128
@@ -126,7 +127,7 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, classes, margin, scale = tile_rows
         found, pull = jax.vjp(functools.partial(_tile_distances, plan.distance_fn), candidates, values)
-        tile = Tile(found, *masks.pairs(anchors, layout.candidates), classes, layout.order)
+        tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order)
         terms, gain, weights = plan.rule(tile, margin)
         seen = terms, stats.spread(found, tile.positive), stats.spread(found, tile.negative)
         if cotangent is None:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import stats
-from jaxtriplet._types import HingeFn, Terms
+from jaxtriplet.engine import outcome as stats
 from jaxtriplet.engine.tiles import Tile
+from jaxtriplet.types import HingeFn, Terms
 
 _Carry = TypeVar("_Carry")
 

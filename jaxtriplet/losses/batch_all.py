@@ -2,9 +2,11 @@
 
 import jax
 
-from jaxtriplet import _checks, engine, reductions, rows
-from jaxtriplet._types import AxisName, DistanceFn, ReduceFn, Stats
+from jaxtriplet import _checks, engine, reductions
 from jaxtriplet.distances import euclidean
+from jaxtriplet.engine import outcome as stats
+from jaxtriplet.engine import rows
+from jaxtriplet.types import AxisName, DistanceFn, ReduceFn, Stats
 
 
 @_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "distance_fn")
@@ -60,7 +62,7 @@ def batch_all(
     anchors, candidates = rows.split(labels, embeddings, where, axis_name)
     margin = _checks.scalar("margin", margin, anchors.values.dtype)
     found = engine.mine(_rule, anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size)
-    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+    return stats.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _rule(tile: engine.Tile, margin: jax.Array) -> engine.Mined:

@@ -5,9 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, engine, reductions, rows
-from jaxtriplet._types import AxisName, DistanceFn, HingeFn, ReduceFn, Stats
+from jaxtriplet import _checks, engine, reductions
 from jaxtriplet.distances import euclidean
+from jaxtriplet.engine import outcome as stats
+from jaxtriplet.engine import rows
+from jaxtriplet.types import AxisName, DistanceFn, HingeFn, ReduceFn, Stats
 
 
 @_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "distance_fn", "hinge_fn")
@@ -65,7 +67,7 @@ def batch_hard(
     margin = _checks.scalar("margin", margin, anchors.values.dtype)
     rule = functools.partial(_rule, hinge_fn)
     found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size)
-    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+    return stats.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _rule(hinge_fn: HingeFn, tile: engine.Tile, margin: jax.Array) -> engine.Mined:

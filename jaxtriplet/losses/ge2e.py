@@ -6,10 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, engine, numerics, reductions, stats
-from jaxtriplet import rows as rows_of
-from jaxtriplet._types import AxisName, ReduceFn, Stats, Terms
-from jaxtriplet.rows import Rows
+from jaxtriplet import _checks, engine, numerics, reductions
+from jaxtriplet.engine import outcome as stats
+from jaxtriplet.engine import rows as rows_of
+from jaxtriplet.engine.rows import Rows
+from jaxtriplet.types import AxisName, ReduceFn, Stats, Terms
 
 # Added to the sum of the exponentials by the TensorFlow 1 program.
 _LOG_EPSILON = math.log(1e-6)
@@ -153,7 +154,7 @@ def ge2e(
         negatives=stats.merge(negatives),
         norms=stats.norms(anchors.values, anchors.valid),
     )
-    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+    return stats.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 @_checks.jit_with_labels("axis_name", "num_speakers")

@@ -5,9 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, engine, masks, numerics, reductions, rows, stats
-from jaxtriplet._types import AxisName, HingeFn, ReduceFn, Stats, Terms
+from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.distances import kl, probability_kl
+from jaxtriplet.engine import outcome as stats
+from jaxtriplet.engine import rows
+from jaxtriplet.types import AxisName, HingeFn, ReduceFn, Stats, Terms
 
 
 @_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "hinge_fn", "from_logits")
@@ -69,7 +71,7 @@ def kl_hinge(
         forth = divergence(tile.values, candidates.values).T
         back = divergence(candidates.values, tile.values)
         later = candidates.place[:, None] > tile.place[None, :]
-        same, different = (mask & later for mask in masks.pairs(tile, candidates))
+        same, different = (mask & later for mask in rows.pairs(tile, candidates))
         term = jnp.where(same, forth + back, hinge_fn(margin - forth) + hinge_fn(margin - back))
         terms = Terms(*(jnp.sum(part, axis=0) for part in stats.count(term, same | different)))
         return terms, stats.spread(forth + back, same), stats.spread(forth + back, different)
@@ -82,7 +84,7 @@ def kl_hinge(
         negatives=stats.merge(negatives),
         norms=stats.norms(anchors.values, anchors.valid),
     )
-    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+    return stats.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 @functools.partial(
@@ -155,4 +157,4 @@ def siamese_kl_hinge(
         negatives=stats.spread(distances, valid & (alike <= 0.5)),
         norms=stats.norms(jnp.concatenate([x, y]), jnp.concatenate([valid, valid])),
     )
-    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+    return stats.conclude(found, reduce_fn, axis_name, has_aux)

@@ -5,9 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, numerics, reductions, rows, stats
-from jaxtriplet._types import AxisName, DistanceFn, HingeFn, ReduceFn, Stats
+from jaxtriplet import _checks, numerics, reductions
 from jaxtriplet.distances import euclidean, inner_product
+from jaxtriplet.engine import outcome as stats
+from jaxtriplet.engine import rows
+from jaxtriplet.types import AxisName, DistanceFn, HingeFn, ReduceFn, Stats
 
 
 @functools.partial(jax.jit, static_argnames=("reduce_fn", "axis_name", "has_aux", "distance_fn", "hinge_fn"))
@@ -68,7 +70,7 @@ def triplet(
         negatives=stats.spread(d_an, valid),
         norms=stats.norms(everything, jnp.tile(valid, 3)),
     )
-    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+    return stats.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 @functools.partial(jax.jit, static_argnames=("reduce_fn", "axis_name", "has_aux"))

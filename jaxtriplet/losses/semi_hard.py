@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, engine, reductions, rows
-from jaxtriplet._types import AxisName, DistanceFn, ReduceFn, Stats, Terms
+from jaxtriplet import _checks, engine, reductions
 from jaxtriplet.distances import squared_euclidean
+from jaxtriplet.engine import outcome as stats
+from jaxtriplet.engine import rows
+from jaxtriplet.types import AxisName, DistanceFn, ReduceFn, Stats, Terms
 
 
 @_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "negatives", "distance_fn")
@@ -71,7 +73,7 @@ def semi_hard(
     found = engine.mine(
         _RULES[negatives], anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size
     )
-    return reductions.conclude(found, reduce_fn, axis_name, has_aux)
+    return stats.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _all(tile: engine.Tile, margin: jax.Array) -> engine.Mined:

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet import _checks
-from jaxtriplet._types import AxisName, Stats
 from jaxtriplet.losses.batch_all import batch_all
 from jaxtriplet.losses.batch_hard import batch_hard
 from jaxtriplet.losses.ge2e import ge2e
 from jaxtriplet.losses.kl_divergence import kl_hinge
 from jaxtriplet.losses.paired import deep_speaker
 from jaxtriplet.losses.semi_hard import semi_hard
+from jaxtriplet.types import AxisName, Stats
 
 
 def _deep_speaker(labels: jax.Array, embeddings: jax.Array, **options: Any) -> Any:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxtriplet import _checks, _frames
+from jaxtriplet import _checks
+from jaxtriplet.models import padding
 from jaxtriplet.models.encoder import Encoder
 from jaxtriplet.numerics import safe_divide
 
@@ -75,7 +76,7 @@ class BLSTM(Encoder):
 
     def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
         lengths = lengths.astype(int)  # the width of Flax's own indices, to which strict promotion holds it
-        valid = _frames.valid(lengths, features.shape[1])[:, :, None]
+        valid = padding.valid(lengths, features.shape[1])[:, :, None]
         x: Any = features  # Flax types the output of a layer that may return its carry too
         # The LSTMs start from zeros made of the data: a constant has no device axis, which scan needs inside shard_map.
         start = jnp.zeros_like(features, shape=(features.shape[0], self.hidden))

@@ -3,7 +3,7 @@
 import jax
 from flax import nnx
 
-from jaxtriplet import _frames
+from jaxtriplet.models import padding
 
 
 class Convolution(nnx.Module):
@@ -50,7 +50,7 @@ class Convolution(nnx.Module):
             x: Frames, [B, T, F], finite.
             lengths: Number of valid frames of each row, [B].
         """
-        return self.norm(jax.nn.relu(self.conv(_frames.keep(x, lengths))))
+        return self.norm(jax.nn.relu(self.conv(padding.keep(x, lengths))))
 
 
 def normalization(size: int, rngs: nnx.Rngs) -> nnx.LayerNorm:

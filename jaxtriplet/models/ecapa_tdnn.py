@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxtriplet import _checks, _frames
+from jaxtriplet import _checks
+from jaxtriplet.models import padding
 from jaxtriplet.models.convolution import Convolution, normalization
 from jaxtriplet.models.encoder import Encoder
 from jaxtriplet.models.pooling import AttentiveStatistics
@@ -118,5 +119,5 @@ class _Block(nnx.Module):
             seen = part if len(parts) == 1 else part + parts[-1]
             parts.append(group(seen, lengths))
         y = self.after(jnp.concatenate(parts, axis=-1), lengths)
-        gates = jax.nn.sigmoid(self.excite(jax.nn.relu(self.squeeze(_frames.mean(y, lengths)))))
+        gates = jax.nn.sigmoid(self.excite(jax.nn.relu(self.squeeze(padding.mean(y, lengths)))))
         return x + y * jnp.broadcast_to(gates, y.shape)

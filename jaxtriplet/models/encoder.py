@@ -3,7 +3,7 @@
 import jax
 from flax import nnx
 
-from jaxtriplet import _frames
+from jaxtriplet.models import padding
 from jaxtriplet.numerics import l2_normalize
 
 
@@ -65,8 +65,8 @@ class Encoder(nnx.Module):
         return l2_normalize(self._checked_vectors(features, lengths, None))
 
     def _checked_vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
-        features, lengths = _frames.checked("features", features, f"[B, T, {self.in_features}]", lengths, keys)
-        return self._vectors(_frames.keep(features, lengths), lengths, keys)
+        features, lengths = padding.checked("features", features, f"[B, T, {self.in_features}]", lengths, keys)
+        return self._vectors(padding.keep(features, lengths), lengths, keys)
 
     def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
         """Returns embeddings of any length, [B, E], of features that are 0 past the lengths."""

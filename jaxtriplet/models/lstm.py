@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxtriplet import _checks, _frames
+from jaxtriplet import _checks
+from jaxtriplet.models import padding
 from jaxtriplet.models.encoder import Encoder
 
 
@@ -91,7 +92,7 @@ class _ProjectedLSTM(nnx.Module):
             state = jnp.where(valid, new_cell, cell), jnp.where(valid, new_output, output)
             return state, state[1]
 
-        valid = _frames.valid(lengths, x.shape[1])[:, :, None]
+        valid = padding.valid(lengths, x.shape[1])[:, :, None]
         frames = jax.tree.map(lambda of_batch: jnp.moveaxis(of_batch, 1, 0), (self.input(x), valid))
         # Zeros made of the data: a constant has no device axis, which scan needs inside shard_map.
         start = tuple(jnp.zeros_like(x, shape=(x.shape[0], size)) for size in projection.shape)

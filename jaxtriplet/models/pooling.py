@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxtriplet import _frames
+from jaxtriplet.models import padding
 from jaxtriplet.numerics import safe_divide
 
 # A variance below this is taken for it, as in the programs of ECAPA-TDNN: one frame has none, and its root no gradient.
@@ -50,7 +50,7 @@ def plain_statistics(x: jax.Array, lengths: jax.Array) -> jax.Array:
         >>> plain_statistics(jnp.array([[[1.0], [3.0], [9.0]]]), jnp.array([2])).tolist()
         [[[2.0, 1.0]]]
     """
-    where = _frames.valid(lengths, x.shape[1])[:, :, None].astype(x.dtype)
+    where = padding.valid(lengths, x.shape[1])[:, :, None].astype(x.dtype)
     return weighted_statistics(x, safe_divide(where, lengths.astype(x.dtype)[:, None, None]))
 
 
@@ -107,7 +107,7 @@ class AttentiveStatistics(nnx.Module):
         Returns:
             Weights, [B, T, C], of sum 1 over the valid frames, 0 on padding.
         """
-        valid = _frames.valid(lengths, x.shape[1])[:, :, None]
+        valid = padding.valid(lengths, x.shape[1])[:, :, None]
         hidden = self.frame(x)
         context = jnp.broadcast_to(self.context(plain_statistics(x, lengths)), hidden.shape)
         scores = self.score(jnp.tanh(hidden + context))

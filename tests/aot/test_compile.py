@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from jaxtriplet.cli import app
-from jaxtriplet.fits.compiler import Compiled, Compiler
-from jaxtriplet.fits.programs import LOSSES, Program
-from jaxtriplet.fits.targets import TARGETS
 from jaxtriplet.models import ENCODERS
+from jaxtriplet.tools.fits.compiler import Compiled, Compiler
+from jaxtriplet.tools.fits.programs import LOSSES, Program
+from jaxtriplet.tools.fits.targets import TARGETS
 
 Compile = Callable[[Program], Compiled]
 

@@ -1,0 +1,106 @@
+"""What a loss saw: sums that can be merged over tiles and devices, and the `Stats` made of them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet import numerics
+from jaxtriplet.types import AxisName, ReduceFn, Stats, Terms
+
+
+def count(term: jax.Array, mask: jax.Array) -> Terms:
+    """Returns the terms where the mask, of the same shape, is True, and the counts of them, all in that shape."""
+    counts = (mask, mask & (term > 0))
+    return Terms(jnp.where(mask, term, 0), *(one.astype(term.dtype) for one in counts))
+
+
+class Spread(NamedTuple):
+    """How a set of distances is spread: four scalars that can be merged with another set's."""
+
+    number: jax.Array
+    total: jax.Array
+    largest: jax.Array
+    smallest: jax.Array
+
+
+class Found(NamedTuple):
+    """What one device found in a batch."""
+
+    terms: Terms
+    positives: Spread
+    """The distances between rows of one label."""
+    negatives: Spread
+    """The distances between rows of different labels."""
+    norms: Spread
+    """The Euclidean norms of the rows."""
+
+
+def spread(distances: jax.Array, mask: jax.Array) -> Spread:
+    """Returns the spread of the distances where the mask, of the same shape, is True."""
+    return Spread(
+        number=jnp.sum(mask, dtype=distances.dtype),
+        total=jnp.sum(distances, where=mask),
+        largest=jnp.max(distances, where=mask, initial=-jnp.inf),
+        smallest=jnp.min(distances, where=mask, initial=jnp.inf),
+    )
+
+
+def merge(parts: Spread) -> Spread:
+    """Returns the spread of all sets together, given arrays of any shape instead of scalars."""
+    return Spread(jnp.sum(parts.number), jnp.sum(parts.total), jnp.max(parts.largest), jnp.min(parts.smallest))
+
+
+def norms(values: jax.Array, valid: jax.Array) -> Spread:
+    """Returns the spread of the norms of the valid rows of `values` [B, D]."""
+    return spread(numerics.norm(values), valid)
+
+
+def _everywhere(part: Spread, axis_name: AxisName) -> Spread:
+    if axis_name is None:
+        return part
+    return Spread(
+        number=jax.lax.psum(part.number, axis_name),
+        total=jax.lax.psum(part.total, axis_name),
+        largest=jax.lax.pmax(part.largest, axis_name),
+        smallest=jax.lax.pmin(part.smallest, axis_name),
+    )
+
+
+def summarise(found: Found, axis_name: AxisName) -> Stats:
+    """Returns the global statistics of a loss from what this device found."""
+    terms, *spreads = jax.lax.stop_gradient(found)
+    positives, negatives, norms = (_everywhere(part, axis_name) for part in spreads)
+    counts = (jnp.sum(terms.valid), jnp.sum(terms.active))
+    valid, active = counts if axis_name is None else jax.lax.psum(counts, axis_name)
+    return Stats(
+        num_valid=valid,
+        num_active=active,
+        fraction_active=numerics.safe_divide(active, valid),
+        mean_positive_distance=numerics.safe_divide(positives.total, positives.number),
+        mean_negative_distance=numerics.safe_divide(negatives.total, negatives.number),
+        hardest_positive_distance=jnp.where(positives.number > 0, positives.largest, 0),
+        hardest_negative_distance=jnp.where(negatives.number > 0, negatives.smallest, 0),
+        mean_norm=numerics.safe_divide(norms.total, norms.number),
+    )
+
+
+def conclude(
+    found: Found, reduce_fn: ReduceFn | None, axis_name: AxisName, has_aux: bool
+) -> jax.Array | tuple[jax.Array, Stats]:
+    """Returns a loss from what this device found: reduced over all rows and devices, or each anchor's sum [B].
+
+    Args:
+        found: This device's terms, and the spreads of its distances and norms.
+        reduce_fn: The reduction, or None for each anchor's sum of terms.
+        axis_name: The mapped axes over which the batch is spread, or None.
+        has_aux: Whether to return `(loss, Stats)`.
+
+    Returns:
+        The loss, or the loss and its statistics.
+    """
+    loss = found.terms.total
+    if reduce_fn is not None:
+        sums = Terms(*map(jnp.sum, found.terms))
+        loss = reduce_fn(*(sums if axis_name is None else jax.lax.psum(sums, axis_name)))
+    return (loss, summarise(found, axis_name)) if has_aux else loss

@@ -1,0 +1,53 @@
+"""Pictures of what training does to an utterance, stage by stage."""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtriplet.pages import page
+from jaxtriplet.pages import pictures as plots
+from jaxtriplet.speech.augmentation import mask_features, stages
+from jaxtriplet.speech.encoder import SpeechEncoder
+
+_CAPTIONS = {
+    "original": "As it was recorded",
+    "room": "In a room that was drawn",
+    "channel": "Through another microphone and line",
+    "noise": "With noise",
+    "mask": "With frames and bands hidden: what the encoder sees",
+}
+
+
+def stage_pictures(model: SpeechEncoder, waveform: np.ndarray, *, seed: int = 0) -> str:
+    """Returns a section with the features of an utterance after each stage of its augmentation, as HTML.
+
+    Args:
+        model: The encoder; stages that its training leaves out are left out.
+        waveform: Samples, [T].
+        seed: Of the draws.
+    """
+    strengths = model.waveform_augmentation
+    shares: dict[str, Any] = {name: float(getattr(strengths, name) > 0) for name in ("room", "channel", "noise")}
+    always = dataclasses.replace(strengths, **shares, gain=0.0)  # the level is normalised: a gain would not be seen
+
+    @jax.jit
+    def seen(waveforms: jax.Array, lengths: jax.Array, keys: jax.Array) -> dict[str, jax.Array]:
+        heard = stages(keys, waveforms, lengths, always, sample_rate=model.sample_rate)
+        features = {name: model.features(changed, lengths)[0] for name, changed in heard.items()}
+        last, counts = model.features(list(heard.values())[-1], lengths)
+        return features | {"mask": mask_features(keys, last, counts, model.feature_augmentation)}
+
+    found = seen(waveform[None], np.array([len(waveform)]), jax.random.split(jax.random.key(seed), 1))
+    figures = (
+        page.figure(
+            partial(plots.draw_features, features=np.asarray(found[name][0])),
+            f"{caption}: log-mel features, normalised.",
+            height=2.4,
+        )
+        for name, caption in _CAPTIONS.items()
+        if name in found
+    )
+    return f"<h2>What training does to an utterance</h2>{page.grid(figures)}"

@@ -1,0 +1,134 @@
+"""What is measured: the settings of the table and of the picture, and the limits."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Self
+
+from jaxtriplet.jobs.configs import option
+from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
+
+
+class Setting(NamedTuple):
+    """One loss on one shape of batch."""
+
+    loss: str
+    batch_size: int
+    rows_per_class: int
+    dim: int
+
+    def __str__(self) -> str:
+        """The setting as headings and the progress bar show it."""
+        return f"{self.loss}, B = {self.batch_size:,}, {self.rows_per_class} per class, D = {self.dim}"
+
+
+class Line(NamedTuple):
+    """Settings of growing cost: a contender that fails at one is not tried at the next."""
+
+    settings: tuple[Setting, ...]
+    rounds: int
+
+
+# The picture: batches up to a size whose B x B matrix would take 4 GiB; class sizes at a batch that peers still manage.
+SWEEP_BATCH_SIZES = (256, 1024, 4096, 16384, 32768)
+SWEEP_CLASSES_AT = 1024
+SWEEP_ROUNDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The numbers of a benchmark; each is also an option of `jaxtriplet bench`."""
+
+    losses: str = option(",".join(LOSSES), "Which losses, joined by commas.")
+    batch_sizes: str | None = option(None, "Rows B of the table's batches, joined by commas; else 1024,2048.")
+    rows_per_class: int = option(8, "Rows K of each class: a usual P x K batch.", least=2)
+    dim: int = option(256, "Numbers D in an embedding, float32: a speaker encoder's usual width.", least=1)
+    rounds: int | None = option(None, "Turns of each contender, of which the median counts; else 9.", least=1)
+    only: str | None = option(None, f"Contenders, joined by commas; else all: {', '.join(CONTENDERS)}.")
+    memory_limit: float | None = option(
+        None, "GiB that a contender may add to its libraries' own; else half the machine's.", least=0.001
+    )
+    time_limit: float = option(
+        60.0, "Seconds for a first call, compilation included, and for all turns of one contender.", least=0.001
+    )
+
+    def resolved(self, *, quick: bool = False) -> Self:
+        """Returns the plan with the defaults filled in that depend on the machine, or on whether it shall be quick.
+
+        Raises:
+            ValueError: A loss or contender is unknown, or a size does not fit.
+
+        Example:
+            >>> Plan(rounds=5).resolved(quick=True).batch_sizes
+            '512'
+        """
+        plan = dataclasses.replace(
+            self,
+            batch_sizes=self.batch_sizes or ("512" if quick else "1024,2048"),
+            rounds=self.rounds or (3 if quick else 9),
+            memory_limit=self.memory_limit or machine_memory() / 2**31,
+        )
+        _known("loss", plan.losses, LOSSES)
+        _known("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS)
+        for size in plan.table_sizes:
+            if size % self.rows_per_class or size < 2 * self.rows_per_class:
+                raise ValueError(f"a batch of {size} rows is not two or more classes of {self.rows_per_class}")
+        return plan
+
+    @property
+    def table_sizes(self) -> list[int]:
+        """The batch sizes of the table."""
+        try:
+            return [int(word) for word in _split(self.batch_sizes or "")]
+        except ValueError:
+            raise ValueError(f"the batch sizes {self.batch_sizes!r} are not whole numbers joined by commas") from None
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """Those who are asked for, in the order of the table, installed or not."""
+        asked = CONTENDERS if self.only is None else _split(self.only)
+        return [contender for name, contender in CONTENDERS.items() if name in asked]
+
+    def lines(self, *, plot: bool) -> Iterator[Line]:
+        """Yields what is to be measured: the table, a line a setting, then with `plot` the axes of the picture."""
+        assert self.rounds is not None  # resolved
+        yield from (Line((setting,), self.rounds) for setting in self.table())
+        if plot:
+            for loss in _split(self.losses):
+                for axis in (self._by_batch_size(loss), self._by_class_size(loss)):
+                    yield Line(tuple(axis), min(self.rounds, SWEEP_ROUNDS))
+
+    def table(self) -> list[Setting]:
+        """Returns the settings of the table."""
+        return [
+            Setting(loss, size, self.rows_per_class, self.dim)
+            for loss in _split(self.losses)
+            for size in self.table_sizes
+        ]
+
+    def _by_batch_size(self, loss: str) -> Iterator[Setting]:
+        for size in SWEEP_BATCH_SIZES:
+            if size % self.rows_per_class == 0 and size >= 2 * self.rows_per_class:
+                yield Setting(loss, size, self.rows_per_class, self.dim)
+
+    def _by_class_size(self, loss: str) -> Iterator[Setting]:
+        rows = 2
+        while rows <= SWEEP_CLASSES_AT // 2:
+            yield Setting(loss, SWEEP_CLASSES_AT, rows, self.dim)
+            rows *= 4
+
+
+def machine_memory() -> int:
+    """Returns the memory of this machine in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _split(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _known(kind: str, words: str, known: Any) -> None:
+    if not _split(words):
+        raise ValueError(f"no {kind} is named; known: {', '.join(known)}")
+    if unknown := [word for word in _split(words) if word not in known]:
+        raise ValueError(f"unknown {kind} {unknown[0]!r}; known: {', '.join(known)}")

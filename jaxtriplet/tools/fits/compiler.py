@@ -1,0 +1,124 @@
+"""The worker's process, started and asked: what becomes of a program on an accelerator that is not there."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Self
+
+from jaxtriplet.tools.fits import targets
+from jaxtriplet.tools.fits.hlo import Collective
+from jaxtriplet.tools.fits.programs import Program
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """What the compiler says of a program, for one device."""
+
+    fits: bool
+    peak_bytes: int
+    """Peak memory; of a program that the compiler refuses, what it says is needed, which may not be all."""
+    seconds: float
+    """Of compiling."""
+    collectives: tuple[Collective, ...] = ()
+    flops: float | None = None
+    """Floating-point operations, a loop's body counted once; None if the compiler does not tell."""
+    loops: tuple[int | None, ...] = ()
+    """The trips of each loop that is in no other; None where they depend on the data."""
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Self:
+        """Reads what the worker says."""
+        collectives = tuple(Collective(**one) for one in said.get("collectives", ()))
+        return cls(**{**said, "collectives": collectives, "loops": tuple(said.get("loops", ()))})
+
+    @property
+    def trips(self) -> int | None:
+        """The trips of the loop over tiles, 1 if there is none; None if there are loops of other kinds."""
+        trips = set(self.loops) or {1}
+        return trips.pop() if len(trips) == 1 else None
+
+    @property
+    def all_flops(self) -> float | None:
+        """`flops` times `trips`: the little that is done outside the loop counts as if it were inside."""
+        return None if self.flops is None or self.trips is None else self.flops * self.trips
+
+    @property
+    def sent_bytes(self) -> int:
+        """What each device sends in a step, if the devices stand in a ring."""
+        return sum(one.sent_bytes for one in self.collectives)
+
+
+class Compiler:
+    """Compiles programs in a process that is started when there is one, and ended with the context."""
+
+    def __init__(self) -> None:
+        """Starts nothing yet."""
+        self._process: subprocess.Popen[str] | None = None
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (`__exit__` closes it)
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends the process."""
+        self._end()
+        self._errors.close()
+
+    def _end(self) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.kill()
+        with suppress(BrokenPipeError):
+            process.communicate()
+        return process.returncode
+
+    def __call__(self, program: Program) -> Compiled:
+        """Compiles a program.
+
+        Args:
+            program: The program.
+
+        Returns:
+            What the compiler says of it.
+
+        Raises:
+            ValueError: The program cannot be compiled: it does not divide, something is not installed, or the compiler
+                fails for another reason than memory.
+        """
+        targets.check(program.target, program.devices)
+        said = self._ask(dataclasses.asdict(program.checked()))
+        if "failed" in said:
+            raise ValueError(f"{program.target} with {program.devices} devices: {said['failed']}")
+        return Compiled.of(said)
+
+    def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(BrokenPipeError):  # If it is dead, the end of its output says so.
+            print(json.dumps(job), file=process.stdin, flush=True)
+        if line := process.stdout.readline():
+            return json.loads(line)
+        process.wait()
+        return {"failed": self._last_words(self._end())}
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "jaxtriplet.tools.fits.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=targets.environment(),
+        )
+
+    def _last_words(self, status: int) -> str:
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors if line.strip()]
+        return f"the compiler's process ended with status {status}: {lines[-1][:200] if lines else 'it said nothing'}"

@@ -1,0 +1,77 @@
+"""A process that compiles: a program a line on standard input, as JSON, and what became of it on standard output.
+
+A line out holds either `failed`, why the program could not be compiled, or `fits`, `peak_bytes` (of one device; where
+the compiler refuses, what it says is needed), `seconds` and, of what it did compile, `collectives`, `flops` (a loop's
+body counted once; null where the compiler does not tell) and `loops` (the trips of each that is in no other).
+
+It is to run in `targets.environment`.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from typing import Any
+
+import jax
+
+from jaxtriplet.tools.fits import hlo, programs
+from jaxtriplet.tools.fits.targets import TARGETS
+
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def answer(program: programs.Program) -> dict[str, Any]:
+    """Compiles a program and returns what became of it."""
+    started = time.perf_counter()
+    try:
+        compiled = programs.lower(program).compile()
+    except ValueError as error:
+        return {"failed": _line(error)}
+    except jax.errors.JaxRuntimeError as error:
+        needed = needed_bytes(str(error))
+        if needed is None:
+            return {"failed": _line(error)}
+        return {"fits": False, "peak_bytes": needed, "seconds": time.perf_counter() - started}
+    peak = compiled.memory_analysis().peak_memory_in_bytes
+    seconds = time.perf_counter() - started
+    module = hlo.read(compiled.as_text())
+    return {
+        "fits": peak <= TARGETS[program.target].memory,
+        "peak_bytes": peak,
+        "seconds": seconds,
+        "collectives": [one._asdict() for one in hlo.collectives(module, program.devices)],
+        "flops": (compiled.cost_analysis() or {}).get("flops"),
+        "loops": hlo.outer_loops(module),
+    }
+
+
+def needed_bytes(message: str) -> int | None:
+    """Returns how many bytes a refused program needs, by the compiler's words; None if they are of something else.
+
+    Example:
+        >>> needed_bytes("RESOURCE_EXHAUSTED: ... Used 16.50G of 15.75G hbm. Exceeded hbm capacity by 768.00M.") / 2**30
+        16.5
+    """
+    if "RESOURCE_EXHAUSTED" not in message or "hbm" not in message.lower():
+        return None
+    match = re.search(r"(\d+(?:\.\d+)?)([KMGT]?)\b", message)
+    return int(float(match[1]) * _UNITS[match[2]]) if match else None
+
+
+def _line(error: Exception) -> str:
+    words = " ".join(str(error).split())
+    return words if len(words) <= 300 else f"{words[:300]}..."
+
+
+def main() -> None:
+    """Serves standard input; what the compilers print goes to standard error."""
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        print(json.dumps(answer(programs.Program(**json.loads(line)))), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()
