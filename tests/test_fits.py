@@ -11,12 +11,12 @@ import jax
 import pytest
 
 from jaxtriplet.cli import app
-from jaxtriplet.cli.fits import counts
 from jaxtriplet.jobs import configs
 from jaxtriplet.models import ENCODERS
 from jaxtriplet.tools.fits import compiler, hlo, programs, report, search, targets, worker
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.hlo import Collective
+from jaxtriplet.tools.fits.job import counts
 from jaxtriplet.tools.fits.programs import LOSSES, Program
 from jaxtriplet.tools.fits.report import Answer
 

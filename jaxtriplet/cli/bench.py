@@ -1,52 +1,32 @@
-"""The job of `jaxtriplet bench`: measure a plan, and keep the files of its folder up to date meanwhile."""
+"""The command `bench`."""
 
-import dataclasses
-import time
+import json
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+import click
 
-from jaxtriplet.jobs import runs
-from jaxtriplet.tools.bench import machine, picture, race, report
+from jaxtriplet.cli.options import options_of
+from jaxtriplet.tools.bench.job import bench as run_bench
 from jaxtriplet.tools.bench.plan import Plan
 
 
-def bench(plan: Plan, out: Path | None, *, plot: bool, overwrite: bool, quiet: bool) -> tuple[Path, dict[str, Any]]:
-    """Measures, and writes `bench.md`, `bench.json` and, with `plot`, `bench.png`.
+@click.command()
+@options_of(Plan)
+@click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: a minute or two.")
+@click.option("--plot/--no-plot", default=None, help="The picture: about half an hour.  [default: not if --quick]")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/bench-<time>]")
+@click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def bench(
+    quick: bool, plot: bool | None, out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **numbers: Any
+) -> None:
+    """Measure the mined losses beside other libraries and beside the least that such a loss can cost.
 
-    Args:
-        plan: What to measure, resolved.
-        out: The folder for the results; None for `runs/bench-<time>`.
-        plot: Whether to measure what the picture needs, and draw it.
-        overwrite: Whether the folder may hold something.
-        quiet: Whether to show no progress bar.
-
-    Returns:
-        The folder, and the content of `bench.json`.
-
-    Raises:
-        ValueError: The folder does not fit, or no contender is installed.
+    Time and memory of value and gradient on the CPU. Contenders that are not installed are left out; pip install
+    "jaxtriplet[bench]" brings them. The folder gets bench.md, bench.json and bench.png.
     """
-    present = [contender for contender in plan.contenders if not contender.missing]
-    missing = [contender for contender in plan.contenders if contender.missing]
-    if not present:
-        raise ValueError("; ".join(map(report.not_installed, missing)))
-    folder = runs.claim(out or Path("runs") / time.strftime("bench-%Y-%m-%d_%H-%M-%S"), overwrite=overwrite)
-    found: dict[str, Any] = {"machine": machine.describe(), "plan": dataclasses.asdict(plan)}
-    found["left_out"] = [report.not_installed(contender) for contender in missing]
-    results: list[race.Result] = []
-    table, lines = plan.table(), list(plan.lines(plot=plot))
-    with tqdm(total=len({setting for line in lines for setting in line.settings}), disable=quiet) as bar:
-        for result in race.run(plan, lines, present, bar.set_postfix_str):
-            results.append(result)
-            # After every setting, so that an interrupted run keeps what it measured.
-            measured = [one for one in results if one[0] in table]
-            found["table"] = [report.as_json(one) for one in measured]
-            found["sweep"] = [report.as_json(one) for one in results if one[0] not in table]
-            runs.write_json(folder / "bench.json", found)
-            (folder / "bench.md").write_text(report.markdown(found["machine"], plan, measured, missing))
-            bar.update()
-    if plot:
-        picture.save(picture.draw(results, plan.rows_per_class), folder / "bench.png")
-    return folder, found
+    plan, with_plot = Plan(**numbers).resolved(quick=quick), not quick if plot is None else plot
+    folder, found = run_bench(plan, out, plot=with_plot, overwrite=overwrite, quiet=quiet)
+    print(json.dumps(found) if as_json else f"{(folder / 'bench.md').read_text()}\nresults: {folder}")

@@ -1,65 +1,47 @@
-"""The job of `jaxtriplet fits`: compile, and look for the largest batch."""
+"""The command `fits`."""
 
-from collections.abc import Callable, Sequence
+import json
+import sys
+from typing import Any
 
-from jaxtriplet.tools.fits import targets
-from jaxtriplet.tools.fits.compiler import Compiled, Compiler
-from jaxtriplet.tools.fits.programs import Program
-from jaxtriplet.tools.fits.report import Answer, size
-from jaxtriplet.tools.fits.search import largest
+import click
+
+from jaxtriplet.models import ENCODERS
+from jaxtriplet.tools.fits import report as fits_report
+from jaxtriplet.tools.fits.job import counts
+from jaxtriplet.tools.fits.job import fits as answer_fits
+from jaxtriplet.tools.fits.programs import LOSSES, Program
+from jaxtriplet.tools.fits.targets import TARGETS
 
 
-def fits(programs: Sequence[Program], *, with_largest: bool, tell: Callable[[str], None]) -> list[Answer]:
-    """Answers for each program whether it fits its target.
+@click.command(context_settings={"show_default": True})
+@click.option("--loss", type=click.Choice(list(LOSSES)), default="semi-hard", help="The loss.")
+@click.option("--batch-size", type=click.IntRange(1), default=65536, help="Rows B of the batch of all devices.")
+@click.option("--dim", type=click.IntRange(1), default=256, help="Numbers D in an embedding, or logits of kl-hinge.")
+@click.option("--target", type=click.Choice(list(TARGETS)), default="tpu-v5e", help="The accelerator.")
+@click.option("--devices", default="1", help="How many; several numbers, joined by commas, make a table of scaling.")
+@click.option("--encoder", type=click.Choice(list(ENCODERS)), help="Compile the whole update of this encoder.")
+@click.option("--preset", type=click.Choice(["small", "paper"]), default="small", help="Its size; with --encoder.")
+@click.option("--frames", type=click.IntRange(1), default=200, help="Frames of an utterance; with --encoder.")
+@click.option("--features", type=click.IntRange(1), default=40, help="Numbers in a frame; with --encoder.")
+@click.option("--micro-batch", type=click.IntRange(1), help="Rows to encode at a time; with --encoder.")
+@click.option("--largest/--no-largest", default=True, help="Look for the largest batch that fits: takes minutes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+@click.option("--quiet", is_flag=True, help="Do not tell each compilation on standard error.")
+def fits(devices: str, largest: bool, as_json: bool, quiet: bool, **numbers: Any) -> None:
+    """Tell whether a batch fits an accelerator: peak memory, collectives, and the largest batch that fits.
 
-    Args:
-        programs: The programs.
-        with_largest: Whether to look for the largest batch that fits.
-        tell: Is told each compilation.
-
-    Returns:
-        An answer for each.
-
-    Raises:
-        ValueError: A program cannot be compiled.
+    No accelerator is needed: the program is compiled for it, ahead of time, by its own compiler. This predicts memory,
+    not speed. pip install "jaxtriplet[aot]" brings the compilers (Linux).
     """
-    for program in programs:
-        targets.check(program.target, program.devices)
-        program.checked()
-    with Compiler() as compiler:
-
-        def compiled(program: Program) -> Compiled:
-            found = compiler(program)
-            words = f"{size(found.peak_bytes)}, {'fits' if found.fits else 'does not fit'}, {found.seconds:.0f} s"
-            tell(f"{program.target} x {program.devices}, {program.batch_size:,} rows: {words}")
-            return found
-
-        return [_answer(program, compiled, with_largest) for program in programs]
+    programs = [Program(devices=count, **numbers) for count in counts(devices)]
+    answers = answer_fits(programs, with_largest=largest, tell=_nothing if quiet else _tell)
+    print(json.dumps(fits_report.as_json(answers)) if as_json else fits_report.markdown(answers))
 
 
-def _answer(program: Program, compiled: Callable[[Program], Compiled], with_largest: bool) -> Answer:
-    found = compiled(program)
-    if not with_largest:
-        return Answer(program, found)
-    rows, there = largest(
-        lambda rows: compiled(program.with_rows(rows)),
-        program.batch_size,
-        found,
-        unit=program.unit,
-        memory=targets.TARGETS[program.target].memory,
-    )
-    return Answer(program, found, rows, there)
+def _tell(step: str) -> None:
+    print(step, file=sys.stderr, flush=True)
 
 
-def counts(words: str) -> list[int]:
-    """Reads numbers of devices, joined by commas.
-
-    Example:
-        >>> counts("1, 4,16")
-        [1, 4, 16]
-    """
-    try:
-        found = [int(word) for word in words.split(",")]
-    except ValueError:
-        raise ValueError(f"the devices {words!r} are not whole numbers joined by commas") from None
-    return found
+def _nothing(step: str) -> None:
+    del step

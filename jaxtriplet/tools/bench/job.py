@@ -1,0 +1,52 @@
+"""The job of `jaxtriplet bench`: measure a plan, and keep the files of its folder up to date meanwhile."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from jaxtriplet.jobs import runs
+from jaxtriplet.tools.bench import machine, picture, race, report
+from jaxtriplet.tools.bench.plan import Plan
+
+
+def bench(plan: Plan, out: Path | None, *, plot: bool, overwrite: bool, quiet: bool) -> tuple[Path, dict[str, Any]]:
+    """Measures, and writes `bench.md`, `bench.json` and, with `plot`, `bench.png`.
+
+    Args:
+        plan: What to measure, resolved.
+        out: The folder for the results; None for `runs/bench-<time>`.
+        plot: Whether to measure what the picture needs, and draw it.
+        overwrite: Whether the folder may hold something.
+        quiet: Whether to show no progress bar.
+
+    Returns:
+        The folder, and the content of `bench.json`.
+
+    Raises:
+        ValueError: The folder does not fit, or no contender is installed.
+    """
+    present = [contender for contender in plan.contenders if not contender.missing]
+    missing = [contender for contender in plan.contenders if contender.missing]
+    if not present:
+        raise ValueError("; ".join(map(report.not_installed, missing)))
+    folder = runs.claim(out or Path("runs") / time.strftime("bench-%Y-%m-%d_%H-%M-%S"), overwrite=overwrite)
+    found: dict[str, Any] = {"machine": machine.describe(), "plan": dataclasses.asdict(plan)}
+    found["left_out"] = [report.not_installed(contender) for contender in missing]
+    results: list[race.Result] = []
+    table, lines = plan.table(), list(plan.lines(plot=plot))
+    with tqdm(total=len({setting for line in lines for setting in line.settings}), disable=quiet) as bar:
+        for result in race.run(plan, lines, present, bar.set_postfix_str):
+            results.append(result)
+            # After every setting, so that an interrupted run keeps what it measured.
+            measured = [one for one in results if one[0] in table]
+            found["table"] = [report.as_json(one) for one in measured]
+            found["sweep"] = [report.as_json(one) for one in results if one[0] not in table]
+            runs.write_json(folder / "bench.json", found)
+            (folder / "bench.md").write_text(report.markdown(found["machine"], plan, measured, missing))
+            bar.update()
+    if plot:
+        picture.save(picture.draw(results, plan.rows_per_class), folder / "bench.png")
+    return folder, found
