@@ -13,7 +13,10 @@ import pytest
 from jaxtriplet.cli import app
 from jaxtriplet.data import japanese_vowels
 from jaxtriplet.jobs import runs
-from jaxtriplet.jobs.configs import LOSSES, TrainConfig, parse_loss
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fields import fields_of
+from jaxtriplet.jobs.objective import parse_loss
+from jaxtriplet.jobs.recipes import OF_LOSS
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 
 # One worker takes them all: they share what takes long to make.
@@ -56,7 +59,7 @@ def test_a_run_leaves_everything_it_promises(trained: Any) -> None:
     assert [row["step"] for row in rows] == list(range(1, 13))
     assert [row["step"] for row in rows if "equal_error_rate" in row] == [6, 12]
     config = json.loads((folder / "config.json").read_text())
-    assert config["margin"] == LOSSES["batch-all"].margin
+    assert config["loss"]["margin"] == OF_LOSS["japanese-vowels"]["batch-all"]["margin"]
 
 
 def test_saved_weights_give_the_saved_embeddings_and_those_the_figures(trained: Any) -> None:
@@ -168,9 +171,11 @@ def test_help_names_every_number_with_its_default_and_reason(monkeypatch: Any, c
     status, out, _ = call(monkeypatch, capsys, "train", "--help")
     assert status == 0
     said = "".join(out.split())  # lines are broken at hyphens too
-    for name, field in TrainConfig.__dataclass_fields__.items():
-        assert f"--{name.replace('_', '-')}" in said
-        assert "".join(field.metadata["why"].split()) in said
+    for name, field in fields_of(Config).items():
+        assert field.meta.description, name
+        if field.extra["option"]:
+            assert f"--{name.replace('_', '-')}" in said
+            assert "".join(field.meta.description.split()) in said
 
 
 def test_the_version_and_a_missing_extra(capsys: Any, monkeypatch: Any) -> None:

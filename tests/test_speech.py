@@ -17,10 +17,15 @@ from jaxtriplet import cli
 from jaxtriplet.cli import app
 from jaxtriplet.data import Crops, recordings
 from jaxtriplet.jobs import runs
-from jaxtriplet.jobs.fit import History, make_loss
-from jaxtriplet.jobs.recipes import RECIPES, SpeechConfig, optimizer_of
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fields import fields_of
+from jaxtriplet.jobs.fit import History, objective_of
+from jaxtriplet.jobs.optimizers import optimizer_of
+from jaxtriplet.jobs.recipes import RECIPES
+from jaxtriplet.jobs.sources.speech import build_speech_encoder
 from jaxtriplet.metrics import equal_error_rate, pair_scores
-from jaxtriplet.speech.encoder import embed_recordings
+from jaxtriplet.models import Projection
+from jaxtriplet.speech import embed_recordings
 from jaxtriplet.training import Batch, create_state, make_update
 
 from . import audio_files
@@ -144,7 +149,7 @@ def test_training_tells_unheard_speakers_apart_better(trained: tuple[Path, Outco
     out, _ = trained
     run = runs.load_speech(out)
     dev = recordings(folder / "dev")
-    fresh = embed_recordings(runs.build_speech_encoder(run.config), dev)
+    fresh = embed_recordings(build_speech_encoder(run.config), dev)
     untrained, now = (
         equal_error_rate(*pair_scores(embeddings, dev.labels)) for embeddings in (fresh, run.embed_recordings(dev))
     )
@@ -236,25 +241,23 @@ def test_without_soundfile_one_line_names_the_extra(folder: Path, monkeypatch: A
     assert 'pip install "jaxtriplet[speech,audio]"' in err
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "japanese-vowels"])
 def test_every_recipe_makes_an_update(recipe: str) -> None:
     """Traced, not compiled: shapes and names fit from the waveform to the optimizer."""
-    config = SpeechConfig.of_recipe(recipe, steps=10)
-    loss_fn = make_loss(config.weights, config.margin, hinge=config.hinge)
-    state = jax.eval_shape(
-        lambda: create_state(runs.build_speech_encoder(config), loss_fn, optimizer_of(config), seed=0)
-    )
-    batch = Batch(jnp.zeros((6, 16000)), jnp.full(6, 16000), jnp.array([0, 0, 1, 1, 2, 2]))
+    config = Config.of_recipe(recipe, steps=10)
+    loss_fn = objective_of(config)
+    state = jax.eval_shape(lambda: create_state(build_speech_encoder(config), loss_fn, optimizer_of(config), seed=0))
+    batch = Batch(jnp.zeros((6, 16000)), jnp.array([0, 0, 1, 1, 2, 2]), jnp.full(6, 16000))
     after, metrics = jax.eval_shape(make_update(loss_fn), state, batch)
     assert metrics.loss.shape == ()
     assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
 
 
 def test_ge2e_scales_gradients_as_its_paper_does() -> None:
-    config = SpeechConfig.of_recipe("ge2e", halve_every=2)
+    config = Config.of_recipe("ge2e", halve_every=2)
     optimizer = optimizer_of(config)
     params = {
-        "encoder": {"recurrent": {0: {"projection": jnp.ones(1), "input": jnp.ones(1)}}},
+        "encoder": {"recurrent": {0: {"projection": Projection(jnp.ones(1)), "input": nnx.Param(jnp.ones(1))}}},
         "loss": {"ge2e": {"scale": jnp.ones(())}},
     }
     state = optimizer.init(params)
@@ -276,9 +279,7 @@ def test_ge2e_scales_gradients_as_its_paper_does() -> None:
 
 def test_what_happens_to_a_crop_is_its_own_keys_doing() -> None:
     """Neither its place in the batch nor the other rows matter: so a run does not depend on devices."""
-    graph, weights = nnx.split(
-        runs.build_speech_encoder(SpeechConfig.of_recipe("batch-hard", encoder="lstm", bands=20))
-    )
+    graph, weights = nnx.split(build_speech_encoder(Config.of_recipe("batch-hard", encoder="lstm", bands=20)))
 
     @jax.jit
     def of(waveforms: jax.Array, lengths: jax.Array, keys: jax.Array) -> jax.Array:
@@ -321,7 +322,7 @@ def test_crops_in_thirds_are_anchors_positives_and_negatives(folder: Path) -> No
 
 def test_help_names_every_number_and_recipe(monkeypatch: Any, capsys: Any) -> None:
     said = "".join(call(monkeypatch, capsys, "train", "--help").out.split())
-    for name in SpeechConfig.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')}" in said
+    for name, field in fields_of(Config).items():
+        assert f"--{name.replace('_', '-')}" in said or not field.extra["option"]
     for recipe in RECIPES:
         assert f"{recipe}:" in said
