@@ -150,9 +150,7 @@ def group(
     rows = np.asarray(embeddings)
     if num_speakers is not None:
         if not 1 <= num_speakers <= len(rows):
-            raise ValueError(
-                f"`num_speakers` must be 1 to {len(rows)}, the number of utterances; got {num_speakers}"
-            )
+            raise ValueError(f"`num_speakers` must be 1 to {len(rows)}, the number of utterances; got {num_speakers}")
         return Grouped(_by_size(agglomerative(rows, num_speakers)), "given")
     if threshold is not None:
         return Grouped(_by_size(agglomerative_within(rows, threshold)), "threshold", threshold)

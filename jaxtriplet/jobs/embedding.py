@@ -193,5 +193,3 @@ def _save(path: Path, arrays: dict[str, Any]) -> None:
     with draft.open("wb") as file:
         np.savez(file, **arrays)
     os.replace(draft, path)
-
-

@@ -127,9 +127,7 @@ def _speakers(trials: Trials) -> np.ndarray | None:
     return sides if agrees and names.all() else None
 
 
-def _judged(
-    trials: Trials, scored: Mapping[str, np.ndarray], draws: int, threshold: float | None
-) -> dict[str, Any]:
+def _judged(trials: Trials, scored: Mapping[str, np.ndarray], draws: int, threshold: float | None) -> dict[str, Any]:
     same, speakers = trials.same, _speakers(trials)
     figures: dict[str, Any] = {}
     for prefix, scores in scored.items():
@@ -174,5 +172,3 @@ def _write(
 def _lines(trials: Trials, scores: np.ndarray) -> Iterator[str]:
     for same, first, second, score in zip(trials.same, trials.first, trials.second, scores, strict=True):
         yield f"{int(same)} {trials.paths[first]} {trials.paths[second]} {score:.6f}\n"
-
-
