@@ -430,7 +430,7 @@ def test_python_gets_what_the_command_writes(run: Path, data: Path, trials: Path
     assert judged.figures["equal_error_rate"] == metrics.equal_error_rate(judged.scores[""], judged.trials.same)
 
     grouped = jobs.cluster(run, data, num_speakers=3, out=tmp_path / "clusters", quiet=True)
-    assert grouped.figures["purity"] == metrics.purity(grouped.index.labels, grouped.clusters)
+    assert grouped.figures["purity"] == metrics.purity(grouped.recordings.labels, grouped.clusters)
     assert grouped.figures == json.loads((tmp_path / "clusters" / "metrics.json").read_text())
 
     embedded = jobs.embed(run, data, tmp_path / "rows.npz", quiet=True)
