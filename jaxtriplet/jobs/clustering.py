@@ -38,14 +38,14 @@ class Clustered(NamedTuple):
     Attributes:
         folder: Where it is written.
         figures: The content of `metrics.json`.
-        index: The recordings, N of them.
+        recordings: The recordings, N of them.
         embeddings: Of each recording, [N, E], of unit length.
         clusters: The cluster of each recording, [N], numbered from 0 by size, the largest first.
     """
 
     folder: Path
     figures: dict[str, Any]
-    index: Recordings
+    recordings: Recordings
     embeddings: np.ndarray
     clusters: np.ndarray
 

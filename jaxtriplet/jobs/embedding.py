@@ -26,13 +26,13 @@ class Embedded(NamedTuple):
         file: Where it is written.
         figures: `num_recordings`, `num_resumed` (embedded by an earlier call that was interrupted), `embedding_dim`,
             `hours`, `num_speakers` where these are known, `num_left_out` and `left_out`, and `file`.
-        index: The recordings, N of them.
+        recordings: The recordings, N of them.
         embeddings: Of each recording, [N, E], of unit length.
     """
 
     file: Path
     figures: dict[str, Any]
-    index: Recordings
+    recordings: Recordings
     embeddings: np.ndarray
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtriplet import metrics, pages
+from jaxtriplet import _checks, metrics, pages
 from jaxtriplet.data import Recordings, Trials, read_trials
 from jaxtriplet.jobs import listening, runs
 from jaxtriplet.pages.figures import AS_NORM
@@ -64,8 +64,8 @@ def evaluate(
 
     Raises:
         FileNotFoundError: There is no such list.
-        ValueError: The run, the list, the recordings or the folder cannot be used, or the cohort shares a file with
-            the trials.
+        ValueError: A number is too small, the run, the list, the recordings or the folder cannot be used, or the cohort
+            shares a file with the trials.
 
     Example:
         >>> import pathlib, tempfile
@@ -77,6 +77,9 @@ def evaluate(
         ...
         ValueError: ...trials.txt, line 1: expected 1 or 0 and two paths; got `yes a.wav b.wav`
     """
+    _checks.positive_integer("draws", draws)
+    if top < 2:
+        raise ValueError(f"`top` must be at least 2; got {top}")
     asked = read_trials(trials, data)
     folder = listening.choose_folder("evaluate", out, overwrite=overwrite)
     encoder = runs.load_speech(run)

@@ -113,7 +113,8 @@ def fresh_state(source: Source, batches: Batches) -> TrainState:
     model, width = source.build(), None
     if any(loss.class_weights for loss in losses_of(source.config.loss.name)):
         first = next(batches(0))
-        width = jax.eval_shape(model, first.inputs, first.lengths).shape[-1]
+        examples = (first.inputs,) if first.lengths is None else (first.inputs, first.lengths)
+        width = jax.eval_shape(model, *examples).shape[-1]
     return create_state(
         model,
         objective_of(source.config),

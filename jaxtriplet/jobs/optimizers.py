@@ -4,9 +4,8 @@ from typing import Any
 
 import optax
 
+from jaxtriplet import models, training
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.models import kinds
-from jaxtriplet.training import make_optimizer
 
 
 def optimizer_of(config: Config) -> optax.GradientTransformation:
@@ -29,9 +28,14 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
         rate = optax.warmup_cosine_decay_schedule(
             numbers.learning_rate / (warmup + 1), numbers.learning_rate, warmup, steps
         )
-        return make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
+        return training.make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
     halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
-    scales = {"loss": numbers.loss_scale, "projection": numbers.projection_scale, "encoder": 1.0}
+    scales = {
+        "scalars": numbers.loss_scale,
+        "projection": numbers.projection_scale,
+        "encoder": 1.0,
+        "class_weights": 1.0,
+    }
     return optax.chain(
         optax.clip_by_global_norm(numbers.clip_norm),
         optax.multi_transform(
@@ -41,4 +45,4 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
 
 
 def _kinds(params: Any) -> Any:
-    return {"encoder": kinds(params["encoder"]), "loss": "loss"}
+    return training.kinds(params) | {"encoder": models.kinds(params["encoder"])}
