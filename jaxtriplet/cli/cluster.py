@@ -3,22 +3,19 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import click
 import numpy as np
-from matplotlib.axes import Axes
 
 from jaxtriplet import metrics
 from jaxtriplet.cli import recorded
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import runs
 from jaxtriplet.metrics.agglomerative import agglomerative, agglomerative_within, silhouettes
-from jaxtriplet.pages import page, report
-from jaxtriplet.pages import pictures as plots
+from jaxtriplet.pages import clustering_page
 
 
 class Grouped(NamedTuple):
@@ -95,8 +92,15 @@ def cluster(
     runs.write_json(folder / "metrics.json", figures)
     (folder / "speakers.rttm").write_text("".join(_rttm(index, grouped.clusters)))
     settings = {"run": str(run), "data": str(data), "num_speakers": num_speakers, "estimate": estimate}
-    sections = _sections(index, embeddings, grouped, figures, settings, judged=not unlabelled)
-    page.write_page(folder / "report.html", "Who speaks?", sections)
+    clustering_page(
+        folder,
+        figures=figures,
+        embeddings=embeddings,
+        clusters=grouped.clusters,
+        settings=settings,
+        speakers=None if unlabelled else [index.speakers[label] for label in index.labels],
+        tried=grouped.tried,
+    )
     print(json.dumps(figures) if as_json else _in_words(figures, folder))
 
 
@@ -162,40 +166,6 @@ def _rttm(index: Recordings, clusters: np.ndarray) -> Iterator[str]:
         yield f"SPEAKER {name} 1 0.000 {seconds:.3f} <NA> <NA> speaker{number + 1} <NA> <NA>\n"
 
 
-def _sections(
-    index: Recordings,
-    embeddings: np.ndarray,
-    grouped: Grouped,
-    figures: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    *,
-    judged: bool,
-) -> Iterator[str]:
-    how = {"given": "as asked", "threshold": "by the threshold", "silhouette": "by the silhouettes"}
-    yield (
-        f"<p>{figures['num_recordings']:,} recordings in <strong>{figures['num_clusters']}</strong> clusters, "
-        f"{how[grouped.estimated_by]}.</p>"
-    )
-    pictures = [report.embedding_map(embeddings, [str(n + 1) for n in grouped.clusters], of="recordings", by="cluster")]
-    if judged:
-        names = [index.speakers[label] for label in index.labels]
-        pictures.append(report.embedding_map(embeddings, names, of="recordings", by="speaker"))
-        pictures.append(report.confusion(index.labels, grouped.clusters, names, of="Recordings"))
-    if grouped.tried:
-        words = "Mean silhouette of the recordings for each number of clusters; the highest was taken."
-        pictures.append(page.figure(partial(_draw_silhouettes, tried=grouped.tried), words))
-    yield page.grid(pictures)
-    yield from recorded.closing(figures, MEANINGS, index.problems, settings)
-
-
-def _draw_silhouettes(ax: Axes, tried: Mapping[int, float]) -> None:
-    best = max(tried, key=lambda count: tried[count])
-    ax.plot(list(tried), list(tried.values()), color=plots.SAME, marker="o", markersize=3)
-    ax.plot(best, tried[best], "D", color=plots.DIFFERENT, markersize=7, label=f"{best} clusters")
-    ax.set(xlabel="clusters", ylabel="mean silhouette (no unit)")
-    ax.legend(loc="best")
-
-
 def _in_words(figures: Mapping[str, Any], folder: Path) -> str:
     lines = [f"{figures['num_recordings']:,} recordings in {figures['num_clusters']} clusters"]
     if "purity" in figures:
@@ -205,15 +175,3 @@ def _in_words(figures: Mapping[str, Any], folder: Path) -> str:
         )
     lines.append(f"{figures['num_left_out']:,} recordings left out")
     return "\n".join([*lines, f"who speaks: {folder / 'speakers.rttm'}", f"pictures: {folder / 'report.html'}"])
-
-
-MEANINGS: Mapping[str, Any] = {
-    **report.MEANINGS,
-    "num_clusters": ("clusters", report.COUNT, "How many speakers the recordings seem to be of."),
-    "estimated_by": ("found by", str, "How their number was found."),
-    "threshold": ("threshold", report.NUMBER, "Mean cosine down to which two clusters were taken for one speaker."),
-    "silhouette": ("silhouette", report.NUMBER, "How much nearer recordings are to their own cluster than to others."),
-    "num_recordings": ("recordings", report.COUNT, "Recordings that were embedded."),
-    "num_speakers": ("speakers", report.COUNT, "Speakers, by the folder."),
-    "num_left_out": ("recordings left out", report.COUNT, "Recordings that cannot be used."),
-}

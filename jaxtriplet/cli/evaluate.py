@@ -4,23 +4,36 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 
 from jaxtriplet import metrics
 from jaxtriplet.cli import recorded
-from jaxtriplet.data import Recordings, Trials, read_trials, recordings, recordings_of
+from jaxtriplet.data import Problem, Recordings, Trials, read_trials, recordings, recordings_of
 from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.progress import progress
-from jaxtriplet.pages import page
-from jaxtriplet.pages import pictures as plots
-from jaxtriplet.pages.evaluation import AS_NORM, Scored, sections
+from jaxtriplet.pages import evaluation_page, save_det_curve
+from jaxtriplet.pages.figures import AS_NORM
 
 LEVEL = 0.95
+
+
+class Scored(NamedTuple):
+    """Trials that could be scored.
+
+    Attributes:
+        trials: The trials, places being those of the embeddings.
+        scores: Scores by the prefix of their figures: "" for cosine, and "as_norm_" if there is a cohort; [T] each.
+        problems: The recordings that could not be used.
+        left_out: How many trials they take with them.
+    """
+
+    trials: Trials
+    scores: Mapping[str, np.ndarray]
+    problems: tuple[Problem, ...]
+    left_out: int
 
 
 @click.command()
@@ -152,21 +165,14 @@ def _write(folder: Path, figures: Mapping[str, Any], scored: Scored, settings: M
     for prefix, scores in scored.scores.items():
         kind = "_as_norm" if prefix else ""
         (folder / f"scores{kind}.txt").write_text("".join(_lines(scored.trials, scores)))
-        _draw(folder / f"det{kind}.png", scores, scored.trials.same, figures[f"{prefix}equal_error_rate"])
-    page.write_page(folder / "report.html", "Speaker verification", sections(figures, scored, settings))
+        rate = figures[f"{prefix}equal_error_rate"]
+        save_det_curve(folder / f"det{kind}.png", scores, scored.trials.same, equal_error_rate=rate)
+    evaluation_page(folder, figures=figures, same=scored.trials.same, scores=scored.scores, settings=settings)
 
 
 def _lines(trials: Trials, scores: np.ndarray) -> Iterator[str]:
     for same, first, second, score in zip(trials.same, trials.first, trials.second, scores, strict=True):
         yield f"{int(same)} {trials.paths[first]} {trials.paths[second]} {score:.6f}\n"
-
-
-def _draw(path: Path, scores: np.ndarray, same: np.ndarray, rate: float) -> None:
-    curve = metrics.det_curve(scores, same)
-    with matplotlib.rc_context({**plots.THEME, "figure.facecolor": "white"}):
-        figure = Figure(figsize=(5.4, 5.4), layout="constrained")
-        plots.draw_det_curve(figure.subplots(), curve.false_acceptance, curve.false_rejection, equal_error_rate=rate)
-        figure.savefig(path, dpi=150)
 
 
 def _in_words(figures: Mapping[str, Any], folder: Path) -> str:

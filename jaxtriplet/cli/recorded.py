@@ -2,8 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +11,6 @@ import numpy as np
 
 from jaxtriplet.data import Problem, Recordings, recordings
 from jaxtriplet.jobs.progress import progress
-from jaxtriplet.pages import page, report
 
 SHOWN = 20  # so many lines fit on a screen
 
@@ -102,23 +100,3 @@ def name_problems(problems: Sequence[Problem], used: int) -> None:
 def problems_as_json(problems: Sequence[Problem]) -> dict[str, Any]:
     """Returns what is left out as figures, for `metrics.json`."""
     return {"num_left_out": len(problems), "left_out": [problem._asdict() for problem in problems]}
-
-
-def closing(
-    figures: Mapping[str, Any], meanings: Mapping[str, Any], problems: Sequence[Problem], settings: Mapping[str, Any]
-) -> Iterator[str]:
-    """Returns the sections that end a page: all figures, what is left out, and what was asked for.
-
-    Args:
-        figures: The content of `metrics.json`.
-        meanings: The title of each figure, how it is written, and what it means.
-        problems: What is left out.
-        settings: What was asked for.
-    """
-    yield "<h2>All figures</h2>"
-    yield report.figures({name: value for name, value in figures.items() if name != "left_out"}, meanings)
-    if problems:
-        rows = (f"<tr><th>{escape(path)}</th><td>{escape(reason)}</td></tr>" for path, reason in problems)
-        yield f"<h2>Left out</h2>{page.table(rows)}"
-    yield "<h2>Settings</h2>"
-    yield report.settings(settings)

@@ -1,7 +1,6 @@
 """Pictures of a training run and of embeddings, each drawn on a Matplotlib Axes that the caller owns.
 
->>> from matplotlib.figure import Figure
->>> ax = Figure().subplots()
+>>> >>> ax = Figure().subplots()
 >>> draw_det_curve(ax, [1.0, 0.1, 0.0], [0.0, 0.1, 1.0], equal_error_rate=0.1)
 >>> ax.get_xlabel()
 'false acceptance rate (%)'
@@ -252,6 +251,20 @@ def draw_confusion(ax: Axes, counts: ArrayLike, names: Sequence[str]) -> None:
     ax.grid(visible=False)
     ax.tick_params(length=0)
     ax.invert_yaxis()
+
+
+def draw_silhouettes(ax: Axes, tried: Mapping[int, float]) -> None:
+    """Draw the mean silhouette against the number of clusters, the highest marked.
+
+    Args:
+        ax: Where to draw.
+        tried: Silhouettes by number of clusters, at least one.
+    """
+    best = max(tried, key=lambda count: tried[count])
+    ax.plot(list(tried), list(tried.values()), color=SAME, marker="o", markersize=3)
+    ax.plot(best, tried[best], "D", color=DIFFERENT, markersize=7, label=f"{best} clusters")
+    ax.set(xlabel="clusters", ylabel="mean silhouette (no unit)")
+    ax.legend(loc="best")
 
 
 def _mark(
