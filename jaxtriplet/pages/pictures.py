@@ -1,6 +1,7 @@
 """Pictures of a training run and of embeddings, each drawn on a Matplotlib Axes that the caller owns.
 
->>> >>> ax = Figure().subplots()
+>>> from matplotlib.figure import Figure
+>>> ax = Figure().subplots()
 >>> draw_det_curve(ax, [1.0, 0.1, 0.0], [0.0, 0.1, 1.0], equal_error_rate=0.1)
 >>> ax.get_xlabel()
 'false acceptance rate (%)'
