@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,7 @@ from jaxtriplet.speech import embed_recordings
 from jaxtriplet.training import Batch, create_state, make_update
 
 from . import audio_files
+from .conftest import Called
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("speech")
@@ -40,20 +41,6 @@ WORDS = (
     "--room-share 0 --channel-share 0 --noise-share 0.5 --lowest-snr 20 "  # a resonance is all that tells them apart
     f"--learning-rate 0.01 --average-decay 0.8 --steps {STEPS} --evaluate-every 8 --checkpoint-every 6 --devices 1"
 ).split()
-
-
-class Outcome(NamedTuple):
-    """What a call of the command line gave."""
-
-    status: int
-    out: str
-    err: str
-
-
-def call(monkeypatch: pytest.MonkeyPatch, capsys: Any, *words: str | Path) -> Outcome:
-    monkeypatch.setattr(sys, "argv", ["jaxtriplet", *map(str, words)])
-    status = app.run()
-    return Outcome(status, *capsys.readouterr())
 
 
 def voices(root: Path, formants: list[int], first: int) -> Path:
@@ -93,7 +80,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
     """A short run, and what the command said."""
     out = tmp_path_factory.mktemp("run") / "out"
     with pytest.MonkeyPatch.context() as patch:
@@ -102,7 +89,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         patch.setattr(sys.stderr, "write", lambda text: said.append(text) or len(text))
         patch.setattr(sys, "argv", ["jaxtriplet", *map(str, command(folder, out))])
         status = app.run()
-    return out, Outcome(status, "", "".join(said))
+    return out, Called(status, "", "".join(said))
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str | Path]:
@@ -113,7 +100,7 @@ def rows_of(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_leaves_what_it_promises(trained: tuple[Path, Outcome]) -> None:
+def test_a_run_leaves_what_it_promises(trained: tuple[Path, Called]) -> None:
     out, said = trained
     assert said.status == 0, said.err
     files = {"config.json", "data.json", "embeddings.npz", "metrics.json", "metrics.jsonl", "report.html"}
@@ -133,7 +120,7 @@ def test_a_run_leaves_what_it_promises(trained: tuple[Path, Outcome]) -> None:
     assert str(out.parent) not in page + (out / "data.json").read_text() + (out / "config.json").read_text()
 
 
-def test_what_cannot_be_used_is_named_and_counted(trained: tuple[Path, Outcome]) -> None:
+def test_what_cannot_be_used_is_named_and_counted(trained: tuple[Path, Called]) -> None:
     out, said = trained
     for name, reason in (("empty.wav", "0 bytes"), ("notes.wav", "no audio"), ("nan.wav", "NaN")):
         [line] = [line for line in said.err.splitlines() if name in line]
@@ -145,7 +132,7 @@ def test_what_cannot_be_used_is_named_and_counted(trained: tuple[Path, Outcome])
     assert len(content["development"]["speakers"]) == 4
 
 
-def test_training_tells_unheard_speakers_apart_better(trained: tuple[Path, Outcome], folder: Path) -> None:
+def test_training_tells_unheard_speakers_apart_better(trained: tuple[Path, Called], folder: Path) -> None:
     out, _ = trained
     run = runs.load_speech(out)
     dev = recordings(folder / "dev")
@@ -156,7 +143,7 @@ def test_training_tells_unheard_speakers_apart_better(trained: tuple[Path, Outco
     assert now < 0.6 * untrained
 
 
-def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Outcome], folder: Path) -> None:
+def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Called], folder: Path) -> None:
     out, _ = trained
     saved = np.load(out / "embeddings.npz")
     run, dev = runs.load_speech(out), recordings(folder / "dev")
@@ -169,7 +156,7 @@ def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Outc
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(
-    trained: tuple[Path, Outcome], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    trained: tuple[Path, Called], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
 ) -> None:
     whole, _ = trained
     run = tmp_path / "run"
@@ -182,9 +169,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     add = History.add
     with monkeypatch.context() as patch:
         patch.setattr(History, "add", stop)
-        assert call(monkeypatch, capsys, *command(folder, run)).status == 130
+        assert call(*command(folder, run)).status == 130
     assert not (run / "weights").exists()
-    found = call(monkeypatch, capsys, *command(folder, run, "--resume"))
+    found = call(*command(folder, run, "--resume"))
     assert found.status == 0, found.err
     assert (run / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
     first, second = (np.load(one / "embeddings.npz")["embeddings"] for one in (whole, run))
@@ -192,7 +179,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 
     # It does not go on with other recordings.
     words = ["train", "--data", folder / "dev", *WORDS, "--quiet", "--out", run, "--resume"]
-    found = call(monkeypatch, capsys, *words)
+    found = call(*words)
     assert found.status == 2
     assert "other recordings" in found.err
 
@@ -218,13 +205,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
 def test_bad_input_is_one_line_and_status_2(
-    words: list[str], complaint: str, folder: Path, monkeypatch: Any, capsys: Any, tmp_path: Path
+    words: list[str], complaint: str, folder: Path, monkeypatch: Any, tmp_path: Path, call: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     places = {"TRAIN": str(folder / "train"), "DEV": str(folder / "dev")}
     for name, place in places.items():
         words = [word.replace(name, place) for word in words]
-    found = call(monkeypatch, capsys, "train", "--quiet", *words)
+    found = call("train", "--quiet", *words)
     assert (found.status, found.out) == (2, "")
     assert found.err.count("\n") == 1
     assert complaint in found.err
@@ -320,8 +307,8 @@ def test_crops_in_thirds_are_anchors_positives_and_negatives(folder: Path) -> No
         assert (anchors != negatives).all()
 
 
-def test_help_names_every_number_and_recipe(monkeypatch: Any, capsys: Any) -> None:
-    said = "".join(call(monkeypatch, capsys, "train", "--help").out.split())
+def test_help_names_every_number_and_recipe(call: Any) -> None:
+    said = "".join(call("train", "--help").out.split())
     for name, field in fields_of(Config).items():
         assert f"--{name.replace('_', '-')}" in said or not field.extra["option"]
     for recipe in RECIPES:

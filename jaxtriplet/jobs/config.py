@@ -88,14 +88,15 @@ class Config:
     @classmethod
     def _of_nested(cls, content: dict[str, Any]) -> Self:
         if (found := content.pop("format")) != FORMAT:
-            raise ValueError(f"its format is {found}, and only {FORMAT} and what version 0.1 wrote are known")
+            raise ValueError(f"its format is {found}, and this version knows {FORMAT} and what version 0.1 wrote")
         names = {field.path: field.name for field in fields_of(cls).values()}
         values = {}
         for section, inside in content.items():
             for key, value in inside.items() if isinstance(inside, dict) else [("", inside)]:
                 path = (section, key) if key else (section,)
                 if path not in names:
-                    raise ValueError(f"unknown field `{'.'.join(path)}`")
+                    hint = _checks.nearest(".".join(path), [".".join(one) for one in names])
+                    raise ValueError(f"unknown field `{'.'.join(path)}`{hint}")
                 values[names[path]] = value
         return cls._made(values, {})
 
