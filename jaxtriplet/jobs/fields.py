@@ -102,20 +102,21 @@ def _walk(config: type, above: tuple[str, ...]) -> Iterator[Field]:
         yield Field(path[-2] if field.name == "name" else field.name, path, kind, meta, typing.cast(Any, default_fn))
 
 
-def elsewhere(place: str, item: int | None = None) -> Any:
+def elsewhere(owner: str, name: str, item: int | None = None) -> Any:
     """Returns a field whose default has its home in another module, which is imported when it is needed.
 
     Args:
-        place: As `pkgutil.resolve_name` reads it.
-        item: Which of several numbers there; None for the one.
+        owner: What holds the default, as `pkgutil.resolve_name` reads it.
+        name: The default's name there.
+        item: Which of several numbers it is; None for the one.
 
     Example:
-        >>> elsewhere("math:pi").default_factory()
+        >>> elsewhere("math", "pi").default_factory()
         3.141592653589793
     """
 
     def default() -> Any:
-        found = pkgutil.resolve_name(place)
+        found = getattr(pkgutil.resolve_name(owner), name)
         return found if item is None else found[item]
 
     return dataclasses.field(default_factory=default)
