@@ -18,7 +18,7 @@ class Standardizer(NamedTuple):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtriplet.speech.features import Standardizer
+        >>> from jaxtriplet.speech import Standardizer
         >>> frames, lengths = jnp.array([[[1.0], [3.0], [0.0]]]), jnp.array([2])
         >>> Standardizer.fit(frames, lengths)(frames, lengths).ravel().tolist()
         [-1.0, 1.0, 0.0]
@@ -107,7 +107,7 @@ def augment(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.features import augment
+        >>> from jaxtriplet.speech import augment
         >>> frames, length = augment(jax.random.key(0), jnp.ones((29, 12)), jnp.array(20))
         >>> frames.shape, 2 <= int(length) <= 29
         ((29, 12), True)
