@@ -211,7 +211,7 @@ def test_presets_are_of_the_size_asked_for(name, preset):
 @pytest.mark.parametrize(
     ("name", "preset", "message"),
     [
-        ("resnet", "small", "encoder must be one of blstm, lstm, tdnn, ecapa-tdnn"),
+        ("resnet", "small", f"encoder must be one of {', '.join(ENCODERS)}; got 'resnet'"),
         ("lstm", "huge", "preset must be one of small, paper; got 'huge'"),
     ],
 )
