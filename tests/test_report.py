@@ -352,6 +352,13 @@ def test_each_kind_of_score_adds_up_to_all_of_it() -> None:
     assert list(ax.lines[0].get_xdata()) == [0.5, 0.5]
 
 
+def test_the_highest_silhouette_is_marked() -> None:
+    ax = Figure().subplots()
+    pictures.draw_silhouettes(ax, {2: 0.1, 3: 0.4, 4: 0.2})
+    assert ax.lines[1].get_xydata().tolist() == [[3, 0.4]]
+    assert ax.lines[1].get_label() == "3 clusters"
+
+
 def test_the_det_curve_is_a_straight_line_for_normal_scores() -> None:
     ax, thresholds = Figure().subplots(), np.linspace(-2, 4, 50)
     pictures.draw_det_curve(ax, norm.sf(thresholds), norm.cdf(thresholds - 2), equal_error_rate=float(norm.sf(1.0)))
