@@ -20,7 +20,7 @@ from jaxtriplet import metrics
 from jaxtriplet.metrics import judge, judge_unseen
 from jaxtriplet.pages import clustering_page, evaluation_page, pictures, run_page, save_det_curve
 from jaxtriplet.pages.figures import AS_NORM, CLUSTERING, EVALUATION, FIGURES
-from jaxtriplet.pages.page import Section, picture
+from jaxtriplet.pages.page import VARIABLES, Section, picture
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("report")
@@ -205,6 +205,17 @@ def test_no_word_of_the_caller_s_is_markup(run: dict, trials: dict, groups: dict
         assert "<script" not in page.source
         assert f"<tr><th>{escape(NASTY)}<small></small></th><td>{escape(NASTY)}</td></tr>" in page.source
         assert FIGURES["judged"].meaning + NASTY in page.text
+
+
+def test_every_colour_has_one_for_dark_pages() -> None:
+    named = (pictures.PAPER, pictures.INK, pictures.GRID, pictures.NEUTRAL, pictures.SAME, pictures.DIFFERENT)
+    light, dark = (
+        (Path(pictures.__file__).parent / "style.css").read_text().split("@media (prefers-color-scheme: dark)")
+    )
+    for colour in (*named, *pictures.PALETTE):
+        assert f"{VARIABLES[colour]}: {colour};" in light
+        assert f"{VARIABLES[colour]}: #" in dark
+    assert len(set(VARIABLES.values())) == len(VARIABLES)
 
 
 def test_a_colour_in_a_name_stays_a_word() -> None:
