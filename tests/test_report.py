@@ -20,7 +20,7 @@ from jaxtriplet import metrics
 from jaxtriplet.metrics import judge, judge_unseen
 from jaxtriplet.pages import clustering_page, evaluation_page, pictures, run_page, save_det_curve
 from jaxtriplet.pages.figures import AS_NORM, CLUSTERING, EVALUATION, FIGURES
-from jaxtriplet.pages.page import Section, picture
+from jaxtriplet.pages.page import VARIABLES, Section, picture
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("report")
@@ -207,6 +207,17 @@ def test_no_word_of_the_caller_s_is_markup(run: dict, trials: dict, groups: dict
         assert FIGURES["judged"].meaning + NASTY in page.text
 
 
+def test_every_colour_has_one_for_dark_pages() -> None:
+    named = (pictures.PAPER, pictures.INK, pictures.GRID, pictures.NEUTRAL, pictures.SAME, pictures.DIFFERENT)
+    light, dark = (
+        (Path(pictures.__file__).parent / "style.css").read_text().split("@media (prefers-color-scheme: dark)")
+    )
+    for colour in (*named, *pictures.PALETTE):
+        assert f"{VARIABLES[colour]}: {colour};" in light
+        assert f"{VARIABLES[colour]}: #" in dark
+    assert len(set(VARIABLES.values())) == len(VARIABLES)
+
+
 def test_a_colour_in_a_name_stays_a_word() -> None:
     drawn = picture(lambda ax: ax.set_title(f"mine: {pictures.INK}"), "A <b>title</b> & more.")
     assert f">mine: {pictures.INK}<" in drawn
@@ -350,6 +361,13 @@ def test_each_kind_of_score_adds_up_to_all_of_it() -> None:
     pictures.draw_score_histogram(ax, [0.1, 0.2, 0.3, 0.9], [False, False, False, True], threshold=0.5)
     assert [patch.get_data().values.sum() for patch in ax.patches] == pytest.approx([100] * 4)
     assert list(ax.lines[0].get_xdata()) == [0.5, 0.5]
+
+
+def test_the_highest_silhouette_is_marked() -> None:
+    ax = Figure().subplots()
+    pictures.draw_silhouettes(ax, {2: 0.1, 3: 0.4, 4: 0.2})
+    assert ax.lines[1].get_xydata().tolist() == [[3, 0.4]]
+    assert ax.lines[1].get_label() == "3 clusters"
 
 
 def test_the_det_curve_is_a_straight_line_for_normal_scores() -> None:

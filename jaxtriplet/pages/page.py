@@ -16,23 +16,14 @@ from matplotlib.figure import Figure
 from jaxtriplet.pages import figures as tables
 from jaxtriplet.pages import pictures
 
-_DARK_PALETTE = ("#8f83e6", "#e0868f", "#3fb068", "#ddbb55", "#88ccee", "#d05c98", "#55c4b4", "#b8b84a", "#cc77bb")
-DARK = {
-    pictures.PAPER: "#161b22",
-    pictures.INK: "#e6edf3",
-    pictures.GRID: "#30363d",
-    pictures.NEUTRAL: "#8b949e",
-    pictures.SAME: "#4aa8e8",
-    pictures.DIFFERENT: "#ff7b5c",
-    **dict(zip(pictures.PALETTE, _DARK_PALETTE, strict=True)),
-}
-"""Every colour of the pictures, and what stands for it on a dark page."""
-_NAMED = {pictures.PAPER: "--paper", pictures.INK: "--ink", pictures.GRID: "--grid"}
-_VARIABLES = {colour: _NAMED.get(colour, f"--c{colour[1:]}") for colour in DARK}
-_COLOURS = re.compile(rf"(?<=: )({'|'.join(DARK)})(?=[;\"])")
+_FOLDER = Path(__file__).parent
+_LIGHT = (_FOLDER / "style.css").read_text(encoding="utf-8").partition("}")[0]
+VARIABLES = {colour: name for name, colour in re.findall(r"(--\w+): (#[0-9a-f]{6});", _LIGHT)}
+"""The CSS variable for each colour of the pictures: the first rule of the style sheet, read backwards."""
+_COLOURS = re.compile(rf"(?<=: )({'|'.join(VARIABLES)})(?=[;\"])")
 
 _TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
+    loader=FileSystemLoader(_FOLDER),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -89,7 +80,6 @@ def write(
         figures=figures,
         shown=shown,
         settings=_flat(settings),
-        colours=[(_VARIABLES[colour], colour, dark) for colour, dark in DARK.items()],
         **words,
     )
     path = Path(folder) / "report.html"
@@ -115,7 +105,7 @@ def picture(draw: Callable[[Axes], None], caption: str, *, height: float = 4.3) 
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = buffer.getvalue().partition("<svg")[2]
     svg = re.sub(r' id="[A-Za-z2.]+_\d+"', "", svg)
-    svg = _COLOURS.sub(lambda colour: f"var({_VARIABLES[colour[0]]})", svg)
+    svg = _COLOURS.sub(lambda colour: f"var({VARIABLES[colour[0]]})", svg)
     # Matplotlib has escaped every text in the picture, and the template escapes the rest.
     template = _TEMPLATES.get_template("templates/picture.html")
     return Markup(template.render(svg=Markup(svg), words=words, caption=caption))

@@ -40,7 +40,7 @@ def reverberate(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.augmentation import reverberate
+        >>> from jaxtriplet.speech import reverberate
         >>> keys = jax.random.split(jax.random.key(0), 2)
         >>> jax.jit(reverberate)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
@@ -96,7 +96,7 @@ def filter_channel(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.augmentation import filter_channel
+        >>> from jaxtriplet.speech import filter_channel
         >>> keys = jax.random.split(jax.random.key(0), 2)
         >>> jax.jit(filter_channel)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)

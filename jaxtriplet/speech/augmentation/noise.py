@@ -37,7 +37,7 @@ def add_noise(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.augmentation import add_noise
+        >>> from jaxtriplet.speech import add_noise
         >>> keys = jax.random.split(jax.random.key(0), 2)
         >>> jax.jit(add_noise)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
@@ -72,7 +72,7 @@ def change_gain(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.augmentation import change_gain
+        >>> from jaxtriplet.speech import change_gain
         >>> keys = jax.random.split(jax.random.key(0), 1)
         >>> change_gain(keys, jnp.ones((1, 3)), jnp.array([2]), decibels=(20.0, 20.0)).round(3).tolist()
         [[10.0, 10.0, 0.0]]

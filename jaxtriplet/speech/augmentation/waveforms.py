@@ -43,7 +43,7 @@ def augment_waveforms(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.augmentation import augment_waveforms
+        >>> from jaxtriplet.speech import augment_waveforms
         >>> keys = jax.random.split(jax.random.key(0), 2)
         >>> jax.jit(augment_waveforms)(keys, jnp.ones((2, 1600)), jnp.array([1600, 800])).shape
         (2, 1600)
@@ -77,7 +77,7 @@ def stages(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.augmentation import WaveformAugmentation, stages
+        >>> from jaxtriplet.speech import WaveformAugmentation, stages
         >>> keys = jax.random.split(jax.random.key(0), 2)
         >>> list(stages(keys, jnp.ones((2, 1600)), jnp.array([1600, 800]), WaveformAugmentation(room=0.0, noise=0.0)))
         ['original', 'channel', 'gain']
