@@ -4,12 +4,13 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 
 from jaxtriplet.cli import app
+from jaxtriplet.losses import registry
 from jaxtriplet.tools.bench import contenders, picture, race, report, with_jax, worker
 from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
 from jaxtriplet.tools.bench.plan import Line, Plan, Setting
@@ -128,7 +129,7 @@ def test_the_picture_shows_who_ran_where_and_the_slopes(tmp_path: Path) -> None:
 # --- contenders -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", with_jax.TEXTBOOK)
 def test_the_textbook_formulas_mean_what_the_losses_mean(loss: str) -> None:
     labels, rows = worker.make_batch(12, 3, 5)
     found = {}
@@ -283,8 +284,8 @@ def test_the_command_writes_its_table_and_names_who_is_not_installed(
 
 
 def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
-    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_BATCH_SIZES", (16, 32))
-    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_CLASSES_AT", 16)
+    monkeypatch.setattr("jaxtriplet.tools.bench.plan.SWEEP_BATCH_SIZES", (16, 32))
+    monkeypatch.setattr("jaxtriplet.tools.bench.plan.SWEEP_CLASSES_AT", 16)
     imagined("fine", FINE)
     words = ["--only", "fine", "--losses", "batch-all", "--batch-sizes", "16", "--rounds", "1", "--quiet"]
     status, printed, err = call(monkeypatch, capsys, *words, "--out", str(tmp_path / "out"))
@@ -327,16 +328,17 @@ def test_help_names_every_number_with_its_reason(monkeypatch: Any, capsys: Any) 
     status, out, _ = call(monkeypatch, capsys, "--help")
     assert status == 0
     said = "".join(out.split())
-    for name, number in Plan.__dataclass_fields__.items():
+    for name, number in get_type_hints(Plan, include_extras=True).items():
         assert f"--{name.replace('_', '-')}" in said
-        assert "".join(number.metadata["why"].split()) in said
+        assert "".join(number.__metadata__[0].description.split()) in said
 
 
 def test_every_contender_says_what_it_computes() -> None:
     for contender in CONTENDERS.values():
         assert contender.module.exists()
         assert contender.notes[""]
-        assert set(contender.notes) <= {"", *LOSSES}
-        assert set(contender.same_value) <= set(LOSSES)
+        assert set(contender.notes) <= {"", *(contender.losses or LOSSES)}
+        assert set(contender.losses or ()) <= set(registry.trainable())
+        assert set(contender.same_value or ()) <= set(contender.losses or ())
     assert not replace(CONTENDERS["floor"], distributions=("jax",)).missing
     assert contenders.installed_version("no-such-distribution") is None

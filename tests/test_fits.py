@@ -11,13 +11,13 @@ import jax
 import pytest
 
 from jaxtriplet.cli import app
-from jaxtriplet.jobs import configs
+from jaxtriplet.cli.fits import counts
+from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
-from jaxtriplet.tools.fits import compiler, hlo, programs, report, search, targets, worker
+from jaxtriplet.tools.fits import hlo, lowering, report, search, targets, worker
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.hlo import Collective
-from jaxtriplet.tools.fits.job import counts
-from jaxtriplet.tools.fits.programs import LOSSES, Program
+from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.report import Answer
 
 # --- HLO --------------------------------------------------------------------------------------------------------------
@@ -174,10 +174,18 @@ def test_the_worker_tells_what_it_compiled() -> None:
 
 
 @pytest.mark.usefixtures("simulated")
+@pytest.mark.parametrize("loss", registry.trainable())
+def test_every_loss_of_the_training_is_known(loss: str) -> None:
+    lowered = lowering.lower(Program("h100", 2, loss, 12, 4))
+    value, gradient = lowered.out_info
+    assert (value.shape, gradient.shape) == ((), (12, 4))
+
+
+@pytest.mark.usefixtures("simulated")
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("loss", ["ge2e", "kl-hinge"])
 def test_the_whole_update_is_lowered_and_donates_its_state(encoder: str, loss: str) -> None:
-    lowered = programs.lower(Program("h100", 2, loss, 8, 4, encoder, frames=5, features=3, micro_batch=4))
+    lowered = lowering.lower(Program("h100", 2, loss, 8, 4, encoder, frames=5, features=3, micro_batch=4))
     state, batch = lowered.args_info[0]
     assert all(one.donated for one in jax.tree.leaves(state))
     assert not any(one.donated for one in jax.tree.leaves(batch))
@@ -193,7 +201,7 @@ def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch
         def lower(program: Program) -> Any:
             raise jax.errors.JaxRuntimeError(words)
 
-        monkeypatch.setattr(worker.programs, "lower", lower)
+        monkeypatch.setattr(lowering, "lower", lower)
         return worker.answer(Program("tpu-v5e", 1, "batch-hard", 8, 4))
 
     said = refuse("RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Used 16.13G of 15.75G hbm. Exceeded by 394.3M.")
@@ -208,7 +216,7 @@ def test_a_program_knows_how_its_rows_divide() -> None:
         Program("h100", 4, "semi-hard", 48, 8, "blstm", micro_batch=32).checked()
     with pytest.raises(ValueError, match=r"32 rows .* and into thirds: take a multiple of 12"):
         Program("h100", 4, "deep-speaker", 32, 8).checked()
-    with pytest.raises(ValueError, match="name an --encoder"):
+    with pytest.raises(ValueError, match="name an `encoder`"):
         Program("h100", 4, "semi-hard", 32, 8, micro_batch=8).checked()
 
 
@@ -217,7 +225,7 @@ def test_a_program_knows_how_its_rows_divide() -> None:
 
 def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "installed", lambda distribution: True)
-    monkeypatch.setattr(compiler.sys, "executable", "false")
+    monkeypatch.setattr(sys, "executable", "false")
     with (
         Compiler() as ask,
         pytest.raises(ValueError, match=r"h100 with 1 devices: .* ended with status 1: it said noth"),
@@ -371,7 +379,7 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *w
 
 @pytest.fixture
 def imagined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jaxtriplet.cli.fits.Compiler", Imagined)
+    monkeypatch.setattr("jaxtriplet.tools.fits.job.Compiler", Imagined)
     monkeypatch.setattr(targets, "installed", lambda distribution: True)
 
 
@@ -439,6 +447,5 @@ def test_distributions_are_found() -> None:
     assert not targets.installed("no-such-distribution")
 
 
-def test_every_loss_of_the_training_is_known() -> None:
-    assert set(configs.LOSSES) <= set(LOSSES)
+def test_devices_are_counted() -> None:
     assert counts("4") == [4]

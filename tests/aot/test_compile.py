@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from jaxtriplet.cli import app
+from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
-from jaxtriplet.tools.fits.programs import LOSSES, Program
+from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.targets import TARGETS
 
 Compile = Callable[[Program], Compiled]
@@ -19,7 +20,7 @@ Compile = Callable[[Program], Compiled]
 # One process compiles for the GPU, so that it compiles each program once.
 ON_GPU = pytest.mark.xdist_group("h100")
 SLICES = [("tpu-v5e", 4), ("tpu-v5e", 16), pytest.param("h100", 4, marks=ON_GPU)]
-BATCH_LOSSES = [name for name in LOSSES if name != "deep-speaker"]
+BATCH_LOSSES = [name for name, loss in registry.trainable().items() if loss.rows == "batch"]
 slices = pytest.mark.parametrize(("target", "devices"), SLICES, ids=str)
 # The TPU compiler takes longer, and longer for more rows.
 SHAPES = {"tpu-v5e": (1024, 64), "h100": (16384, 32)}

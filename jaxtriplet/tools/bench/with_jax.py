@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxtriplet as jt
 from jaxtriplet import masks
 from jaxtriplet.distances import euclidean, squared_euclidean
+from jaxtriplet.losses import registry
 
 Loss = Callable[..., Any]
 Graded = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -23,7 +23,7 @@ def prepare(
     That function raises a `MemoryError` of how many bytes the compiled plan needs, if those are more.
     """
     arguments = jnp.asarray(labels), jnp.asarray(embeddings), jnp.float32(margin)
-    graded = floor if contender == "floor" else _graded(LOSSES[contender][loss])
+    graded = floor if contender == "floor" else _graded(TEXTBOOK[loss] if contender == "textbook" else ours(loss))
 
     def build(memory_limit: int) -> dict[str, Callable[[], Any]]:
         compiled = jax.jit(graded).lower(*arguments).compile()
@@ -43,6 +43,16 @@ def _memory(compiled: jax.stages.Compiled) -> int:
 def _graded(loss: Loss) -> Graded:
     # A plain function around it: gradients by the embeddings alone, and the margin traced.
     return jax.value_and_grad(lambda labels, x, margin: loss(labels, x, margin), argnums=1)
+
+
+def ours(name: str) -> Loss:
+    """Returns a loss of this library, its other numbers than the margin as they are by default."""
+    loss = registry.find(name)
+
+    def call(labels: jax.Array, x: jax.Array, margin: jax.Array) -> jax.Array:
+        return loss(labels, x, *(margin if number == "margin" else usual for number, usual in loss.numbers.items()))
+
+    return call
 
 
 def floor(labels: jax.Array, x: jax.Array, margin: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -80,11 +90,8 @@ def textbook_batch_hard(labels: jax.Array, x: jax.Array, margin: jax.Array) -> j
     return jnp.mean(jax.nn.relu(farthest - nearest + margin))
 
 
-LOSSES: dict[str, dict[str, Loss]] = {
-    "jaxtriplet": {"semi-hard": jt.semi_hard, "batch-all": jt.batch_all, "batch-hard": jt.batch_hard},
-    "textbook": {
-        "semi-hard": textbook_semi_hard,
-        "batch-all": textbook_batch_all,
-        "batch-hard": textbook_batch_hard,
-    },
+TEXTBOOK: dict[str, Loss] = {
+    "semi-hard": textbook_semi_hard,
+    "batch-all": textbook_batch_all,
+    "batch-hard": textbook_batch_hard,
 }

@@ -1,0 +1,47 @@
+"""Programs traced for devices that are not there, ready to compile; call it in a process with `targets.environment`."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+
+from jaxtriplet import losses, parallel
+from jaxtriplet.losses import registry
+from jaxtriplet.models import build
+from jaxtriplet.tools.fits import targets
+from jaxtriplet.tools.fits.programs import Program
+from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
+
+
+def lower(program: Program) -> Any:
+    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices, an update's state is on each."""
+    mesh = parallel.data_mesh(targets.devices_of(program.target, program.devices))
+    return (_update if program.encoder else _loss)(program, mesh)
+
+
+def _loss(program: Program, mesh: Mesh) -> Any:
+    loss = parallel.sharded(registry.find(program.loss), mesh)
+    rows = partial(jax.ShapeDtypeStruct, sharding=parallel.by_rows(mesh))
+    labels = rows((program.batch_size,), jnp.int32)
+    embeddings = rows((program.batch_size, program.dim), jnp.float32)
+    return jax.jit(jax.value_and_grad(loss, argnums=1)).lower(labels, embeddings)
+
+
+def _update(program: Program, mesh: Mesh) -> Any:
+    loss_fn = losses.weighted({program.loss: 1.0})
+    logits = program.dim if registry.find(program.loss).sees == "logits" else None
+
+    def start() -> Any:
+        assert program.encoder is not None
+        encoder = partial(build, program.encoder, program.preset, program.features, embedding_dim=program.dim)
+        return create_state(encoder(num_outputs=logits, rngs=nnx.Rngs(0)), loss_fn, make_optimizer(1e-3), seed=0)
+
+    def batch() -> Batch:
+        integers = jnp.zeros(program.batch_size, jnp.int32)
+        return Batch(jnp.zeros((program.batch_size, program.frames, program.features)), integers, integers)
+
+    update: Any = make_update(loss_fn, mesh=mesh, micro_batch=program.micro_batch)
+    return update.lower(jax.eval_shape(start), jax.eval_shape(batch))
