@@ -8,18 +8,8 @@
 0.6
 """
 
-from jaxtriplet import distances, losses, masks, parallel, reductions
-from jaxtriplet.losses import (
-    batch_all,
-    batch_hard,
-    deep_speaker,
-    ge2e,
-    ge2e_similarity,
-    kl_hinge,
-    semi_hard,
-    siamese_kl_hinge,
-    triplet,
-)
+from jaxtriplet import distances, losses, masks, parallel, reductions, types
+from jaxtriplet.losses import *  # noqa: F403 (every loss is jaxtriplet's own name too)
 from jaxtriplet.numerics import l2_normalize
 from jaxtriplet.types import Stats
 
@@ -27,19 +17,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Stats",
-    "batch_all",
-    "batch_hard",
-    "deep_speaker",
     "distances",
-    "ge2e",
-    "ge2e_similarity",
-    "kl_hinge",
     "l2_normalize",
     "losses",
     "masks",
     "parallel",
     "reductions",
-    "semi_hard",
-    "siamese_kl_hinge",
-    "triplet",
+    "types",
 ]
+__all__ += losses.__all__

@@ -1,16 +1,21 @@
 """Bad input, said in the user's words at trace time: the one place that calls chex for users."""
 
+import difflib
 import functools
+import inspect
+import typing
 from collections.abc import Callable, Collection
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, cast
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
+
+from jaxtriplet import numerics
 
 _Args = ParamSpec("_Args")
-_Result = TypeVar("_Result")
 
 
 def _require(assertion: Callable[..., None], *args: Any, says: str) -> None:
@@ -24,22 +29,67 @@ def _seen(x: Any) -> str:
     return f"{x.dtype} of shape {list(x.shape)}" if hasattr(x, "dtype") else repr(x)
 
 
-def jit_with_labels(*static: str) -> Callable[[Callable[_Args, _Result]], Callable[_Args, _Result]]:
-    """Returns a decorator: `jax.jit`, behind a look at the labels that a traced function can no longer take.
+def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
+    """Compiles a public function of rows, behind the checks that its signature asks for.
 
-    JAX turns 64-bit NumPy integers into 32-bit ones without a word, so that two speakers could become one.
+    - Positional arguments without a default are rows; if the first are `labels`, they are looked at before they are
+      traced: JAX turns 64-bit NumPy integers into 32-bit ones without a word, so that two speakers could become one.
+    - Those with a default are numbers: traced scalars, in the dtype to compute the rows in.
+    - Keywords but `where` are static: functions (`*_fn`), sizes (`int | None`), words (`Literal`), flags.
     """
+    signature, hints = inspect.signature(function), typing.get_type_hints(function)
+    rows = rows_of(signature)
+    numbers = numbers_of(signature)
+    static = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY and name != "where"]
 
-    def decorate(function: Callable[_Args, _Result]) -> Callable[_Args, _Result]:
-        jitted: Any = jax.jit(function, static_argnames=static)
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        for name in static:
+            _static(name, given.arguments[name], hints.get(name))
+        dtype = numerics.compute_dtype(given.arguments[rows[-1]])
+        for name in numbers:
+            given.arguments[name] = scalar(name, given.arguments[name], dtype)
+        return function(*given.args, **given.kwargs)
 
-        @functools.wraps(function)
-        def call(labels: Any, *args: Any, **kwargs: Any) -> _Result:
-            return cast(_Result, jitted(_host_labels(labels), *args, **kwargs))
+    jitted: Any = jax.jit(checked, static_argnames=static)
+    if rows[0] != "labels":
+        return functools.wraps(function)(lambda *args, **kwargs: jitted(*args, **kwargs))
 
-        return cast(Callable[_Args, _Result], call)
+    @functools.wraps(function)
+    def call(labels: Any, *args: Any, **kwargs: Any) -> Any:
+        return jitted(_host_labels(labels), *args, **kwargs)
 
-    return decorate
+    return cast(Callable[_Args, Any], call)
+
+
+def rows_of(signature: inspect.Signature) -> list[str]:
+    """Returns the names of the arguments that are rows: those that must be given."""
+    return [name for name, one in signature.parameters.items() if one.default is one.empty]
+
+
+def numbers_of(signature: inspect.Signature) -> dict[str, Any]:
+    """Returns the numbers of a loss, with their defaults: its positional arguments that need not be given."""
+    return {
+        name: one.default
+        for name, one in signature.parameters.items()
+        if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is not one.empty
+    }
+
+
+def words_of(hint: Any) -> tuple[str, ...]:
+    """Returns the words that an option takes by its annotation, none if it takes something else."""
+    return tuple(word for word in typing.get_args(hint) if isinstance(word, str))
+
+
+def _static(name: str, value: Any, hint: Any) -> None:
+    if name.endswith("_fn"):
+        functions(**{name: value})
+    elif words := words_of(hint):
+        option(name, value, words)
+    elif hint == int | None and value is not None:
+        positive_integer(name, value)
 
 
 def _host_labels(labels: Any) -> Any:
@@ -59,50 +109,59 @@ def _host_labels(labels: Any) -> Any:
     return array
 
 
-def rows(x: jax.Array, name: str = "embeddings") -> None:
-    """Checks that `x` is a matrix of floats."""
-    wants = f"{name} must be floats of shape [B, {'C' if name in 'xy' else 'D'}]; got {_seen(x)}"
-    _require(chex.assert_rank, x, 2, says=wants)
-    _require(chex.assert_type, x, float, says=wants)
+def rows(x: ArrayLike, name: str = "embeddings") -> jax.Array:
+    """Returns `x`, having checked that it is a matrix of floats."""
+    array = jnp.asarray(x)
+    wants = f"{name} must be floats of shape [B, {'C' if name in 'xy' else 'D'}]; got {_seen(array)}"
+    _require(chex.assert_rank, array, 2, says=wants)
+    _require(chex.assert_type, array, float, says=wants)
+    return array
 
 
-def integers(labels: jax.Array) -> None:
-    """Checks that labels are a vector of integers."""
-    wants = f"labels must be integers of shape [B]; got {_seen(labels)}"
-    _require(chex.assert_type, labels, int, says=wants)
-    _require(chex.assert_rank, labels, 1, says=wants)
+def integers(labels: ArrayLike) -> jax.Array:
+    """Returns the labels, having checked that they are a vector of integers."""
+    array = jnp.asarray(labels)
+    wants = f"labels must be integers of shape [B]; got {_seen(array)}"
+    _require(chex.assert_type, array, int, says=wants)
+    _require(chex.assert_rank, array, 1, says=wants)
+    return array
 
 
-def batch(labels: jax.Array, embeddings: jax.Array, where: jax.Array | None) -> None:
-    """Checks labels [B] against embeddings [B, D] and the optional mask [B]."""
-    integers(labels)
-    rows(embeddings)
+def batch(
+    labels: ArrayLike, embeddings: ArrayLike, where: ArrayLike | None
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Returns labels [B], embeddings [B, D] and the optional mask [B], having checked them against each other."""
+    labels, embeddings = integers(labels), rows(embeddings)
     says = f"labels and embeddings must have as many rows; got {list(labels.shape)} and {list(embeddings.shape)}"
     _require(chex.assert_equal_shape_prefix, [labels, embeddings], 1, says=says)
-    mask(where, embeddings)
+    return labels, embeddings, mask(where, embeddings)
 
 
-def paired(where: jax.Array | None, **matrices: jax.Array) -> None:
-    """Checks that the named matrices of floats have one shape, and the optional mask as many rows."""
-    for name, matrix in matrices.items():
-        rows(matrix, name)
-    shapes = ", ".join(f"{name} {list(matrix.shape)}" for name, matrix in matrices.items())
-    _require(chex.assert_equal_shape, list(matrices.values()), says=f"these must have one shape: {shapes}")
-    mask(where, next(iter(matrices.values())))
+def paired(where: ArrayLike | None, **matrices: ArrayLike) -> tuple[list[jax.Array], jax.Array | None]:
+    """Returns the named matrices and the optional mask, having checked that they have one shape, and as many rows."""
+    arrays = [rows(matrix, name) for name, matrix in matrices.items()]
+    shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in zip(matrices, arrays, strict=True))
+    _require(chex.assert_equal_shape, arrays, says=f"these must have one shape: {shapes}")
+    return arrays, mask(where, arrays[0])
 
 
-def mask(where: jax.Array | None, reference: jax.Array) -> None:
-    """Checks that `where` is None or a boolean for each row of the reference."""
-    if where is not None:
-        wants = f"where must be bool of shape [{reference.shape[0]}], True for rows to keep; got {_seen(where)}"
-        _require(chex.assert_type, where, bool, says=wants)
-        _require(chex.assert_shape, where, reference.shape[:1], says=wants)
+def mask(where: ArrayLike | None, reference: jax.Array) -> jax.Array | None:
+    """Returns `where`, having checked that it is None or a boolean for each row of the reference."""
+    if where is None:
+        return None
+    array = jnp.asarray(where)
+    wants = f"where must be bool of shape [{reference.shape[0]}], True for rows to keep; got {_seen(array)}"
+    _require(chex.assert_type, array, bool, says=wants)
+    _require(chex.assert_shape, array, reference.shape[:1], says=wants)
+    return array
 
 
-def flags(same: jax.Array, reference: jax.Array) -> None:
-    """Checks that `same` is a boolean or a number for each row of the reference."""
-    wants = f"same must be bool, or numbers 0 and 1, of shape [{reference.shape[0]}]; got {_seen(same)}"
-    _require(chex.assert_shape, same, reference.shape[:1], says=wants)
+def flags(same: ArrayLike, reference: jax.Array) -> jax.Array:
+    """Returns `same`, having checked that it is a boolean or a number for each row of the reference."""
+    array = jnp.asarray(same)
+    wants = f"same must be bool, or numbers 0 and 1, of shape [{reference.shape[0]}]; got {_seen(array)}"
+    _require(chex.assert_shape, array, reference.shape[:1], says=wants)
+    return array
 
 
 def scalar(name: str, number: Any, dtype: jnp.dtype) -> jax.Array:
@@ -117,7 +176,18 @@ def scalar(name: str, number: Any, dtype: jnp.dtype) -> jax.Array:
 def option(name: str, value: object, known: Collection[str]) -> None:
     """Checks a keyword that takes one of a few words."""
     if value not in known:
-        raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}{nearest(value, known)}")
+
+
+def nearest(word: object, known: Collection[str]) -> str:
+    """Returns a hint at the nearest of the known words, empty if none is near.
+
+    Example:
+        >>> nearest("margn", ["margin", "scale"])
+        '; did you mean margin?'
+    """
+    found = difflib.get_close_matches(str(word), known, 1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def functions(**callables: object) -> None:
@@ -128,23 +198,18 @@ def functions(**callables: object) -> None:
             raise ValueError(f"{name} must be a function ({hint}); got {value!r}")
 
 
-def thirds(embeddings: jax.Array) -> None:
-    """Checks that the rows are anchors, positives and negatives, as many of each."""
-    rows(embeddings)
-    says = f"embeddings must hold anchors, positives and negatives, a multiple of 3 rows; got {_seen(embeddings)}"
-    _require(chex.assert_is_divisible, embeddings.shape[0], 3, says=says)
+def thirds(embeddings: ArrayLike) -> jax.Array:
+    """Returns the rows, having checked that they are anchors, positives and negatives, as many of each."""
+    array = rows(embeddings)
+    says = f"embeddings must hold anchors, positives and negatives, a multiple of 3 rows; got {_seen(array)}"
+    _require(chex.assert_is_divisible, array.shape[0], 3, says=says)
+    return array
 
 
 def positive_integer(name: str, value: object) -> None:
     """Checks a static size."""
     if not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a whole number above 0; got {value!r}")
-
-
-def block_size(value: object) -> None:
-    """Checks the number of rows in a tile."""
-    if value is not None:
-        positive_integer("block_size", value)
 
 
 def distances(found: jax.Array, anchors: int, candidates: int) -> None:

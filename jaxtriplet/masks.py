@@ -2,20 +2,17 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxtriplet import _checks
 
 
-def _positive(labels: jax.Array) -> jax.Array:
-    return _alike(labels) & ~jnp.eye(len(labels), dtype=bool)
-
-
-def _alike(labels: jax.Array) -> jax.Array:
-    _checks.integers(labels)
+def _alike(labels: ArrayLike) -> jax.Array:
+    labels = _checks.integers(labels)
     return labels[:, None] == labels[None, :]
 
 
-def anchor_positive(labels: jax.Array) -> jax.Array:
+def anchor_positive(labels: ArrayLike) -> jax.Array:
     """Returns which rows are positives of which anchors: another row with the same label.
 
     Args:
@@ -32,10 +29,11 @@ def anchor_positive(labels: jax.Array) -> jax.Array:
         >>> anchor_positive(jnp.array([0, 0, 1])).astype(int).tolist()
         [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
     """
-    return _positive(jnp.asarray(labels))
+    alike = _alike(labels)
+    return alike & ~jnp.eye(len(alike), dtype=bool)
 
 
-def anchor_negative(labels: jax.Array) -> jax.Array:
+def anchor_negative(labels: ArrayLike) -> jax.Array:
     """Returns which rows are negatives of which anchors: a row with another label.
 
     Args:
@@ -52,10 +50,10 @@ def anchor_negative(labels: jax.Array) -> jax.Array:
         >>> anchor_negative(jnp.array([0, 0, 1])).astype(int).tolist()
         [[0, 0, 1], [0, 0, 1], [1, 1, 0]]
     """
-    return ~_alike(jnp.asarray(labels))
+    return ~_alike(labels)
 
 
-def triplet(labels: jax.Array) -> jax.Array:
+def triplet(labels: ArrayLike) -> jax.Array:
     """Returns which triplets are valid: three distinct rows, anchor and positive of one label, negative of another.
 
     The losses never build this cube; it is here to look at, and for small batches.

@@ -1,10 +1,14 @@
 """The protocols and records that the whole library speaks."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, overload
 
 import jax
+from jax.typing import ArrayLike
 
 AxisName = str | tuple[str, ...] | None
+"""The mapped axes over which a batch is spread, or None."""
+
+_Args = ParamSpec("_Args")
 
 
 class DistanceFn(Protocol):
@@ -64,3 +68,16 @@ class Stats(NamedTuple):
     """The smallest distance between rows of different labels."""
     mean_norm: jax.Array
     """The mean Euclidean norm of the rows."""
+
+
+class LossFunction(Protocol[_Args]):
+    """A loss as users call it: a scalar, or with `has_aux=True` a scalar and its `Stats`.
+
+    A loss is written once, with `has_aux: Literal[False]` in its signature: the first overload is that signature, and
+    the second what `has_aux=True` makes of it.
+    """
+
+    @overload
+    def __call__(self, *args: _Args.args, **kwargs: _Args.kwargs) -> jax.Array: ...
+    @overload
+    def __call__(self, *rows: ArrayLike, has_aux: Literal[True], **options: Any) -> tuple[jax.Array, Stats]: ...

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, distances, numerics
-from jaxtriplet.engine import outcome as stats
+from jaxtriplet import _checks, distances
 from jaxtriplet.engine.classes import Classes, Order, arrange
+from jaxtriplet.engine.outcome import Found, Spread, gather, spread
 from jaxtriplet.engine.rows import Rows, pairs
 from jaxtriplet.engine.rules import Picks, Rule
 from jaxtriplet.engine.tiles import Tile, cut, scan_tiles, unfold
@@ -28,11 +28,12 @@ class _Plan(NamedTuple):
 
 
 class _Numbers(NamedTuple):
-    """What a loss is differentiated by; the margin is given once for each anchor."""
+    """What a loss is differentiated by."""
 
     anchors: jax.Array
     candidates: jax.Array
-    margin: jax.Array
+    own: Any
+    """The loss's own numbers, a tree of arrays [B]: each is given once for every anchor."""
 
 
 class _Layout(NamedTuple):
@@ -44,50 +45,51 @@ class _Layout(NamedTuple):
     classes: Classes
 
 
-_Outcome = tuple[Terms, stats.Spread, stats.Spread]
+_Outcome = tuple[Terms, Spread, Spread]
 
 
 def mine(
     rule: Rule,
     anchors: Rows,
     candidates: Rows,
-    margin: jax.Array,
+    numbers: Any,
     distance_fn: DistanceFn,
     *,
     each: bool = False,
     block_size: int | None = None,
-) -> stats.Found:
+    strangers: bool = False,
+) -> Found:
     """Mines a batch: finds the terms of the rule among all pairs of an anchor and a candidate.
 
-    Differentiable once, in reverse mode, by the rows and by the margin. Local to a device: the collectives that gather
+    Differentiable once, in reverse mode, by the rows and by the numbers. Local to a device: the collectives that gather
     the candidates and sum the terms stand outside, in plain autodiff.
 
     Args:
-        rule: The loss's definition on one tile, `(tile, margin [anchor]) -> Mined`; static.
+        rule: The loss's definition on one tile, `(tile, numbers, each [anchor]) -> Mined`; static.
         anchors: The rows of this device.
-        candidates: The rows of all devices.
-        margin: A scalar.
+        candidates: The rows of all devices; a row's place is its place among them.
+        numbers: The loss's own numbers, such as its margin: a tree of scalars, which the rule gets as it is.
         distance_fn: A pairwise distance.
         each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass and
             costs the memory of the rows; with `each`, the backward pass mines again.
         block_size: The number of anchors in a tile; None for a good one.
+        strangers: Whether no anchor is among the candidates, as with two towers; else all of them are.
 
     Returns:
         The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
     """
-    # A margin per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
-    margins = margin + jnp.zeros_like(jnp.sum(anchors.values, axis=1))
+    if strangers:
+        anchors = anchors._replace(place=jnp.full_like(anchors.place, -1))
+    # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
+    like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
     plan = _Plan(rule, distance_fn, cut(len(anchors.labels), block_size))
-    numbers = _Numbers(anchors.values, candidates.values, margins)
-    layout = _Layout(_without_values(anchors), _without_values(candidates), *arrange(anchors, candidates))
-    terms, positives, negatives = (_each if each else _summed)(plan, numbers, layout)
-    healthy_total = numerics.poison(terms.total, jnp.sum(jnp.square(candidates.values), axis=1))
-    return stats.Found(
-        terms=terms._replace(total=healthy_total),
-        positives=stats.merge(positives),
-        negatives=stats.merge(negatives),
-        norms=stats.norms(anchors.values, anchors.valid),
+    own = jax.tree.map(lambda number: number + like, numbers)
+    layout = _Layout(
+        _without_values(anchors), _without_values(candidates), *arrange(anchors, candidates, strangers=strangers)
     )
+    outcome = (_each if each else _summed)(plan, _Numbers(anchors.values, candidates.values, own), layout)
+    seen = (candidates, anchors) if strangers else (candidates,)
+    return gather(*outcome, anchors, *(jnp.sum(jnp.square(rows.values), axis=1) for rows in seen))
 
 
 def _without_values(rows: Rows) -> Rows:
@@ -115,7 +117,7 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
 
     Args:
         plan: What is fixed.
-        numbers: The rows' values and margins.
+        numbers: The rows' values, and the loss's own numbers.
         layout: Who is of whose class.
         cotangent: The cotangent of each anchor's total, or None if no gradient is wanted.
 
@@ -125,11 +127,11 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
     candidates = numbers.candidates
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
-        values, anchors, classes, margin, scale = tile_rows
+        values, anchors, classes, own, scale = tile_rows
         found, pull = jax.vjp(functools.partial(_tile_distances, plan.distance_fn), candidates, values)
         tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order)
-        terms, gain, weights = plan.rule(tile, margin)
-        seen = terms, stats.spread(found, tile.positive), stats.spread(found, tile.negative)
+        terms, slopes, weights = plan.rule(tile, own)
+        seen = terms, spread(found, tile.positive), spread(found, tile.negative)
         if cotangent is None:
             return by_candidates, (seen, None)
         if isinstance(weights, Picks) and len(candidates) > FEW:
@@ -138,16 +140,17 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
             weights = weights.spread(len(candidates)) if isinstance(weights, Picks) else weights
             by_tile, by_anchors = pull(weights * scale[None, :])
             by_candidates += by_tile
-        return by_candidates, (seen, (by_anchors, gain * scale))
+        return by_candidates, (seen, (by_anchors, jax.tree.map(lambda slope: slope * scale, slopes)))
 
     nothing: Any = None if cotangent is None else jnp.zeros_like(candidates)
-    per_anchor = (numbers.anchors, layout.anchors, layout.classes, numbers.margin, cotangent)
+    per_anchor = (numbers.anchors, layout.anchors, layout.classes, numbers.own, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, plan.shape)
-    outcome = (unfold(terms, len(numbers.margin)), *spreads)
+    count = len(numbers.anchors)
+    outcome = (unfold(terms, count), *spreads)
     if cotangent is None:
         return outcome, None
-    by_anchors, by_margin = unfold(gradient, len(numbers.margin))
-    return outcome, _Numbers(by_anchors, by_candidates, by_margin)
+    by_anchors, by_own = unfold(gradient, count)
+    return outcome, _Numbers(by_anchors, by_candidates, by_own)
 
 
 def _pull_picks(
@@ -204,7 +207,7 @@ def _with_sum(outcome: _Outcome) -> _Outcome:
 
 
 def _summed_forward(plan: _Plan, numbers: _Numbers, layout: _Layout) -> tuple[_Outcome, _Numbers]:
-    outcome, gradient = _once(plan, numbers, layout, jnp.ones_like(numbers.margin))
+    outcome, gradient = _once(plan, numbers, layout, jnp.ones_like(jnp.sum(numbers.anchors, axis=1)))
     return _with_sum(outcome), gradient
 
 

@@ -1,11 +1,12 @@
 """What a loss saw: sums that can be merged over tiles and devices, and the `Stats` made of them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxtriplet import numerics
+from jaxtriplet.engine.rows import Rows
 from jaxtriplet.types import AxisName, ReduceFn, Stats, Terms
 
 
@@ -56,6 +57,24 @@ def norms(values: jax.Array, valid: jax.Array) -> Spread:
     return spread(numerics.norm(values), valid)
 
 
+def gather(terms: Terms, positives: Spread, negatives: Spread, anchors: Rows, *evidence: jax.Array) -> Found:
+    """Returns what all tiles of a device have found, whose spreads have a leading axis.
+
+    Args:
+        terms: The terms.
+        positives: The spreads of the distances between rows of one label.
+        negatives: The spreads of the distances between rows of different labels.
+        anchors: The rows of this device.
+        *evidence: Arrays that must be finite, or the total is not.
+    """
+    return Found(
+        terms=terms._replace(total=numerics.poison(terms.total, *evidence)),
+        positives=merge(positives),
+        negatives=merge(negatives),
+        norms=norms(anchors.values, anchors.valid),
+    )
+
+
 def _everywhere(part: Spread, axis_name: AxisName) -> Spread:
     if axis_name is None:
         return part
@@ -85,9 +104,7 @@ def summarise(found: Found, axis_name: AxisName) -> Stats:
     )
 
 
-def conclude(
-    found: Found, reduce_fn: ReduceFn | None, axis_name: AxisName, has_aux: bool
-) -> jax.Array | tuple[jax.Array, Stats]:
+def conclude(found: Found, reduce_fn: ReduceFn | None, axis_name: AxisName, has_aux: bool) -> Any:
     """Returns a loss from what this device found: reduced over all rows and devices, or each anchor's sum [B].
 
     Args:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, numerics
 from jaxtriplet.types import AxisName
@@ -30,8 +31,8 @@ def keep(values: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Arr
     return jnp.where(where[:, None], values, 0), where
 
 
-def split(
-    labels: jax.Array, embeddings: jax.Array, where: jax.Array | None, axis_name: AxisName = None
+def meet(
+    labels: ArrayLike, embeddings: ArrayLike, where: ArrayLike | None = None, axis_name: AxisName = None
 ) -> tuple[Rows, Rows]:
     """Returns the anchors, this device's rows, and the candidates, the rows of all devices.
 
@@ -47,7 +48,7 @@ def split(
     Raises:
         ValueError: The shapes or types do not fit.
     """
-    _checks.batch(labels, embeddings, where)
+    labels, embeddings, where = _checks.batch(labels, embeddings, where)
     values, valid = keep(embeddings, where)
     count = labels.shape[0]
     place = jnp.arange(count, dtype=jnp.int32)

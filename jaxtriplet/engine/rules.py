@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet.engine import outcome as stats
+from jaxtriplet.engine.outcome import count
 from jaxtriplet.engine.tiles import Tile
 from jaxtriplet.types import HingeFn, Terms
 
@@ -35,13 +35,14 @@ class Mined(NamedTuple):
 
     terms: Terms
     """Each anchor's sums and counts, [anchor]."""
-    gain: jax.Array
-    """The derivative of each anchor's sum by the margin, [anchor]."""
+    slopes: Any
+    """The derivative of each anchor's sum by each of the loss's numbers: a tree like theirs, [anchor]."""
     weights: jax.Array | Picks
     """The derivative of each anchor's sum by each of its distances, [candidate, anchor]."""
 
 
-Rule = Callable[[Tile, jax.Array], Mined]
+Rule = Callable[[Tile, Any], Mined]
+"""From a tile and the loss's numbers, each [anchor], to what is found in it."""
 
 
 def smallest(distances: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -63,7 +64,7 @@ def hinge(hinge_fn: HingeFn, violation: jax.Array, mask: jax.Array) -> tuple[Ter
     """Returns the terms `hinge_fn(violation)` where the mask is True (zeros elsewhere), and the slope of each."""
     violation = jnp.where(mask, violation, 0)
     term, slope = jax.jvp(hinge_fn, (violation,), (jnp.ones_like(violation),))
-    return stats.count(term, mask), jnp.where(mask, slope, 0)
+    return count(term, mask), jnp.where(mask, slope, 0)
 
 
 def linear(tile: Tile, margin: jax.Array, weights: jax.Array, active: jax.Array, valid: jax.Array) -> Mined:
@@ -99,15 +100,15 @@ def over_positives(
     Returns:
         The last carry.
     """
-    start, size, own = tile.classes
+    start, size, own, positives, _ = tile.classes
 
     def step(ahead: jax.Array, carry: _Carry) -> _Carry:
-        exists = ahead < size
+        exists = ahead <= positives
         row = tile.order.rows[start + (own - start + ahead) % jnp.maximum(size, 1)]
         distance = jnp.take_along_axis(tile.distances, row[None, :], axis=0)[0]
         return visit(carry, row, jnp.where(exists, distance, -jnp.inf), exists)
 
-    return jax.lax.fori_loop(1, tile.order.largest, step, carry)
+    return jax.lax.fori_loop(1, tile.order.most + 1, step, carry)
 
 
 def add_at(weights: jax.Array, row: jax.Array, weight: jax.Array) -> jax.Array:
@@ -145,9 +146,9 @@ def sort(tile: Tile, of_positives: jax.Array, *, positives_first: bool) -> Colum
     keys = jnp.where(positive, of_positives, jnp.where(negative, tile.distances, jnp.inf))
     place = 0 if positives_first else 2
     rank = jnp.where(positive, place, jnp.where(negative, 1, 3)).astype(jnp.int32)
-    count = len(keys)
-    keys, tagged = jax.lax.sort((keys, rank * count + tile.row), dimension=0, num_keys=2)
-    return Column(keys, tagged // count == place, tagged // count == 1, tagged % count)
+    number = len(keys)
+    keys, tagged = jax.lax.sort((keys, rank * number + tile.row), dimension=0, num_keys=2)
+    return Column(keys, tagged // number == place, tagged // number == 1, tagged % number)
 
 
 def triplets(tile: Tile, margin: jax.Array, *, beyond: bool = False) -> tuple[jax.Array, jax.Array]:
@@ -169,14 +170,14 @@ def triplets(tile: Tile, margin: jax.Array, *, beyond: bool = False) -> tuple[ja
 def _triplets_of_few(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.Array, jax.Array]:
     negatives = jnp.where(tile.negative, tile.distances, jnp.inf)
 
-    def visit(found: Any, row: jax.Array, distance: jax.Array, exists: jax.Array) -> Any:
+    def visit(carry: Any, row: jax.Array, distance: jax.Array, exists: jax.Array) -> Any:
         del exists  # else the distance is minus infinity, and no negative is nearer
-        weights, active = found
+        weights, active = carry
         near = negatives < (distance + margin)[None, :]
         if beyond:
             near &= negatives > distance[None, :]
-        count = jnp.sum(near, axis=0, dtype=active.dtype)
-        return add_at(weights - near.astype(weights.dtype), row, count), active + count
+        found = jnp.sum(near, axis=0, dtype=active.dtype)
+        return add_at(weights - near.astype(weights.dtype), row, found), active + found
 
     return over_positives(tile, visit, (jnp.zeros_like(tile.distances), jnp.zeros_like(margin)))
 

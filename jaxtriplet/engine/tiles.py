@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet.engine.classes import Classes, Order
+from jaxtriplet.engine.outcome import Found, Spread, gather
+from jaxtriplet.engine.rows import Rows
+from jaxtriplet.types import Terms
 
 _Tree = TypeVar("_Tree")
 
@@ -38,13 +41,12 @@ class Tile(NamedTuple):
     @property
     def num_positives(self) -> jax.Array:
         """How many positives each anchor has, as floats."""
-        return jnp.maximum(self.classes.size - 1, 0).astype(self.distances.dtype)
+        return self.classes.positives.astype(self.distances.dtype)
 
     @property
     def num_negatives(self) -> jax.Array:
         """How many negatives each anchor has, as floats."""
-        size = self.classes.size
-        return jnp.where(size > 0, self.order.valid - size, 0).astype(self.distances.dtype)
+        return self.classes.negatives.astype(self.distances.dtype)
 
 
 def cut(rows: int, block_size: int | None) -> tuple[int, int]:
@@ -85,21 +87,32 @@ def unfold(found: _Tree, rows: int) -> _Tree:
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], found)
 
 
-def by_tiles(function: Callable[..., Any], rows: Any, block_size: int | None, *, columns: int | None = None) -> Any:
-    """Runs a function of some rows tile by tile, remembering nothing of a tile but its result.
+def by_tiles(
+    of_tile: Callable[[Any], tuple[Terms, Spread, Spread]],
+    tiled: Any,
+    anchors: Rows,
+    *evidence: jax.Array,
+    block_size: int | None,
+    columns: int | None = None,
+) -> Found:
+    """Runs a function of some anchors tile by tile, in plain autodiff, remembering nothing of a tile but its result.
 
     Args:
-        function: From a tile of rows to anything; differentiated by running it again.
-        rows: Arrays [B, ...].
-        block_size: Rows in a tile, or None.
-        columns: The width of the matrix that the function makes of the rows: a matrix that is not large is made whole.
+        of_tile: From a tile of `tiled` to the anchors' terms and the spreads of positive and of negative distances;
+            differentiated by running it again.
+        tiled: Arrays [B, ...].
+        anchors: The rows of this device, [B].
+        *evidence: Arrays that must be finite, or the total is not.
+        block_size: Anchors in a tile, or None.
+        columns: The width of the matrix that the function makes of the anchors: one that is not large is made whole.
 
     Returns:
-        What the function returned, with a leading axis of tiles.
+        What was found in all tiles.
     """
-    count = len(jax.tree.leaves(rows)[0])
+    count = len(anchors.labels)
     if columns is not None and count * columns <= WHOLE:
         block_size = block_size or count
     shape = cut(count, block_size)
-    again = function if shape[0] == 1 else jax.checkpoint(function, prevent_cse=False)  # a scan keeps them apart
-    return scan_tiles(lambda _, tile: ((), again(tile)), (), rows, shape)[1]
+    again = of_tile if shape[0] == 1 else jax.checkpoint(of_tile, prevent_cse=False)  # a scan keeps them apart
+    terms, positives, negatives = scan_tiles(lambda _, tile: ((), again(tile)), (), tiled, shape)[1]
+    return gather(unfold(terms, count), positives, negatives, anchors, *evidence)

@@ -25,16 +25,18 @@ returns the loss of the whole batch. What is left to the user is how the gradien
 `distance_fn` or `hinge_fn` once, at module level, since a new lambda compiles anew.
 """
 
+from jaxtriplet.losses import registry as registry
 from jaxtriplet.losses.batch_all import batch_all
 from jaxtriplet.losses.batch_hard import batch_hard
 from jaxtriplet.losses.ge2e import ge2e, ge2e_similarity
 from jaxtriplet.losses.kl_divergence import kl_hinge, siamese_kl_hinge
 from jaxtriplet.losses.paired import deep_speaker, triplet
 from jaxtriplet.losses.semi_hard import semi_hard
-from jaxtriplet.losses.weighted import Weighted, weighted
+from jaxtriplet.losses.weighted import Weighted as Weighted
+from jaxtriplet.losses.weighted import weighted as weighted
 
+# The losses themselves, which are names of `jaxtriplet` too.
 __all__ = [
-    "Weighted",
     "batch_all",
     "batch_hard",
     "deep_speaker",
@@ -44,5 +46,4 @@ __all__ = [
     "semi_hard",
     "siamese_kl_hinge",
     "triplet",
-    "weighted",
 ]

@@ -1,31 +1,34 @@
 """Batch-hard: each anchor against its farthest positive and its nearest negative."""
 
+from __future__ import annotations
+
 import functools
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxtriplet import _checks, engine, reductions
+from jaxtriplet import engine, reductions
 from jaxtriplet.distances import euclidean
-from jaxtriplet.engine import outcome as stats
-from jaxtriplet.engine import rows
-from jaxtriplet.types import AxisName, DistanceFn, HingeFn, ReduceFn, Stats
+from jaxtriplet.losses.registry import loss
+from jaxtriplet.types import AxisName, DistanceFn, HingeFn, ReduceFn
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "distance_fn", "hinge_fn")
+@loss(term="each anchor: farthest positive, nearest negative; `hinge_fn=jax.nn.softplus` is the soft margin")
 def batch_hard(
-    labels: jax.Array,
-    embeddings: jax.Array,
-    margin: float | jax.Array = 0.2,
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    margin: ArrayLike = 0.2,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
-    has_aux: bool = False,
+    has_aux: Literal[False] = False,
     block_size: int | None = None,
     distance_fn: DistanceFn = euclidean,
     hinge_fn: HingeFn = jax.nn.relu,
-) -> jax.Array | tuple[jax.Array, Stats]:
+) -> jax.Array:
     r"""Batch-hard triplet loss.
 
     $$\operatorname{mean}_a \; h(\max_p d_{ap} - \min_n d_{an} + m)$$
@@ -34,23 +37,7 @@ def batch_hard(
     `hinge_fn=jax.nn.softplus` is the paper's soft margin.
 
     Args:
-        labels: Integers [B].
-        embeddings: Floats [B, D], usually of unit length (`jaxtriplet.l2_normalize`); they are not normalised here.
         margin: The gap m that the nearest negative should keep, in units of the distance.
-        where: Booleans [B]; False rows are padding and count for nothing.
-        reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each anchor's term, [B].
-        axis_name: Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
-            and every device returns the loss of the whole batch.
-        has_aux: Whether to return statistics too; distances are those of all positive and all negative pairs.
-        block_size: How many anchors to mine at a time, None for a good number; memory grows with it; static.
-        distance_fn: A pairwise distance; static.
-        hinge_fn: An elementwise hinge h; static.
-
-    Returns:
-        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
-
-    Raises:
-        ValueError: The shapes, types or functions do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -61,13 +48,10 @@ def batch_hard(
     Reference:
         Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017.
     """
-    _checks.block_size(block_size)
-    _checks.functions(reduce_fn=reduce_fn, distance_fn=distance_fn, hinge_fn=hinge_fn)
-    anchors, candidates = rows.split(labels, embeddings, where, axis_name)
-    margin = _checks.scalar("margin", margin, anchors.values.dtype)
-    rule = functools.partial(_rule, hinge_fn)
-    found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size)
-    return stats.conclude(found, reduce_fn, axis_name, has_aux)
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
+    rule, each = functools.partial(_rule, hinge_fn), reduce_fn is None
+    found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
+    return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _rule(hinge_fn: HingeFn, tile: engine.Tile, margin: jax.Array) -> engine.Mined:

@@ -1,16 +1,18 @@
 """GE2E: each utterance against the centroids of all speakers, its own computed without it."""
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, engine, numerics, reductions
-from jaxtriplet.engine import outcome as stats
-from jaxtriplet.engine import rows as rows_of
-from jaxtriplet.engine.rows import Rows
-from jaxtriplet.types import AxisName, ReduceFn, Stats, Terms
+from jaxtriplet.engine import Rows
+from jaxtriplet.losses.registry import loss
+from jaxtriplet.types import AxisName, ReduceFn, Terms
 
 # Added to the sum of the exponentials by the TensorFlow 1 program.
 _LOG_EPSILON = math.log(1e-6)
@@ -71,21 +73,24 @@ def _cosines(utterances: _Utterances, speakers: _Speakers) -> tuple[jax.Array, j
     return jnp.where(own, to_own[:, None], numerics.inner(values, speakers.centroids)), own
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "method", "num_speakers")
+@loss(
+    term='each utterance, against the centroids of all speakers; `method="softmax"` or `"contrast"`; ragged',
+    trained=("scale", "bias"),
+)
 def ge2e(
-    labels: jax.Array,
-    embeddings: jax.Array,
-    scale: float | jax.Array = 10.0,
-    bias: float | jax.Array = -5.0,
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    scale: ArrayLike = 10.0,
+    bias: ArrayLike = -5.0,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     reduce_fn: ReduceFn | None = reductions.sum,
     axis_name: AxisName = None,
-    has_aux: bool = False,
+    has_aux: Literal[False] = False,
     block_size: int | None = None,
-    method: str = "softmax",
+    method: Literal["softmax", "contrast"] = "softmax",
     num_speakers: int | None = None,
-) -> jax.Array | tuple[jax.Array, Stats]:
+) -> jax.Array:
     r"""Generalised end-to-end loss.
 
     $$S_{ik} = |w| \langle e_i, c_k \rangle + b, \qquad
@@ -102,22 +107,13 @@ def ge2e(
         embeddings: Floats [B, D], of unit length (`jaxtriplet.l2_normalize`); they are not normalised here.
         scale: The weight w, usually trained along.
         bias: The bias b, usually trained along.
-        where: Booleans [B]; False rows are padding and count for nothing.
-        reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each row's term, [B].
         axis_name: Mapped axes over which the batch is spread: terms are of these rows, centroids of those of all
             devices, and every device returns the loss of the whole batch.
         has_aux: Whether to return statistics too; distances are $1 - \langle e, c \rangle$ to the own centroid
             (positive) and to those of the others (negative), of the utterances that have a term.
-        block_size: How many utterances to compare with all speakers at a time, None for a good number; static.
         method: "softmax" or "contrast"; static.
         num_speakers: A bound on the number of different labels, which saves work; None for B; static. More labels than
             that give NaN.
-
-    Returns:
-        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
-
-    Raises:
-        ValueError: The shapes, types, functions or words do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -129,42 +125,31 @@ def ge2e(
     Reference:
         Wan, Wang, Papir and Lopez Moreno, "Generalized End-to-End Loss for Speaker Verification", 2018.
     """
-    _checks.option("method", method, _METHODS)
-    _checks.block_size(block_size)
-    _checks.functions(reduce_fn=reduce_fn)
-    _check_size(num_speakers)
-    anchors, candidates = rows_of.split(labels, embeddings, where, axis_name)
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
     utterances, speakers = _meet(anchors, candidates, num_speakers)
 
-    def of_tile(tile: _Utterances) -> tuple[Terms, stats.Spread, stats.Spread]:
+    def of_tile(tile: _Utterances) -> tuple[Terms, engine.Spread, engine.Spread]:
         cosine, own = _cosines(tile, speakers)
         paired, other = tile.has_term[:, None], ~own & speakers.present[None, :]
-        similarity = jnp.where(own | other, _scaled(cosine, scale, bias), -jnp.inf)
+        similarity = jnp.where(own | other, jnp.abs(scale) * cosine + bias, -jnp.inf)
         similarity = jnp.where(paired, similarity, 0)  # the logsumexp of nothing has no gradient
-        terms = stats.count(_METHODS[method](similarity, own), tile.has_term)
-        return terms, stats.spread(1 - cosine, paired & own), stats.spread(1 - cosine, paired & other)
+        terms = engine.count(_METHODS[method](similarity, own), tile.has_term)
+        return terms, engine.spread(1 - cosine, paired & own), engine.spread(1 - cosine, paired & other)
 
-    terms, positives, negatives = engine.by_tiles(of_tile, utterances, block_size, columns=len(speakers.counts))
-    terms = engine.unfold(terms, len(labels))
-    too_many = jnp.where(speakers.distinct > len(speakers.counts), jnp.nan, 0)
-    squares = jnp.sum(jnp.square(candidates.values), axis=1)
-    found = stats.Found(
-        terms=terms._replace(total=numerics.poison(terms.total, squares, too_many)),
-        positives=stats.merge(positives),
-        negatives=stats.merge(negatives),
-        norms=stats.norms(anchors.values, anchors.valid),
-    )
-    return stats.conclude(found, reduce_fn, axis_name, has_aux)
+    evidence = jnp.sum(jnp.square(candidates.values), axis=1), _too_many(speakers)
+    columns = len(speakers.counts)
+    found = engine.by_tiles(of_tile, utterances, anchors, *evidence, block_size=block_size, columns=columns)
+    return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-@_checks.jit_with_labels("axis_name", "num_speakers")
+@_checks.entry
 def ge2e_similarity(
-    labels: jax.Array,
-    embeddings: jax.Array,
-    scale: float | jax.Array = 10.0,
-    bias: float | jax.Array = -5.0,
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    scale: ArrayLike = 10.0,
+    bias: ArrayLike = -5.0,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     axis_name: AxisName = None,
     num_speakers: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
@@ -198,24 +183,17 @@ def ge2e_similarity(
     Reference:
         Wan, Wang, Papir and Lopez Moreno, "Generalized End-to-End Loss for Speaker Verification", 2018.
     """
-    _check_size(num_speakers)
-    anchors, candidates = rows_of.split(labels, embeddings, where, axis_name)
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
     utterances, speakers = _meet(anchors, candidates, num_speakers)
     cosine, _ = _cosines(utterances, speakers)
-    similarity = jnp.where(speakers.present[None, :], _scaled(cosine, scale, bias), -jnp.inf)
+    similarity = jnp.where(speakers.present[None, :], jnp.abs(scale) * cosine + bias, -jnp.inf)
     similarity = jnp.where(anchors.valid[:, None], similarity, 0)
-    fits = speakers.distinct <= len(speakers.counts)
-    return jnp.where(fits, similarity, jnp.nan), jnp.where(anchors.valid, utterances.column, -1)
+    return similarity + _too_many(speakers), jnp.where(anchors.valid, utterances.column, -1)
 
 
-def _check_size(num_speakers: int | None) -> None:
-    if num_speakers is not None:
-        _checks.positive_integer("num_speakers", num_speakers)
-
-
-def _scaled(cosine: jax.Array, scale: float | jax.Array, bias: float | jax.Array) -> jax.Array:
-    dtype = cosine.dtype
-    return jnp.abs(_checks.scalar("scale", scale, dtype)) * cosine + _checks.scalar("bias", bias, dtype)
+def _too_many(speakers: _Speakers) -> jax.Array:
+    """Returns NaN if there are more speakers than columns, else 0."""
+    return jnp.where(speakers.distinct > len(speakers.counts), jnp.nan, 0).astype(speakers.sums.dtype)
 
 
 def _own(similarity: jax.Array, own: jax.Array) -> jax.Array:

@@ -1,31 +1,33 @@
 """The Kullback-Leibler hinge for speaker clustering: over all pairs of a batch, and over pairs given as such."""
 
-import functools
+from __future__ import annotations
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.distances import kl, probability_kl
-from jaxtriplet.engine import outcome as stats
-from jaxtriplet.engine import rows
-from jaxtriplet.types import AxisName, HingeFn, ReduceFn, Stats, Terms
+from jaxtriplet.losses.registry import loss
+from jaxtriplet.types import AxisName, HingeFn, ReduceFn, Terms
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "hinge_fn", "from_logits")
+@loss(term="each pair of rows", sees="logits")
 def kl_hinge(
-    labels: jax.Array,
-    embeddings: jax.Array,
-    margin: float | jax.Array = 1.0,
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    margin: ArrayLike = 1.0,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
-    has_aux: bool = False,
+    has_aux: Literal[False] = False,
     block_size: int | None = None,
     hinge_fn: HingeFn = jax.nn.relu,
     from_logits: bool = True,
-) -> jax.Array | tuple[jax.Array, Stats]:
+) -> jax.Array:
     r"""Kullback-Leibler divergence between rows of one label, its hinge between rows of two.
 
     $$\operatorname{mean}_{i < j} \begin{cases} k_{ij} + k_{ji} & \text{same label} \\
@@ -34,23 +36,13 @@ def kl_hinge(
     A term for each unordered pair of rows.
 
     Args:
-        labels: Integers [B].
         embeddings: Logits [B, C] of the distributions p, or with `from_logits=False` probability vectors.
         margin: The divergence m, in nats, that rows of different labels should keep each way.
-        where: Booleans [B]; False rows are padding and count for nothing.
         reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for the sum of each row's
             terms with later rows, [B].
         axis_name: Mapped axes over which the batch is spread; every device returns the loss of the whole batch.
         has_aux: Whether to return statistics too; the distance of a pair is $k_{ij} + k_{ji}$.
-        block_size: How many rows to compare with all others at a time, None for a good number; static.
-        hinge_fn: An elementwise hinge h; static.
         from_logits: Whether the rows are logits; else they are clipped to [1e-7, 1], as in Keras; static.
-
-    Returns:
-        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
-
-    Raises:
-        ValueError: The shapes, types or functions do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -61,49 +53,37 @@ def kl_hinge(
     Reference:
         Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
     """
-    _checks.block_size(block_size)
-    _checks.functions(reduce_fn=reduce_fn, hinge_fn=hinge_fn)
-    anchors, candidates = rows.split(labels, embeddings, where, axis_name)
-    margin = _checks.scalar("margin", margin, anchors.values.dtype)
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
     divergence = kl if from_logits else probability_kl
 
-    def of_tile(tile: rows.Rows) -> tuple[Terms, stats.Spread, stats.Spread]:
+    def of_tile(tile: engine.Rows) -> tuple[Terms, engine.Spread, engine.Spread]:
         forth = divergence(tile.values, candidates.values).T
         back = divergence(candidates.values, tile.values)
         later = candidates.place[:, None] > tile.place[None, :]
-        same, different = (mask & later for mask in rows.pairs(tile, candidates))
+        same, different = (mask & later for mask in engine.pairs(tile, candidates))
         term = jnp.where(same, forth + back, hinge_fn(margin - forth) + hinge_fn(margin - back))
-        terms = Terms(*(jnp.sum(part, axis=0) for part in stats.count(term, same | different)))
-        return terms, stats.spread(forth + back, same), stats.spread(forth + back, different)
+        terms = Terms(*(jnp.sum(part, axis=0) for part in engine.count(term, same | different)))
+        return terms, engine.spread(forth + back, same), engine.spread(forth + back, different)
 
-    terms, positives, negatives = engine.by_tiles(of_tile, anchors, block_size)
-    terms = engine.unfold(terms, len(labels))
-    found = stats.Found(
-        terms=terms._replace(total=numerics.poison(terms.total, candidates.values)),
-        positives=stats.merge(positives),
-        negatives=stats.merge(negatives),
-        norms=stats.norms(anchors.values, anchors.valid),
-    )
-    return stats.conclude(found, reduce_fn, axis_name, has_aux)
+    found = engine.by_tiles(of_tile, anchors, anchors, candidates.values, block_size=block_size)
+    return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-@functools.partial(
-    jax.jit, static_argnames=("reduce_fn", "axis_name", "has_aux", "symmetric", "hinge_fn", "from_logits")
-)
+@loss(term="each given pair", sees="logits")
 def siamese_kl_hinge(
-    same: jax.Array,
-    x: jax.Array,
-    y: jax.Array,
-    margin: float | jax.Array = 1.0,
+    same: ArrayLike,
+    x: ArrayLike,
+    y: ArrayLike,
+    margin: ArrayLike = 1.0,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
-    has_aux: bool = False,
+    has_aux: Literal[False] = False,
     symmetric: bool = True,
     hinge_fn: HingeFn = jax.nn.relu,
     from_logits: bool = True,
-) -> jax.Array | tuple[jax.Array, Stats]:
+) -> jax.Array:
     r"""Kullback-Leibler divergence of the pairs that are the same, its hinge for those that differ.
 
     $$\operatorname{mean}_i \; s_i k_i + (1 - s_i) h(m - k_i), \qquad k_i = KL(x_i \| y_i)$$
@@ -121,14 +101,7 @@ def siamese_kl_hinge(
         axis_name: Mapped axes over which the pairs are spread; every device returns the loss of all.
         has_aux: Whether to return statistics too; the distance of a pair is the divergence above.
         symmetric: Whether to take both directions, each hinged; static.
-        hinge_fn: An elementwise hinge h; static.
         from_logits: Whether the rows are logits; else they are clipped to [1e-7, 1], as in Keras; static.
-
-    Returns:
-        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
-
-    Raises:
-        ValueError: The shapes, types or functions do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -139,22 +112,20 @@ def siamese_kl_hinge(
     Reference:
         Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
     """
-    _checks.functions(reduce_fn=reduce_fn, hinge_fn=hinge_fn)
-    _checks.paired(where, x=x, y=y)
-    _checks.flags(same, x)
-    (x, valid), (y, _) = rows.keep(x, where), rows.keep(y, where)
-    margin = _checks.scalar("margin", margin, x.dtype)
-    alike = same.astype(x.dtype)
+    (x, y), where = _checks.paired(where, x=x, y=y)
+    alike = _checks.flags(same, x)
+    (x, valid), (y, _) = engine.keep(x, where), engine.keep(y, where)
+    alike = alike.astype(x.dtype)
     (p, log_p), (q, log_q) = (numerics.log_probabilities(side, from_logits=from_logits) for side in (x, y))
     forth, back = jnp.sum(p * (log_p - log_q), axis=1), jnp.sum(q * (log_q - log_p), axis=1)
     directions = jnp.stack([forth, back] if symmetric else [forth])
     term = jnp.sum(alike[None, :] * directions + (1 - alike)[None, :] * hinge_fn(margin - directions), axis=0)
-    terms, distances = stats.count(term, valid), jnp.sum(directions, axis=0)
+    terms, distances = engine.count(term, valid), jnp.sum(directions, axis=0)
     is_share = jnp.where((alike >= 0) & (alike <= 1) | ~valid, 0, jnp.nan)
-    found = stats.Found(
+    found = engine.Found(
         terms=terms._replace(total=numerics.poison(terms.total, x, y, is_share)),
-        positives=stats.spread(distances, valid & (alike > 0.5)),
-        negatives=stats.spread(distances, valid & (alike <= 0.5)),
-        norms=stats.norms(jnp.concatenate([x, y]), jnp.concatenate([valid, valid])),
+        positives=engine.spread(distances, valid & (alike > 0.5)),
+        negatives=engine.spread(distances, valid & (alike <= 0.5)),
+        norms=engine.norms(jnp.concatenate([x, y]), jnp.concatenate([valid, valid])),
     )
-    return stats.conclude(found, reduce_fn, axis_name, has_aux)
+    return engine.conclude(found, reduce_fn, axis_name, has_aux)

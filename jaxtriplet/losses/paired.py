@@ -1,31 +1,33 @@
 """Triplets that are given as such, so that nothing is mined."""
 
-import functools
+from __future__ import annotations
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxtriplet import _checks, numerics, reductions
+from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.distances import euclidean, inner_product
-from jaxtriplet.engine import outcome as stats
-from jaxtriplet.engine import rows
-from jaxtriplet.types import AxisName, DistanceFn, HingeFn, ReduceFn, Stats
+from jaxtriplet.losses.registry import loss
+from jaxtriplet.types import AxisName, DistanceFn, HingeFn, ReduceFn
 
 
-@functools.partial(jax.jit, static_argnames=("reduce_fn", "axis_name", "has_aux", "distance_fn", "hinge_fn"))
+@loss(term="each given triplet")
 def triplet(
-    anchors: jax.Array,
-    positives: jax.Array,
-    negatives: jax.Array,
-    margin: float | jax.Array = 0.2,
+    anchors: ArrayLike,
+    positives: ArrayLike,
+    negatives: ArrayLike,
+    margin: ArrayLike = 0.2,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
-    has_aux: bool = False,
+    has_aux: Literal[False] = False,
     distance_fn: DistanceFn = euclidean,
     hinge_fn: HingeFn = jax.nn.relu,
-) -> jax.Array | tuple[jax.Array, Stats]:
+) -> jax.Array:
     r"""Triplet loss of given triplets.
 
     $$\operatorname{mean}_i \; h(d(a_i, p_i) - d(a_i, n_i) + m)$$
@@ -39,14 +41,6 @@ def triplet(
         reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each triplet's term, [B].
         axis_name: Mapped axes over which the triplets are spread; every device returns the loss of all.
         has_aux: Whether to return statistics too; distances are those of the triplets.
-        distance_fn: A pairwise distance; static.
-        hinge_fn: An elementwise hinge h; static.
-
-    Returns:
-        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
-
-    Raises:
-        ValueError: The shapes, types or functions do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,33 +50,31 @@ def triplet(
     Reference:
         Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015.
     """
-    _checks.functions(reduce_fn=reduce_fn, distance_fn=distance_fn, hinge_fn=hinge_fn)
-    _checks.paired(where, anchors=anchors, positives=positives, negatives=negatives)
-    (a, valid), (p, _), (n, _) = (rows.keep(side, where) for side in (anchors, positives, negatives))
-    margin = _checks.scalar("margin", margin, a.dtype)
+    sides, where = _checks.paired(where, anchors=anchors, positives=positives, negatives=negatives)
+    (a, valid), (p, _), (n, _) = (engine.keep(side, where) for side in sides)
     distance = jax.vmap(lambda x, y: distance_fn(x[None], y[None])[0, 0])
     d_ap, d_an = distance(a, p), distance(a, n)
-    terms = stats.count(hinge_fn(d_ap - d_an + margin), valid)
+    terms = engine.count(hinge_fn(d_ap - d_an + margin), valid)
     everything = jnp.concatenate([a, p, n])
-    found = stats.Found(
+    found = engine.Found(
         terms=terms._replace(total=numerics.poison(terms.total, jnp.sum(jnp.square(everything), axis=1))),
-        positives=stats.spread(d_ap, valid),
-        negatives=stats.spread(d_an, valid),
-        norms=stats.norms(everything, jnp.tile(valid, 3)),
+        positives=engine.spread(d_ap, valid),
+        negatives=engine.spread(d_an, valid),
+        norms=engine.norms(everything, jnp.tile(valid, 3)),
     )
-    return stats.conclude(found, reduce_fn, axis_name, has_aux)
+    return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-@functools.partial(jax.jit, static_argnames=("reduce_fn", "axis_name", "has_aux"))
+@loss(term="each triplet of a batch in thirds")
 def deep_speaker(
-    embeddings: jax.Array,
-    margin: float | jax.Array = 0.1,
+    embeddings: ArrayLike,
+    margin: ArrayLike = 0.1,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
-    has_aux: bool = False,
-) -> jax.Array | tuple[jax.Array, Stats]:
+    has_aux: Literal[False] = False,
+) -> jax.Array:
     r"""Deep Speaker's cosine triplet loss of a batch in thirds: anchors, positives, negatives.
 
     $$\operatorname{mean}_i \; [\langle a_i, n_i \rangle - \langle a_i, p_i \rangle + m]_+$$
@@ -96,9 +88,6 @@ def deep_speaker(
             device returns the loss of all.
         has_aux: Whether to return statistics too; distances are $1 - \langle a, p \rangle$, $1 - \langle a, n \rangle$.
 
-    Returns:
-        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
-
     Raises:
         ValueError: The number of rows is no multiple of 3, or the shapes, types or functions do not fit.
 
@@ -110,8 +99,8 @@ def deep_speaker(
     Reference:
         Li et al., "Deep Speaker: an End-to-End Neural Speaker Embedding System", 2017.
     """
-    _checks.thirds(embeddings)
-    _checks.mask(where, embeddings)
+    embeddings = _checks.thirds(embeddings)
+    where = _checks.mask(where, embeddings)
     whole = None if where is None else jnp.all(where.reshape(3, -1), axis=0)
     anchors, positives, negatives = jnp.split(embeddings, 3)
     return triplet(

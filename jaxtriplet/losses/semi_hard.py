@@ -1,29 +1,36 @@
 """Semi-hard: negatives that are farther than the positive. Both meanings in use: TensorFlow Addons', and FaceNet's."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from jaxtriplet import _checks, engine, reductions
+from jaxtriplet import engine, reductions
 from jaxtriplet.distances import squared_euclidean
-from jaxtriplet.engine import outcome as stats
-from jaxtriplet.engine import rows
-from jaxtriplet.types import AxisName, DistanceFn, ReduceFn, Stats, Terms
+from jaxtriplet.losses.registry import loss
+from jaxtriplet.types import AxisName, DistanceFn, ReduceFn, Terms
 
 
-@_checks.jit_with_labels("reduce_fn", "axis_name", "has_aux", "block_size", "negatives", "distance_fn")
+@loss(
+    term="each (anchor, positive): with the nearest negative farther than the positive, else the farthest",
+    also={'negatives="all"': "each triplet with d_ap < d_an < d_ap + margin"},
+)
 def semi_hard(
-    labels: jax.Array,
-    embeddings: jax.Array,
-    margin: float | jax.Array = 1.0,
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    margin: ArrayLike = 1.0,
     *,
-    where: jax.Array | None = None,
+    where: ArrayLike | None = None,
     reduce_fn: ReduceFn | None = reductions.mean,
     axis_name: AxisName = None,
-    has_aux: bool = False,
+    has_aux: Literal[False] = False,
     block_size: int | None = None,
-    negatives: str = "hardest",
+    negatives: Literal["hardest", "all"] = "hardest",
     distance_fn: DistanceFn = squared_euclidean,
-) -> jax.Array | tuple[jax.Array, Stats]:
+) -> jax.Array:
     r"""Semi-hard triplet loss.
 
     $$\operatorname{mean}_{(a, p)} \; [d_{ap} - d_{an} + m]_+$$
@@ -36,23 +43,8 @@ def semi_hard(
     All of these are above zero, so that `mean` and `mean_active` agree.
 
     Args:
-        labels: Integers [B].
-        embeddings: Floats [B, D], usually of unit length (`jaxtriplet.l2_normalize`); they are not normalised here.
         margin: The gap m that the negative should keep, in units of the distance.
-        where: Booleans [B]; False rows are padding and count for nothing.
-        reduce_fn: From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each anchor's sum, [B].
-        axis_name: Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
-            and every device returns the loss of the whole batch.
-        has_aux: Whether to return statistics too; distances are those of all positive and all negative pairs.
-        block_size: How many anchors to mine at a time, None for a good number; memory grows with it; static.
         negatives: "hardest" or "all"; static.
-        distance_fn: A pairwise distance; static.
-
-    Returns:
-        The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.
-
-    Raises:
-        ValueError: The shapes, types, functions or words do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -65,15 +57,10 @@ def semi_hard(
     Reference:
         Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015.
     """
-    _checks.option("negatives", negatives, _RULES)
-    _checks.block_size(block_size)
-    _checks.functions(reduce_fn=reduce_fn, distance_fn=distance_fn)
-    anchors, candidates = rows.split(labels, embeddings, where, axis_name)
-    margin = _checks.scalar("margin", margin, anchors.values.dtype)
-    found = engine.mine(
-        _RULES[negatives], anchors, candidates, margin, distance_fn, each=reduce_fn is None, block_size=block_size
-    )
-    return stats.conclude(found, reduce_fn, axis_name, has_aux)
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
+    rule, each = _RULES[negatives], reduce_fn is None
+    found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
+    return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _all(tile: engine.Tile, margin: jax.Array) -> engine.Mined:

@@ -1,39 +1,14 @@
 """A weighted sum of losses by name, in the form that a training step takes."""
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks
-from jaxtriplet.losses.batch_all import batch_all
-from jaxtriplet.losses.batch_hard import batch_hard
-from jaxtriplet.losses.ge2e import ge2e
-from jaxtriplet.losses.kl_divergence import kl_hinge
-from jaxtriplet.losses.paired import deep_speaker
-from jaxtriplet.losses.semi_hard import semi_hard
+from jaxtriplet.losses import registry
 from jaxtriplet.types import AxisName, Stats
-
-
-def _deep_speaker(labels: jax.Array, embeddings: jax.Array, **options: Any) -> Any:
-    del labels  # the rows are thirds: anchors, positives, negatives
-    return deep_speaker(embeddings, **options)
-
-
-LOSSES: dict[str, Callable[..., Any]] = {
-    "semi_hard": semi_hard,
-    "batch_all": batch_all,
-    "batch_hard": batch_hard,
-    "ge2e": ge2e,
-    "kl_hinge": kl_hinge,
-    "deep_speaker": _deep_speaker,
-}
-
-# The numbers of a loss that are trained along with the encoder.
-TRAINED = {"ge2e": ("scale", "bias")}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,18 +17,39 @@ class Weighted:
 
     weights: Mapping[str, float]
     options: Mapping[str, Mapping[str, Any]]
+    row_arguments: ClassVar[tuple[str, ...]] = ("labels", "embeddings")
+    """Which arguments are rows of the batch, to be spread over devices."""
 
-    def init(self) -> dict[str, dict[str, jax.Array]]:
-        """Returns the initial values of the losses' own trained numbers, by loss and name."""
-        return {
-            name: {number: jnp.asarray(self._initial(name, number), jnp.float32) for number in TRAINED[name]}
-            for name in self.weights
-            if name in TRAINED
-        }
+    def init(
+        self, key: jax.Array, width: int | None = None, num_classes: int | None = None
+    ) -> dict[str, dict[str, jax.Array]]:
+        """Returns the initial values of what the losses train along, by loss and name.
 
-    def _initial(self, name: str, number: str) -> float:
-        default: float = inspect.signature(LOSSES[name]).parameters[number].default
-        return self.options.get(name, {}).get(number, default)
+        Args:
+            key: PRNG key of the class weights.
+            width: Numbers in an embedding, D; needed by losses with class weights.
+            num_classes: The number of classes, C; likewise.
+
+        Returns:
+            Scalars, and class weights [C, D].
+
+        Raises:
+            ValueError: A loss has class weights, and one of their sizes is missing.
+        """
+        found: dict[str, dict[str, jax.Array]] = {}
+        for place, name in enumerate(self.weights):
+            loss, options = registry.find(name), self.options.get(name, {})
+            params = {
+                number: jnp.asarray(options.get(number, loss.numbers[number]), jnp.float32) for number in loss.trained
+            }
+            if loss.class_weights:
+                if width is None or num_classes is None:
+                    raise ValueError(f"{name} has class weights: give `width` and `num_classes`")
+                drawn = jax.random.normal(jax.random.fold_in(key, place), (num_classes, width), jnp.float32)
+                params[loss.class_weights] = drawn / jnp.sqrt(jnp.float32(width))
+            if params:
+                found[name] = params
+        return found
 
     def __call__(
         self,
@@ -63,27 +59,40 @@ class Weighted:
         *,
         where: jax.Array | None = None,
         axis_name: AxisName = None,
+        step: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, Stats]]:
         """Returns the weighted sum of the losses, and each loss's statistics.
 
         Args:
-            params: The losses' own trained numbers, as `init` returns them.
+            params: What the losses train along, as `init` returns it.
             labels: Integers [B].
             embeddings: Floats [B, D], or logits where the losses take logits.
             where: Booleans [B]; False rows are padding.
             axis_name: Mapped axes over which the batch is spread.
+            step: The number of the step, for numbers that follow a schedule.
 
         Returns:
             A scalar, and the `Stats` by loss.
+
+        Raises:
+            ValueError: A number follows a schedule, and there is no step.
         """
         total, stats = jnp.zeros(()), {}
         for name, weight in self.weights.items():
-            numbers = {**self.options.get(name, {}), **params.get(name, {})}
-            loss, stats[name] = LOSSES[name](
-                labels, embeddings, where=where, axis_name=axis_name, has_aux=True, **numbers
-            )
-            total = weight * loss + total.astype(loss.dtype)
+            loss = registry.find(name)
+            options = {**self._options(loss, step), **params.get(name, {})}
+            value, stats[name] = loss(labels, embeddings, where=where, axis_name=axis_name, has_aux=True, **options)
+            total = weight * value + total.astype(value.dtype)
         return total, stats
+
+    def _options(self, loss: registry.Loss, step: jax.Array | None) -> dict[str, Any]:
+        options = dict(self.options.get(loss.name, {}))
+        for number in loss.numbers:
+            if callable(options.get(number)):
+                if step is None:
+                    raise ValueError(f"{number} of {loss.name} follows a schedule: give `step`")
+                options[number] = options[number](step)
+        return options
 
 
 def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weighted:
@@ -92,29 +101,41 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
     $$\sum_l w_l L_l$$
 
     Args:
-        weights: The weight of each loss, by name: "semi_hard", "batch_all", "batch_hard", "ge2e", "kl_hinge" or
-            "deep_speaker" (whose rows come in thirds: anchors, positives, negatives).
-        **options: Keywords of each loss, by its name, such as `semi_hard={"margin": 0.3}`.
+        weights: The weight of each loss, by name, such as "semi_hard"; `jaxtriplet.losses.registry` knows them.
+        **options: Keywords of each loss, by its name, such as `semi_hard={"margin": 0.3}`. A number may be a schedule,
+            a function from the number of the step to the number.
 
     Returns:
-        A function `(params, labels, embeddings, *, where, axis_name) -> (loss, {name: Stats})`, whose `init()` gives
-        the losses' own trained numbers (GE2E's scale and bias).
+        A function `(params, labels, embeddings, *, where, axis_name, step) -> (loss, {name: Stats})`, whose
+        `init(key, width, num_classes)` gives what the losses train along, such as GE2E's scale and bias.
 
     Raises:
-        ValueError: A loss is unknown, none is given, or options are given for one that is not in the sum.
+        ValueError: A loss is unknown, none is given, options are given for one that is not in the sum, or are none of
+            its own.
 
     Example:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp
         >>> loss_fn = weighted({"semi_hard": 1.0, "ge2e": 0.1}, semi_hard={"margin": 0.3})
         >>> labels, embeddings = jnp.array([0, 0, 1, 1]), jnp.eye(4)
-        >>> loss, stats = loss_fn(loss_fn.init(), labels, embeddings)
+        >>> loss, stats = loss_fn(loss_fn.init(jax.random.key(0)), labels, embeddings)
         >>> sorted(stats), int(stats["semi_hard"].num_valid)
         (['ge2e', 'semi_hard'], 4)
+        >>> weighted({"semi_hard": 1.0}, semi_hard={"margn": 0.3})
+        Traceback (most recent call last):
+        ...
+        ValueError: semi_hard has no option 'margn'; did you mean margin?
     """
     if not weights:
-        raise ValueError(f"weights must name a loss: {', '.join(LOSSES)}")
-    for name in weights:
-        _checks.option("loss", name, LOSSES)
-    for name in options:
-        _checks.option("options", name, weights)
-    return Weighted(dict(weights), dict(options))
+        raise ValueError(f"weights must name a loss: {', '.join(registry.LOSSES)}")
+    found = {registry.find(name).name: weight for name, weight in weights.items()}
+    for name in found:
+        if registry.find(name).rows == "given":
+            raise ValueError(f"{name} is a loss of given rows, and no batch has them")
+    for name, own in options.items():
+        if name not in found:
+            raise ValueError(f"options must be of one of {', '.join(found)}; got {name!r}")
+        loss = registry.find(name)
+        loss.check(own)
+        if loss.trained and any(callable(own.get(number)) for number in loss.trained):
+            raise ValueError(f"a number of {name} that is trained cannot follow a schedule")
+    return Weighted(found, dict(options))

@@ -1,0 +1,52 @@
+"""What the arguments that losses share mean: said once, and put into the docstring of each loss that has them."""
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+_ARGUMENTS = {
+    "labels": "Integers [B].",
+    "embeddings": """Floats [B, D], usually of unit length (`jaxtriplet.l2_normalize`); they are not normalised
+        here.""",
+    "where": "Booleans [B]; False rows are padding and count for nothing.",
+    "reduce_fn": """From the sums of the terms to a scalar (`jaxtriplet.reductions`); None for each anchor's sum, [B];
+        static.""",
+    "axis_name": """Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
+        and every device returns the loss of the whole batch; static.""",
+    "has_aux": "Whether to return statistics too; distances are those of all positive and all negative pairs; static.",
+    "block_size": "How many anchors to compare at a time, None for a good number; memory grows with it; static.",
+    "distance_fn": "A pairwise distance (`jaxtriplet.distances`); static.",
+    "hinge_fn": "An elementwise hinge h, such as `jax.nn.relu`; static.",
+}
+_SECTIONS = {
+    "Returns": "The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.",
+    "Raises": "ValueError: The shapes, types, functions or words do not fit.",
+}
+_ENTRY = re.compile(r"^        (\w+): (.*(?:\n {12}.*)*)$", re.MULTILINE)
+
+
+def documented(function: Callable[..., Any]) -> str | None:
+    """Returns the docstring of a loss, complete: with the arguments in the order of its signature, and what it returns.
+
+    What the docstring says itself stands; what it leaves out is what is said here.
+
+    Args:
+        function: The loss, whose docstring has a section `Args` before one called `Example`.
+
+    Raises:
+        KeyError: An argument is described neither there nor here.
+    """
+    if function.__doc__ is None:  # python -OO
+        return None
+    head, _, rest = function.__doc__.partition("    Args:\n")
+    told, _, example = rest.partition("    Example:\n")
+    own = dict(_ENTRY.findall(told))
+    lines = [
+        f"        {name}: {own.get(name) or _ARGUMENTS[name].replace('        ', ' ' * 12)}"
+        for name in inspect.signature(function).parameters
+    ]
+    for section, words in _SECTIONS.items():
+        found = re.search(rf"^    {section}:\n((?: {{8}}.*\n)+)", told, re.MULTILINE)
+        lines += ["", f"    {section}:", found[1].rstrip() if found else f"        {words}"]
+    return head + "\n".join(["    Args:", *lines, "", "    Example:", example])

@@ -1,0 +1,189 @@
+"""What losses there are: each is declared once, beside its function, and everything else asks here."""
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, ParamSpec, cast
+
+from jaxtriplet import _checks, reductions
+from jaxtriplet.losses.arguments import documented
+from jaxtriplet.types import LossFunction
+
+_Args = ParamSpec("_Args")
+
+# What every loss takes, and callers of losses in general pass on their own account.
+SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size")
+_DIVISORS = {reductions.mean: "all terms", reductions.mean_active: "terms above zero", reductions.sum: "sum"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A loss and what is to be known of it; most of that is its signature."""
+
+    name: str
+    """Its name, with underscores; a variant's ends with its words, such as "semi_hard_all"."""
+    function: LossFunction[...]
+    """What users call."""
+    term: str
+    """For what it has a term, in words."""
+    also: Mapping[str, str]
+    """Other words for that, by the option that makes them true, such as 'negatives="all"'."""
+    sees: Literal["embeddings", "logits"]
+    """What its rows are."""
+    trained: tuple[str, ...]
+    """Which of its numbers are trained along with the encoder."""
+    fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """The options that make the variant."""
+
+    @property
+    def command(self) -> str:
+        """The name on the command line."""
+        return self.name.replace("_", "-")
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The arguments of the function."""
+        return inspect.signature(self.function)
+
+    @property
+    def rows(self) -> Literal["batch", "thirds", "given"]:
+        """How its rows come: a batch with labels; anchors, positives and negatives in thirds; or as given pairs."""
+        first = next(iter(self.signature.parameters))
+        kinds: dict[str, Literal["batch", "thirds"]] = {"labels": "batch", "embeddings": "thirds"}
+        return kinds.get(first, "given")
+
+    @property
+    def class_weights(self) -> str | None:
+        """The argument that holds a row for each class, trained along with the encoder; None if there is none."""
+        return next(iter(_checks.rows_of(self.signature)[2:]), None) if self.rows == "batch" else None
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """Its traced numbers, with their defaults."""
+        return _checks.numbers_of(self.signature)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its own keywords, with their defaults; those of the variant are taken."""
+        known = {*SHARED, *self.fixed}
+        parameters = self.signature.parameters.items()
+        return {name: one.default for name, one in parameters if one.kind is one.KEYWORD_ONLY and name not in known}
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...]]:
+        """The words that some of the options take."""
+        hints = typing.get_type_hints(self.function)
+        return {name: words for name in self.options if (words := _checks.words_of(hints.get(name)))}
+
+    @property
+    def divided_by(self) -> str:
+        """By what the sum of its terms is divided, in words."""
+        return _DIVISORS[self.signature.parameters["reduce_fn"].default]
+
+    def variants(self) -> "list[Loss]":
+        """Returns the loss by each other word of its options."""
+        return [
+            dataclasses.replace(self, name=f"{self.name}_{word}", fixed={option: word})
+            for option, words in self.words.items()
+            for word in words
+            if word != self.options[option]
+        ]
+
+    def __call__(self, labels: Any, rows: Any, /, *params: Any, **options: Any) -> Any:
+        """Calls the function, whether or not it takes labels.
+
+        Args:
+            labels: Integers [B].
+            rows: What it compares, [B, D] (embeddings or logits).
+            *params: Class weights, if it has any, and numbers.
+            **options: Keywords.
+        """
+        given = (rows, *params) if self.rows == "thirds" else (labels, rows, *params)
+        return cast(Any, self.function)(*given, **self.fixed, **options)
+
+    def check(self, options: Mapping[str, Any]) -> None:
+        """Raises a `ValueError` if options are not those of the loss, or not among their words."""
+        known = [*self.numbers, *self.options, "reduce_fn", "block_size"]
+        for name, value in options.items():
+            if name not in known:
+                hint = _checks.nearest(name, known) or f"; it has {', '.join(known)}"
+                raise ValueError(f"{self.name} has no option {name!r}{hint}")
+            if name in self.words:
+                _checks.option(name, value, self.words[name])
+
+
+LOSSES: dict[str, Loss] = {}
+"""Every loss by its name, in the order of their declarations."""
+
+
+def loss(
+    *,
+    term: str,
+    also: Mapping[str, str] = MappingProxyType({}),
+    sees: Literal["embeddings", "logits"] = "embeddings",
+    trained: tuple[str, ...] = (),
+) -> Callable[[Callable[_Args, Any]], LossFunction[_Args]]:
+    """Returns the decorator that declares a loss: compiled, checked, documented, and known by its name.
+
+    Its signature says the rest: arguments that must be given are rows (with `labels`, a batch; a third one is class
+    weights), those with a default are traced numbers, and keywords are options; see `_checks.entry`. The shared
+    keywords are `where`, `reduce_fn`, `axis_name`, `has_aux` and, of batches, `block_size`; what the docstring says of
+    them itself stands, the rest is put in.
+
+    Args:
+        term: For what it has a term, in words, as README's table says it.
+        also: Other words for that, by the option that makes them true.
+        sees: What its rows are.
+        trained: Which of its numbers are trained along with the encoder.
+
+    Returns:
+        A decorator; the function it returns is what users call.
+    """
+
+    def declare(function: Callable[_Args, Any]) -> LossFunction[_Args]:
+        function.__doc__ = documented(function)
+        public: Any = _checks.entry(function)
+        public.__signature__ = _as_called(inspect.signature(function))
+        LOSSES[function.__name__] = Loss(function.__name__, public, term, also, sees, trained)
+        return cast(LossFunction[_Args], public)
+
+    return declare
+
+
+def _as_called(signature: inspect.Signature) -> inspect.Signature:
+    """Returns the signature of a loss with either value of `has_aux`, for `help`; types have overloads instead."""
+    has_aux = signature.parameters["has_aux"].replace(annotation=bool)
+    parameters = (has_aux if one.name == "has_aux" else one for one in signature.parameters.values())
+    return signature.replace(parameters=[*parameters], return_annotation="jax.Array | tuple[jax.Array, Stats]")
+
+
+def named() -> dict[str, Loss]:
+    """Returns every loss and variant by its name."""
+    return {one.name: one for base in LOSSES.values() for one in (base, *base.variants())}
+
+
+def trainable() -> dict[str, Loss]:
+    """Returns the losses that an encoder can be trained with, not those of given pairs, by their names in commands."""
+    return {one.command: one for one in named().values() if one.rows != "given"}
+
+
+def find(name: str) -> Loss:
+    """Returns a loss by its name, with hyphens or underscores.
+
+    Args:
+        name: Such as "semi_hard", "semi-hard", or of a variant, "semi-hard-all".
+
+    Raises:
+        ValueError: There is none; the message names the nearest.
+
+    Example:
+        >>> find("ge2e-contrast").fixed
+        {'method': 'contrast'}
+    """
+    known = named()
+    if name.replace("-", "_") not in known:
+        commands = [one.command for one in known.values()]
+        raise ValueError(f"unknown loss {name!r}{_checks.nearest(name, commands)}; known: {', '.join(commands)}")
+    return known[name.replace("-", "_")]
