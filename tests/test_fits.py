@@ -4,14 +4,17 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import click
 import jax
+import jax.numpy as jnp
 import pytest
 
+from jaxtriplet import engine, reductions
 from jaxtriplet.cli import app
-from jaxtriplet.cli.fits import counts
+from jaxtriplet.cli.fits import counts, fits
 from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
 from jaxtriplet.tools.fits import hlo, lowering, report, search, targets, worker
@@ -181,6 +184,53 @@ def test_every_loss_of_the_training_is_known(loss: str) -> None:
     assert (value.shape, gradient.shape) == ((), (12, 4))
 
 
+def toy_softmax(  # noqa: D417 (the registry says the rest)
+    labels: Any,
+    embeddings: Any,
+    weights: Any,
+    scale: Any = 5.0,
+    *,
+    where: Any = None,
+    reduce_fn: Any = reductions.mean,
+    axis_name: Any = None,
+    has_aux: bool = False,
+    block_size: int | None = None,
+) -> Any:
+    """Softmax of the classes.
+
+    Args:
+        weights: Floats [C, D].
+        scale: Of the products.
+    """
+    anchors, _ = engine.meet(labels, embeddings, where, axis_name)
+    chance = jax.nn.log_softmax(scale * anchors.values @ weights.T)
+    term = -jnp.take_along_axis(chance, anchors.labels[:, None], axis=1)[:, 0]
+    apart = engine.spread(1 + chance, anchors.valid[:, None])
+    terms, norms = engine.count(term, anchors.valid), engine.norms(anchors.values, anchors.valid)
+    return engine.conclude(engine.Found(terms, apart, apart, norms), reduce_fn, axis_name, has_aux)
+
+
+@pytest.fixture
+def toy() -> Iterator[registry.Loss]:
+    """A loss of class weights that nobody but the registry has heard of."""
+    registry.loss(term="each row")(toy_softmax)
+    yield registry.find("toy-softmax")
+    del registry.LOSSES["toy_softmax"]
+
+
+@pytest.mark.usefixtures("simulated")
+def test_a_loss_that_is_declared_is_known_and_its_class_weights_too(toy: registry.Loss) -> None:
+    program = Program("h100", 2, toy.command, 8, 4, classes=7)
+    _, gradient = lowering.lower(program).out_info
+    assert [one.shape for one in gradient] == [(8, 4), (7, 4)]
+    encoded = dataclasses.replace(program, encoder="tdnn", frames=5, features=3)
+    state, _ = lowering.lower(encoded).args_info[0]
+    assert [one.shape for one in jax.tree.leaves(state.params["loss"])] == [(7, 4)]
+    (loss,) = [option.type for option in fits.params if option.name == "loss"]
+    assert isinstance(loss, click.Choice)
+    assert toy.command in loss.choices
+
+
 @pytest.mark.usefixtures("simulated")
 @pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("loss", ["ge2e", "kl-hinge"])
@@ -189,7 +239,7 @@ def test_the_whole_update_is_lowered_and_donates_its_state(encoder: str, loss: s
     state, batch = lowered.args_info[0]
     assert all(one.donated for one in jax.tree.leaves(state))
     assert not any(one.donated for one in jax.tree.leaves(batch))
-    assert batch.features.shape == (8, 5, 3)
+    assert batch.inputs.shape == (8, 5, 3)
     assert ("logits" in str(state.params)) == (loss == "kl-hinge")
 
 

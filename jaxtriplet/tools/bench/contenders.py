@@ -48,12 +48,7 @@ def installed_version(distribution: str) -> str | None:
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender(
-            "jaxtriplet",
-            _JAX,
-            ("jax",),
-            {"": "margin 0.2 and each loss's own distance: squared Euclidean for semi-hard, Euclidean for the others"},
-        ),
+        Contender("jaxtriplet", _JAX, ("jax",), {"": "margin 0.2; distance and other numbers as by default"}),
         Contender(
             "floor",
             _JAX,

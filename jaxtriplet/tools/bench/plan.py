@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple, Self
 
 from msgspec import Meta
 
+from jaxtriplet import _checks
 from jaxtriplet.losses import registry
 from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
 
@@ -42,25 +43,25 @@ class Plan:
     """The numbers of a benchmark; each is also an option of `jaxtriplet bench`."""
 
     losses: Annotated[str, Meta(description="Which losses, joined by commas.")] = ",".join(LOSSES)
-    batch_sizes: Annotated[str | None, Meta(description="Rows B of a batch, joined by commas; else 1024,2048.")] = None
+    batch_sizes: Annotated[str, Meta(description="Rows B of a batch, joined by commas; else 1024,2048.")] | None = None
     rows_per_class: Annotated[int, Meta(ge=2, description="Rows K of each class: a usual P x K batch.")] = 8
     dim: Annotated[int, Meta(ge=1, description="Numbers D in a float32 embedding: an encoder's usual width.")] = 256
-    rounds: Annotated[int | None, Meta(ge=1, description="Turns of each, of which the median counts; else 9.")] = None
-    only: Annotated[str | None, Meta(description=f"Contenders, joined by commas; else {','.join(CONTENDERS)}.")] = None
-    memory_limit: Annotated[
-        float | None,
-        Meta(ge=0.001, description="GiB that a contender may add to its libraries' own; else half the machine's."),
-    ] = None
-    time_limit: Annotated[
-        float,
-        Meta(ge=0.001, description="Seconds for a first call, with compilation, and for all turns of one."),
-    ] = 60.0
+    rounds: Annotated[int, Meta(ge=1, description="Turns of each, of which the median counts; else 9.")] | None = None
+    only: Annotated[str, Meta(description=f"Contenders, joined by commas; else {','.join(CONTENDERS)}.")] | None = None
+    memory_limit: (
+        Annotated[float, Meta(ge=0.001, description="GiB to add to one's libraries' own; else half the machine's.")]
+        | None
+    ) = None
+    time_limit: Annotated[float, Meta(ge=0.001, description="Seconds to compile and call once, and for all turns.")] = (
+        60.0
+    )
 
     def resolved(self, *, quick: bool = False) -> Self:
         """Returns the plan with the defaults filled in that depend on the machine, or on whether it shall be quick.
 
         Raises:
-            ValueError: A loss or contender is unknown, nobody computes a loss, or a size does not fit.
+            ValueError: A loss or contender is unknown, nobody computes a loss, or a size does not
+                fit.
 
         Example:
             >>> Plan(rounds=5).resolved(quick=True).batch_sizes
@@ -76,6 +77,8 @@ class Plan:
         _known("loss", plan.losses, registry.trainable())
         _known("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS)
         for loss in _split(plan.losses):
+            if registry.find(loss).class_weights:
+                raise ValueError(f"{loss} has class weights; what is measured is losses of rows alone")
             if not any(contender.computes(loss) for contender in plan.contenders):
                 raise ValueError(f"{plan.only} cannot compute {loss}")
         for size in plan.table_sizes:
@@ -138,5 +141,6 @@ def _split(words: str) -> list[str]:
 def _known(kind: str, words: str, known: Collection[str]) -> None:
     if not _split(words):
         raise ValueError(f"no {kind} is named; known: {', '.join(known)}")
-    if unknown := [word for word in _split(words) if word not in known]:
-        raise ValueError(f"unknown {kind} {unknown[0]!r}; known: {', '.join(known)}")
+    for word in _split(words):
+        if word not in known:
+            raise ValueError(f"unknown {kind} {word!r}{_checks.nearest(word, known)}; known: {', '.join(known)}")

@@ -23,7 +23,7 @@ def prepare(
     That function raises a `MemoryError` of how many bytes the compiled plan needs, if those are more.
     """
     arguments = jnp.asarray(labels), jnp.asarray(embeddings), jnp.float32(margin)
-    graded = floor if contender == "floor" else _graded(TEXTBOOK[loss] if contender == "textbook" else ours(loss))
+    graded = floor if contender == "floor" else _graded(TEXTBOOK[loss] if contender == "textbook" else _ours(loss))
 
     def build(memory_limit: int) -> dict[str, Callable[[], Any]]:
         compiled = jax.jit(graded).lower(*arguments).compile()
@@ -40,19 +40,14 @@ def _memory(compiled: jax.stages.Compiled) -> int:
     return int(plan.temp_size_in_bytes + plan.output_size_in_bytes) if plan else 0
 
 
+def _ours(name: str) -> Loss:
+    loss = registry.find(name)
+    return lambda labels, x, margin: loss(labels, x, **({"margin": margin} if "margin" in loss.numbers else {}))
+
+
 def _graded(loss: Loss) -> Graded:
     # A plain function around it: gradients by the embeddings alone, and the margin traced.
     return jax.value_and_grad(lambda labels, x, margin: loss(labels, x, margin), argnums=1)
-
-
-def ours(name: str) -> Loss:
-    """Returns a loss of this library, its other numbers than the margin as they are by default."""
-    loss = registry.find(name)
-
-    def call(labels: jax.Array, x: jax.Array, margin: jax.Array) -> jax.Array:
-        return loss(labels, x, *(margin if number == "margin" else usual for number, usual in loss.numbers.items()))
-
-    return call
 
 
 def floor(labels: jax.Array, x: jax.Array, margin: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -23,11 +23,13 @@ def lower(program: Program) -> Any:
 
 
 def _loss(program: Program, mesh: Mesh) -> Any:
-    loss = parallel.sharded(registry.find(program.loss), mesh)
-    rows = partial(jax.ShapeDtypeStruct, sharding=parallel.by_rows(mesh))
+    loss = registry.find(program.loss)
+    rows, whole = (partial(jax.ShapeDtypeStruct, sharding=lie(mesh)) for lie in (parallel.by_rows, parallel.replicated))
     labels = rows((program.batch_size,), jnp.int32)
     embeddings = rows((program.batch_size, program.dim), jnp.float32)
-    return jax.jit(jax.value_and_grad(loss, argnums=1)).lower(labels, embeddings)
+    weights = [whole((program.classes, program.dim), jnp.float32)] if loss.class_weights else []
+    graded = jax.value_and_grad(parallel.sharded(loss, mesh), argnums=(1, 2) if weights else 1)
+    return jax.jit(graded).lower(labels, embeddings, *weights)
 
 
 def _update(program: Program, mesh: Mesh) -> Any:
@@ -37,11 +39,13 @@ def _update(program: Program, mesh: Mesh) -> Any:
     def start() -> Any:
         assert program.encoder is not None
         encoder = partial(build, program.encoder, program.preset, program.features, embedding_dim=program.dim)
-        return create_state(encoder(num_outputs=logits, rngs=nnx.Rngs(0)), loss_fn, make_optimizer(1e-3), seed=0)
+        model, optimizer = encoder(num_outputs=logits, rngs=nnx.Rngs(0)), make_optimizer(1e-3)
+        return create_state(model, loss_fn, optimizer, seed=0, width=program.dim, num_classes=program.classes)
 
     def batch() -> Batch:
         integers = jnp.zeros(program.batch_size, jnp.int32)
-        return Batch(jnp.zeros((program.batch_size, program.frames, program.features)), integers, integers)
+        inputs = jnp.zeros((program.batch_size, program.frames, program.features))
+        return Batch(inputs, labels=integers, lengths=integers)
 
     update: Any = make_update(loss_fn, mesh=mesh, micro_batch=program.micro_batch)
     return update.lower(jax.eval_shape(start), jax.eval_shape(batch))

@@ -24,20 +24,21 @@ class Program:
     loss: Annotated[str, Meta(description="The loss.", extra=_LOSSES)] = "semi-hard"
     batch_size: Annotated[int, Meta(ge=1, description="Rows B of the batch of all devices.")] = 65536
     dim: Annotated[int, Meta(ge=1, description="Numbers D in an embedding, or logits of a loss of logits.")] = 256
-    encoder: Annotated[
-        str | None, Meta(description="Compile the whole update of this encoder; else the loss alone.", extra=_ENCODERS)
-    ] = None
+    encoder: Annotated[str, Meta(description="Compile the update of this encoder.", extra=_ENCODERS)] | None = None
     preset: Annotated[str, Meta(description="Size of the encoder.", extra=_PRESETS)] = "small"
     frames: Annotated[int, Meta(ge=1, description="Frames of an utterance; of use with an encoder.")] = 200
     features: Annotated[int, Meta(ge=1, description="Numbers in a frame; of use with an encoder.")] = 40
-    micro_batch: Annotated[int | None, Meta(ge=1, description="Rows to encode at a time; with an encoder.")] = None
+    micro_batch: Annotated[int, Meta(ge=1, description="Rows to encode at a time; with an encoder.")] | None = None
+    classes: Annotated[int, Meta(ge=1, description="Classes of a loss with class weights.")] = 1000
 
     def checked(self) -> Self:
         """Returns the program.
 
         Raises:
-            ValueError: Its rows cannot be shared out.
+            ValueError: Its rows cannot be shared out, or are those of no batch.
         """
+        if registry.find(self.loss).rows == "given":
+            raise ValueError(f"{self.loss} is a loss of given rows, and no batch has them")
         if self.micro_batch is not None and self.encoder is None:
             raise ValueError("micro-batches are of the encoder: name an `encoder`")
         if self.batch_size % self.unit:
