@@ -1,7 +1,9 @@
 """Eight simulated devices and JAX's strict modes, set before anything imports jax."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 # Accelerators, if there are any, round products differently: the figures of these tests are the CPU's.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -27,6 +29,26 @@ def x64() -> Iterator[None]:
     """Float64 for one test."""
     with jax.enable_x64(True):
         yield
+
+
+class Called(NamedTuple):
+    """How a command ended, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Called]:
+    """Runs a command in this process: `call("train", "--steps", 3)`."""
+    from jaxtriplet.cli import app  # here, since the losses are tested where click is not installed
+
+    def run(*words: object) -> Called:
+        monkeypatch.setattr(sys, "argv", ["jaxtriplet", *map(str, words)])
+        return Called(app.run(), *capsys.readouterr())
+
+    return run
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,14 +13,10 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
-from jaxtriplet import metrics
-from jaxtriplet.cli import app
-from jaxtriplet.cli import cluster as cluster_command
-from jaxtriplet.cli import embed as embed_command
-from jaxtriplet.cli import export as export_command
-from jaxtriplet.cli.cluster import group
+from jaxtriplet import jobs, metrics
 from jaxtriplet.data import recordings, recordings_of
-from jaxtriplet.jobs import runs
+from jaxtriplet.jobs import embedding, exporting, runs
+from jaxtriplet.jobs.clustering import group
 from jaxtriplet.jobs.recipes import SpeechConfig
 from tests.audio_files import corpus, voice, write
 from tests.reference import trials as reference
@@ -76,14 +73,13 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    def run_command(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["jaxtriplet", *map(str, words)])
-        status = app.run()
-        return status, *capsys.readouterr()
-
-    return run_command
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two speakers with a recording each."""
+    root = tmp_path_factory.mktemp("few")
+    for i in range(2):
+        write(root / f"s{i}" / "0.wav", voice(0.6, pitch=90 + 50 * i, seed=i))
+    return root
 
 
 def test_evaluate_leaves_what_it_promises(
@@ -207,7 +203,7 @@ def test_an_interrupted_embed_goes_on_where_it_stopped(
 ) -> None:
     root = corpus(tmp_path / "data", speakers=2, utterances=1)
     write(root / "s0" / "day0" / "long.wav", voice(1.1))  # of another shape, so in another batch
-    whole, rows = embed_command.embed_batches, []
+    whole, rows = embedding.embed_batches, []
 
     def watched(model: Any, index: Any, *, stop: bool) -> Iterator[Any]:
         for done, batch in enumerate(whole(model, index)):
@@ -216,8 +212,8 @@ def test_an_interrupted_embed_goes_on_where_it_stopped(
             rows.extend(index.paths[batch[0]].tolist())
             yield batch
 
-    monkeypatch.setattr(embed_command, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(embed_command, "embed_batches", lambda *given: watched(*given, stop=True))
+    monkeypatch.setattr(embedding, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(embedding, "embed_batches", lambda *given: watched(*given, stop=True))
     file, partial = tmp_path / "rows.npz", tmp_path / "rows.npz.partial"
     words = ("embed", run, "--data", root, "--out", file, "--quiet", "--json")
     status, out, err = call(*words)
@@ -233,7 +229,7 @@ def test_an_interrupted_embed_goes_on_where_it_stopped(
     assert "begun with another encoder" in err
 
     write(root / "s1" / "day1" / "00.wav", voice(0.7, pitch=300))  # changed meanwhile
-    monkeypatch.setattr(embed_command, "embed_batches", lambda *given: watched(*given, stop=False))
+    monkeypatch.setattr(embedding, "embed_batches", lambda *given: watched(*given, stop=False))
     rows.clear()
     status, out, err = call(*words)
     assert status == 0, err
@@ -343,7 +339,7 @@ def test_an_exported_encoder_needs_jax_alone(run: Path, call: Any, tmp_path: Pat
 @pytest.mark.parametrize("encoder", ["blstm", "tdnn", "ecapa-tdnn"])
 def test_the_other_encoders_are_exported_too(encoder: str) -> None:
     made = speech_run(encoder=encoder)
-    exported = jax_export.deserialize(bytearray(export_command.serialized(made.forward, made.sample_rate)))
+    exported = jax_export.deserialize(bytearray(exporting.serialized(made.forward, made.sample_rate)))
     assert exported.platforms == ("cpu", "cuda", "tpu")
     waveforms, lengths = batch(2, 0.4)
     np.testing.assert_allclose(exported.call(waveforms, lengths), made.embed(waveforms, lengths), atol=1e-5)
@@ -385,6 +381,7 @@ def test_help_says_what_and_how(command: str, call: Any) -> None:
         (("embed", "RUN", "--data", "COHORT", "--out", "rows.npz"), "with --unlabelled, any tree"),
         (("cluster", "RUN", "--data", "DATA", "--num-speakers", "2", "--threshold", "0.5"), "give one"),
         (("cluster", "RUN", "--data", "DATA", "--estimate", "guess"), "--estimate"),
+        (("cluster", "RUN", "--data", "FEW", "--estimate", "silhouette"), "give --num-speakers or --threshold"),
         (("cluster", "RUN", "--data", "DATA", "--num-speakers", "17"), "1 to 16, the number of utterances"),
         (("throughput", "--data", "COHORT"), "no recording"),
         (("throughput", "--data", "DATA", "--recipe", "fast"), "--recipe"),
@@ -399,12 +396,13 @@ def test_bad_input_is_one_line_and_status_2(
     data: Path,
     trials: Path,
     cohort: Path,
+    few: Path,
     call: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    places = {"RUN": run, "DATA": data, "TRIALS": trials, "COHORT": cohort}
+    places = {"RUN": run, "DATA": data, "TRIALS": trials, "COHORT": cohort, "FEW": few}
     status, out, err = call(*(places.get(word, word) for word in words))
     assert (status, out) == (2, "")
     complaints = [line for line in err.splitlines() if complaint in line]
@@ -415,5 +413,74 @@ def test_bad_input_is_one_line_and_status_2(
 
 
 def test_two_recordings_cannot_be_counted() -> None:
-    with pytest.raises(ValueError, match="give --num-speakers"):
-        cluster_command.group(np.eye(2), num_speakers=None, threshold=None, max_speakers=9)
+    with pytest.raises(ValueError, match="give `num_speakers`"):
+        group(np.eye(2), num_speakers=None, threshold=None, max_speakers=9)
+
+
+# --- the same from Python ---------------------------------------------------------------------------------------------
+
+
+def test_python_gets_what_the_command_writes(run: Path, data: Path, trials: Path, call: Any, tmp_path: Path) -> None:
+    judged = jobs.evaluate(run, str(data), trials, draws=20, out=tmp_path / "python", quiet=True)
+    words = ("--trials", trials, "--draws", 20, "--out", tmp_path / "command", "--json", "--quiet")
+    assert judged.figures == json.loads(call("evaluate", run, "--data", data, *words).out)
+    assert judged.folder == tmp_path / "python"
+    for name in ("metrics.json", "scores.txt"):
+        assert (judged.folder / name).read_text() == (tmp_path / "command" / name).read_text()
+    assert judged.figures["equal_error_rate"] == metrics.equal_error_rate(judged.scores[""], judged.trials.same)
+
+    grouped = jobs.cluster(run, data, num_speakers=3, out=tmp_path / "clusters", quiet=True)
+    assert grouped.figures["purity"] == metrics.purity(grouped.recordings.labels, grouped.clusters)
+    assert grouped.figures == json.loads((tmp_path / "clusters" / "metrics.json").read_text())
+
+    embedded = jobs.embed(run, data, tmp_path / "rows.npz", quiet=True)
+    np.testing.assert_allclose(embedded.embeddings, grouped.embeddings, atol=1e-6)
+    with np.load(embedded.file) as rows:
+        np.testing.assert_array_equal(rows["embeddings"], embedded.embeddings)
+
+    exported = jobs.export(run, tmp_path / "encoder.jax")
+    assert exported.file.stat().st_size == exported.figures["bytes"]
+
+
+def test_jobs_print_nothing(run: Path, cohort: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    jobs.embed(run, cohort, tmp_path / "rows.npz", labelled=False, quiet=True)
+    jobs.cluster(run, cohort, labelled=False, num_speakers=2, out=tmp_path / "out", quiet=True)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "argument", "option"),
+    [
+        ("cluster", {"num_speakers": 17}, "`num_speakers` must be 1 to 16", "--num-speakers must be 1 to 16"),
+        ("cluster", {"num_speakers": 2, "threshold": 0.5}, "as `num_speakers` and", "as --num-speakers and --estimate"),
+        ("cluster", {"data": "COHORT", "labelled": True}, "with `labelled=False`", "with --unlabelled"),
+        ("cluster", {"out": "DATA"}, "is not empty", "add --overwrite"),
+        ("embed", {"out": "rows.txt"}, "`out` must end in .npz", "--out must end in .npz"),
+        ("embed", {"out": "RUN/metrics.npz"}, "add `overwrite=True`", "add --overwrite"),
+        ("export", {"out": "RUN/metrics.npz"}, "add `overwrite=True`", "add --overwrite"),
+    ],
+)
+def test_the_library_speaks_of_arguments_and_the_command_of_options(
+    job: str,
+    arguments: dict[str, Any],
+    argument: str,
+    option: str,
+    run: Path,
+    data: Path,
+    cohort: Path,
+    call: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (run / "metrics.npz").touch()
+    given = {**({"data": "DATA"} if job != "export" else {}), **arguments}
+    places = {"DATA": str(data), "COHORT": str(cohort), "RUN/metrics.npz": str(run / "metrics.npz")}
+    given = {name: places.get(value, value) for name, value in given.items()}
+    with pytest.raises(ValueError, match=re.escape(argument)):
+        getattr(jobs, job)(run, **given)
+    words = [f"--{name.replace('_', '-')}" + (f"={value}" * (value is not True)) for name, value in given.items()]
+    status, out, err = call(job, run, *words)
+    assert (status, out) == (2, "")
+    assert option in err.splitlines()[-1]
+    assert "`" not in err

@@ -244,7 +244,7 @@ def test_every_recipe_makes_an_update(recipe: str) -> None:
     state = jax.eval_shape(
         lambda: create_state(runs.build_speech_encoder(config), loss_fn, optimizer_of(config), seed=0)
     )
-    batch = Batch(jnp.zeros((6, 16000)), jnp.full(6, 16000), jnp.array([0, 0, 1, 1, 2, 2]))
+    batch = Batch(jnp.zeros((6, 16000)), jnp.array([0, 0, 1, 1, 2, 2]), jnp.full(6, 16000))
     after, metrics = jax.eval_shape(make_update(loss_fn), state, batch)
     assert metrics.loss.shape == ()
     assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)

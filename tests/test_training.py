@@ -31,7 +31,7 @@ def batch(step: int) -> Batch:
     speakers = np.repeat(np.arange(4, dtype=np.int32), 4)
     features = rng.normal(speakers[:, None, None], 1, (ROWS, FRAMES, FEATURES)).astype(np.float32)
     # Ragged in time, and the last row is padding.
-    return Batch(features, rng.integers(2, FRAMES + 1, ROWS, np.int32), speakers, np.arange(ROWS) < ROWS - 1)
+    return Batch(features, speakers, rng.integers(2, FRAMES + 1, ROWS, np.int32), np.arange(ROWS) < ROWS - 1)
 
 
 def both() -> losses.Weighted:
@@ -116,7 +116,7 @@ def test_training_lowers_the_loss_and_the_average_follows() -> None:
         state, metrics = update(state, batch(step))
         losses_seen.append(float(metrics.loss))
     assert np.mean(losses_seen[-5:]) < 0.7 * np.mean(losses_seen[:5])
-    scored = embed(trained_model(state), *batch(0)[:2], batch_size=ROWS)
+    scored = embed(trained_model(state), batch(0).inputs, batch(0).lengths, batch_size=ROWS)
     np.testing.assert_allclose(np.linalg.norm(scored, axis=1), 1, rtol=1e-5)
     apart = vector(state.average) - vector(state.params["encoder"])
     assert 0 < np.abs(apart).max() < 0.1
@@ -143,7 +143,7 @@ def test_a_large_gradient_is_clipped_but_reported_whole() -> None:
 
 def test_any_function_of_the_form_is_a_loss() -> None:
     class Spread:
-        def init(self) -> dict[str, jax.Array]:
+        def init(self, key: Any, width: Any = None, num_classes: Any = None) -> dict[str, jax.Array]:
             return {}
 
         def __call__(

@@ -1,9 +1,12 @@
 """The group of commands, each imported when it is called, and how an error ends the program."""
 
+import difflib
 import os
+import re
 import sys
+from collections.abc import Iterable
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 import jax
@@ -24,21 +27,39 @@ COMMANDS = {
 
 
 class Lazy(click.Group):
-    """A group that imports a command, `jaxtriplet.cli.NAME:NAME`, when it is called."""
+    """A group that imports a command, `jaxtriplet.cli.NAME:NAME`, when it is called; until then a short text stands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Returns the names."""
-        return list(COMMANDS)
+        """Returns the names in their own order."""
+        return list(self.commands)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Imports a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(import_module(f"jaxtriplet.cli.{cmd_name}"), cmd_name)
-        return command
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Imports the command that is called, and remembers its parameters."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            command = getattr(import_module(f"jaxtriplet.cli.{name}"), str(name))
+            ctx.obj = command.params
+        return name, command, rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; what the library says of arguments is said of options."""
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            raise click.ClickException(said_of_options(str(error), ctx.obj)) from error
 
 
-@click.group(cls=Lazy, context_settings={"max_content_width": 120})
+@click.group(
+    cls=Lazy,
+    commands={name: click.Command(name, short_help=words) for name, words in COMMANDS.items()},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 120,
+        "token_normalize_func": lambda word: word.replace("_", "-"),
+    },
+)
 @click.version_option(jaxtriplet.__version__, message="%(version)s")
 def app() -> None:
     """Exact metric-learning losses for JAX, and speaker embeddings trained with them."""
@@ -51,7 +72,7 @@ def run() -> int:
         The exit status: 0; 2 with one line on standard error for what the user can mend; 130 if interrupted.
     """
     try:
-        app(standalone_mode=False)
+        app(prog_name="jaxtriplet", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         print("jaxtriplet: stopped", file=sys.stderr)
         return 130
@@ -59,14 +80,52 @@ def run() -> int:
         print(error.format_message(), file=sys.stderr)
         return 2
     except click.ClickException as error:
-        return _mendable(error.format_message())
-    except (ValueError, OSError) as error:
+        return _mendable(f"{error.format_message()}{_nearest(error)}")
+    except OSError as error:
         return _mendable(str(error))
     except jax.errors.JaxRuntimeError as error:
         if jax.process_count() == 1:
             raise
         _leave(error)
     return 0
+
+
+def said_of_options(message: str, parameters: Iterable[click.Parameter]) -> str:
+    """Returns a message of the library, whose arguments in backquotes become options where there are such.
+
+    Args:
+        message: What a function says of its arguments.
+        parameters: Those of the command.
+
+    >>> estimate, overwrite = click.Option(["--estimate"]), click.Option(["--overwrite"], is_flag=True)
+    >>> labelled = click.Option(["--labelled/--unlabelled"])
+    >>> message = 'give `estimate="silhouette"` or `labelled=False`, or add `overwrite=True`; see `1 path path`'
+    >>> said_of_options(message, [estimate, overwrite, labelled])
+    'give --estimate silhouette or --unlabelled, or add --overwrite; see `1 path path`'
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+
+    def option(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        parameter = known.get(name)
+        if not isinstance(parameter, click.Option):
+            return match[0] if parameter is None else parameter.human_readable_name
+        if not parameter.is_flag:
+            return " ".join([parameter.opts[-1], *([value.strip("\"'")] if value else [])])
+        names = parameter.secondary_opts if value == "False" else parameter.opts
+        return names[-1] if names else match[0]
+
+    return re.sub(r"`(\w+)(?:=([^`]*))?`", option, message)
+
+
+def _nearest(error: click.ClickException) -> str:
+    """Returns the choice that a mistyped word is nearest to, as a question; nothing, if none is near."""
+    kind = getattr(getattr(error, "param", None), "type", None)
+    word = re.match("'(.*?)'", error.message)
+    if not isinstance(kind, click.Choice) or not word:
+        return ""
+    near = difflib.get_close_matches(word[1].replace("_", "-"), map(str, kind.choices), 1)
+    return f" Did you mean '{near[0]}'?" if near else ""
 
 
 def _leave(error: jax.errors.JaxRuntimeError) -> NoReturn:

@@ -1,36 +1,22 @@
-"""The command `embed`: every recording of a folder, in one file; interrupted, it goes on where it stopped."""
+"""The command `embed`: every recording of a folder, in one file."""
 
-import hashlib
 import json
-import os
-import shutil
-import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from jaxtriplet.cli import recorded
-from jaxtriplet.data import Recordings
-from jaxtriplet.jobs import runs
-from jaxtriplet.jobs.progress import progress
-from jaxtriplet.speech.encoder import SpeechEncoder, embed_batches
-
-SAVE_SECONDS = 10.0  # of work that a crash may cost
 
 
 @click.command()
 @recorded.RUN
 @recorded.DATA
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="File for the embeddings, FILE.npz.")
-@recorded.UNLABELLED
+@click.option("--out", type=recorded.PATH, required=True, help="File for the embeddings, FILE.npz.")
+@recorded.LABELLED
 @recorded.OVERWRITE
 @recorded.JSON
 @recorded.QUIET
-def embed(run: Path, data: Path, out: Path, unlabelled: bool, overwrite: bool, as_json: bool, quiet: bool) -> None:
+def embed(as_json: bool, **asked: Any) -> None:
     """Embed every recording of a folder with the encoder in the folder RUN.
 
     The file holds `embeddings` [N, E], `paths` [N] (relative to --data) and, where the folder tells who speaks,
@@ -38,135 +24,12 @@ def embed(run: Path, data: Path, out: Path, unlabelled: bool, overwrite: bool, a
 
     What is done is kept in FILE.npz.partial meanwhile: after an interruption, the same command goes on from there.
     """
-    if out.suffix != ".npz":
-        raise ValueError(f"--out must end in .npz; got {out}")
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} is there already; name another file, or add --overwrite to replace it")
-    encoder = runs.load_speech(run)
-    parts = Parts(out.with_name(f"{out.name}.partial"), fingerprint(run), overwrite=overwrite)
-    index = recorded.listen(data, labelled=not unlabelled, quiet=quiet)
-    embeddings, kept = embed_in_parts(encoder.model, index, parts, quiet=quiet)
-    arrays = {"embeddings": embeddings, "paths": index.paths}
-    if not unlabelled:
-        arrays |= {"labels": index.labels, "speakers": np.array(index.speakers)}
-    _save(out, arrays)
-    parts.remove()
-    figures = {
-        "num_recordings": len(index),
-        "num_resumed": kept,
-        "embedding_dim": embeddings.shape[1],
-        "hours": round(float(index.seconds.sum()) / 3600, 4),
-        **({} if unlabelled else {"num_speakers": len(index.speakers)}),
-        **recorded.problems_as_json(index.problems),
-        "file": str(out),
-    }
-    print(json.dumps(figures) if as_json else _in_words(figures))
+    from jaxtriplet import jobs
 
-
-class Parts:
-    """A folder of what is embedded so far, beside the file that it is for.
-
-    Args:
-        folder: The folder; it is made when there is something to keep.
-        made_by: What tells the run from others.
-        overwrite: Whether what another run has left there may go.
-
-    Raises:
-        ValueError: The folder holds what another run has embedded, or something else.
-    """
-
-    def __init__(self, folder: Path, made_by: str, *, overwrite: bool) -> None:
-        """Looks at what is there."""
-        self._folder, self._made_by = folder, made_by
-        begun_by = folder / "run.txt"
-        if folder.exists() and not (begun_by.is_file() and begun_by.read_text() == made_by):
-            if not overwrite:
-                raise ValueError(f"{folder} was begun with another encoder; remove it, or add --overwrite")
-            shutil.rmtree(folder)
-
-    def read(self, index: Recordings) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields the row of each recording that is embedded and has not changed since, and its embedding."""
-        stamps, row = _stamps(index), {path: place for place, path in enumerate(index.paths.tolist())}
-        for path in sorted(self._folder.glob("*.npz")):
-            with np.load(path) as part:
-                for name, stamp, embedding in zip(part["paths"], part["stamps"], part["embeddings"], strict=True):
-                    place = row.get(str(name))
-                    if place is not None and np.array_equal(stamps[place], stamp):
-                        yield place, embedding
-
-    def add(self, index: Recordings, embeddings: np.ndarray) -> None:
-        """Keeps the embeddings of some recordings."""
-        if not self._folder.exists():
-            self._folder.mkdir(parents=True)
-            (self._folder / "run.txt").write_text(self._made_by)
-        number = len(list(self._folder.glob("*.npz")))
-        _save(
-            self._folder / f"{number:06}.npz",
-            {"paths": index.paths, "stamps": _stamps(index), "embeddings": embeddings},
-        )
-
-    def remove(self) -> None:
-        """Removes the folder."""
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
-
-
-def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, quiet: bool) -> tuple[np.ndarray, int]:
-    """Embeds what is not in the parts yet, and adds it to them.
-
-    Args:
-        model: The encoder.
-        index: The recordings.
-        parts: What is done, and where to put the rest.
-        quiet: Whether to show no progress.
-
-    Returns:
-        The embeddings in the order of the index, [N, E], and how many of them were done before.
-    """
-    found = dict(parts.read(index))
-    if kept := len(found):
-        print(f"jaxtriplet: goes on after {kept} of {len(index)} recordings", file=sys.stderr)
-    missing = np.setdiff1d(np.arange(len(index)), list(found))
-    new: dict[int, np.ndarray] = {}
-    saved = time.monotonic()
-    with progress("embedding", quiet=quiet) as show:
-        for rows, embeddings in embed_batches(model, index.take(missing)) if len(missing) else ():
-            new |= zip(missing[rows].tolist(), embeddings, strict=True)
-            show(len(found) + len(new), len(index))
-            if time.monotonic() - saved >= SAVE_SECONDS:
-                parts.add(index.take(list(new)), np.stack(list(new.values())))
-                found, new, saved = found | new, {}, time.monotonic()
-    found |= new
-    return np.stack([found[row] for row in range(len(index))]), kept
-
-
-def fingerprint(run: Path) -> str:
-    """Returns what tells the encoder in a folder from others: a hash of its config and its weights."""
-    digest = hashlib.sha256((run / "config.json").read_bytes())
-    for path in sorted((run / "weights").rglob("*")):
-        if path.is_file():
-            digest.update(str(path.relative_to(run)).encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _stamps(index: Recordings) -> np.ndarray:
-    """Returns the time of the last change (ns) and the size (bytes) of each file, [N, 2]."""
-    status = [(index.root / path).stat() for path in index.paths.tolist()]
-    return np.array([(one.st_mtime_ns, one.st_size) for one in status], np.int64)
-
-
-def _save(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes a file that is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(draft, path)
-
-
-def _in_words(figures: dict[str, Any]) -> str:
+    figures = jobs.embed(**asked).figures
     speakers = f" of {figures['num_speakers']} speakers" if "num_speakers" in figures else ""
-    return (
+    words = (
         f"{figures['num_recordings']:,} recordings{speakers}, {figures['hours']:.2f} h, in "
         f"{figures['embedding_dim']} dimensions; {figures['num_left_out']:,} left out\nembeddings: {figures['file']}"
     )
+    print(json.dumps(figures) if as_json else words)

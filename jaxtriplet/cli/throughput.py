@@ -84,7 +84,7 @@ def measure(config: SpeechConfig, index: Recordings, rounds: int) -> Iterator[St
 
     def step(batch: Any) -> Any:
         nonlocal state
-        state, metrics = update(state, Batch(*map(jax.numpy.asarray, batch)))
+        state, metrics = update(state, Batch(*map(jax.numpy.asarray, (batch.waveforms, batch.labels, batch.lengths))))
         return metrics
 
     def stage(name: str, run: Callable[[int], Any]) -> Stage:

@@ -48,19 +48,19 @@ def meet(
     Raises:
         ValueError: The shapes or types do not fit.
     """
-    labels, embeddings, where = _checks.batch(labels, embeddings, where)
-    values, valid = keep(embeddings, where)
-    count = labels.shape[0]
+    own, rows, mask = _checks.batch(labels, embeddings, where)
+    values, valid = keep(rows, mask)
+    count = len(own)
     place = jnp.arange(count, dtype=jnp.int32)
     if axis_name is None:
-        anchors = Rows(values, labels, valid, place)
+        anchors = Rows(values, own, valid, place)
         return anchors, anchors
-    anchors = Rows(values, labels, valid, place + count * jax.lax.axis_index(axis_name))
+    anchors = Rows(values, own, valid, place + count * jax.lax.axis_index(axis_name))
     # What every device knows without being told is not gathered.
     everyone = count * jax.lax.axis_size(axis_name)
-    values, labels, where = jax.lax.all_gather((values, labels, where), axis_name, tiled=True)
-    valid = jnp.ones(everyone, bool) if where is None else where
-    return anchors, Rows(values, labels, valid, jnp.arange(everyone, dtype=jnp.int32))
+    values, own, mask = jax.lax.all_gather((values, own, mask), axis_name, tiled=True)
+    valid = jnp.ones(everyone, bool) if mask is None else mask
+    return anchors, Rows(values, own, valid, jnp.arange(everyone, dtype=jnp.int32))
 
 
 def pairs(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:

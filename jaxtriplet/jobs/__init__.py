@@ -1,1 +1,35 @@
-"""."""
+"""What the command line does, for Python: train, evaluate, embed, cluster, export, and how fast training is fed.
+
+>>> from jaxtriplet import jobs
+>>> jobs.cluster("runs/never", "recordings", num_speakers=2)
+Traceback (most recent call last):
+...
+ValueError: runs/never holds no weights of a finished run
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxtriplet.jobs.clustering import cluster
+    from jaxtriplet.jobs.embedding import embed
+    from jaxtriplet.jobs.evaluation import evaluate
+    from jaxtriplet.jobs.exporting import export
+
+__all__ = ["cluster", "embed", "evaluate", "export"]
+
+# Where each job is; imported when it is asked for, since what one needs costs the others seconds.
+_JOBS = {
+    "train": "jaxtriplet.jobs.training",
+    "evaluate": "jaxtriplet.jobs.evaluation",
+    "embed": "jaxtriplet.jobs.embedding",
+    "cluster": "jaxtriplet.jobs.clustering",
+    "export": "jaxtriplet.jobs.exporting",
+    "throughput": "jaxtriplet.jobs.throughputs",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _JOBS:
+        return getattr(import_module(_JOBS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -228,7 +228,7 @@ def _task(config: SpeechConfig, train: Recordings, dev: Recordings | None, devic
         loader = load(crops)
         loader.set_state({"next_index": begin})
         for waveforms, lengths, labels in loader:
-            yield Batch(*map(jax.numpy.asarray, (waveforms, lengths, labels)))
+            yield Batch(*map(jax.numpy.asarray, (waveforms, labels, lengths)))
 
     def error(model: Any) -> float:
         assert dev is not None

@@ -79,7 +79,7 @@ def _task(config: TrainConfig, data: Utterances, devices: int) -> Task:
         for step in range(begin, config.steps):
             rows = sampler[step]
             rows = rows[parallel.share_of(len(rows))]
-            yield Batch(*(part[rows] for part in data))
+            yield Batch(data.features[rows], data.labels[rows], data.lengths[rows])
 
     return Task(
         config,

@@ -54,14 +54,14 @@ def kl_hinge(
         Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
-    divergence = kl if from_logits else probability_kl
+    divergence, m = kl if from_logits else probability_kl, jnp.asarray(margin)
 
     def of_tile(tile: engine.Rows) -> tuple[Terms, engine.Spread, engine.Spread]:
         forth = divergence(tile.values, candidates.values).T
         back = divergence(candidates.values, tile.values)
         later = candidates.place[:, None] > tile.place[None, :]
         same, different = (mask & later for mask in engine.pairs(tile, candidates))
-        term = jnp.where(same, forth + back, hinge_fn(margin - forth) + hinge_fn(margin - back))
+        term = jnp.where(same, forth + back, hinge_fn(m - forth) + hinge_fn(m - back))
         terms = Terms(*(jnp.sum(part, axis=0) for part in engine.count(term, same | different)))
         return terms, engine.spread(forth + back, same), engine.spread(forth + back, different)
 
@@ -115,11 +115,11 @@ def siamese_kl_hinge(
     (x, y), where = _checks.paired(where, x=x, y=y)
     alike = _checks.flags(same, x)
     (x, valid), (y, _) = engine.keep(x, where), engine.keep(y, where)
-    alike = alike.astype(x.dtype)
+    alike, m = alike.astype(x.dtype), jnp.asarray(margin)
     (p, log_p), (q, log_q) = (numerics.log_probabilities(side, from_logits=from_logits) for side in (x, y))
     forth, back = jnp.sum(p * (log_p - log_q), axis=1), jnp.sum(q * (log_q - log_p), axis=1)
     directions = jnp.stack([forth, back] if symmetric else [forth])
-    term = jnp.sum(alike[None, :] * directions + (1 - alike)[None, :] * hinge_fn(margin - directions), axis=0)
+    term = jnp.sum(alike[None, :] * directions + (1 - alike)[None, :] * hinge_fn(m - directions), axis=0)
     terms, distances = engine.count(term, valid), jnp.sum(directions, axis=0)
     is_share = jnp.where((alike >= 0) & (alike <= 1) | ~valid, 0, jnp.nan)
     found = engine.Found(

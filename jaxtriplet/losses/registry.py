@@ -5,7 +5,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, ParamSpec, cast
+from typing import Any, ClassVar, Literal, ParamSpec, cast
 
 from jaxtriplet import _checks, reductions
 from jaxtriplet.losses.arguments import documented
@@ -36,6 +36,9 @@ class Loss:
     """Which of its numbers are trained along with the encoder."""
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The options that make the variant."""
+
+    row_arguments: ClassVar[tuple[str, ...]] = ("labels", "rows")
+    """Which arguments are rows of the batch, to be spread over devices."""
 
     @property
     def command(self) -> str:
@@ -146,7 +149,8 @@ def loss(
         function.__doc__ = documented(function)
         public: Any = _checks.entry(function)
         public.__signature__ = _as_called(inspect.signature(function))
-        LOSSES[function.__name__] = Loss(function.__name__, public, term, also, sees, trained)
+        found = LOSSES[function.__name__] = Loss(function.__name__, public, term, also, sees, trained)
+        public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         return cast(LossFunction[_Args], public)
 
     return declare

@@ -1,0 +1,89 @@
+"""The job `export`: an encoder as one file that needs nothing but JAX."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import export as jax_export
+
+from jaxtriplet.data.audio import library
+from jaxtriplet.jobs import listening, runs
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+SHORTEST = 0.1  # seconds; what is shorter is refused as a recording, too
+
+
+class Exported(NamedTuple):
+    """What `export` wrote.
+
+    Attributes:
+        file: The file.
+        figures: `file`, `bytes`, `platforms`, `sample_rate` (in hertz), `embedding_dim` and `jax_version`.
+    """
+
+    file: Path
+    figures: dict[str, Any]
+
+
+def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Exported:
+    """Writes the encoder of a run, weights and front end, into one file that `jax.export.deserialize` reads.
+
+    The function in it takes waveforms [B, T] float32 and lengths [B] int32, for any B and for any T from 0.1 s up, and
+    returns unit-length embeddings [B, E], on cpu, cuda and tpu. A recording is embedded at once, however long it is.
+
+    Args:
+        run: The folder of a finished run on recordings.
+        out: The file to write.
+        overwrite: Whether it may be there already.
+
+    Returns:
+        The file, and figures about it.
+
+    Raises:
+        ImportError: flatbuffers is not installed.
+        ValueError: The folder holds no such run, or the file is there already.
+
+    Example:
+        >>> from jaxtriplet import jobs
+        >>> jobs.export("runs/never", "encoder.jax")
+        Traceback (most recent call last):
+        ...
+        ValueError: runs/never holds no weights of a finished run
+    """
+    library("flatbuffers")
+    file = listening.choose_file(out, overwrite=overwrite)
+    encoder = runs.load_speech(run)
+    content = serialized(encoder.forward, encoder.sample_rate)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    figures = {
+        "file": str(file),
+        "bytes": len(content),
+        "platforms": list(PLATFORMS),
+        "sample_rate": encoder.sample_rate,
+        "embedding_dim": jax_export.deserialize(bytearray(content)).out_avals[0].shape[-1],
+        "jax_version": jax.__version__,
+    }
+    return Exported(file, figures)
+
+
+def serialized(forward: Callable[[jax.Array, jax.Array], jax.Array], sample_rate: int) -> bytes:
+    """Returns a function of waveforms and lengths in the format of `jax.export`.
+
+    Args:
+        forward: From waveforms [B, T] float32 and lengths [B] int32 to embeddings [B, E].
+        sample_rate: In hertz.
+
+    Returns:
+        The function for all platforms, for any B, and for any T from 0.1 s up.
+    """
+    batch, samples = jax_export.symbolic_shape(
+        "batch, samples", constraints=[f"samples >= {round(SHORTEST * sample_rate)}"]
+    )
+    arguments: tuple[Any, ...] = (
+        jax.ShapeDtypeStruct((batch, samples), np.float32),
+        jax.ShapeDtypeStruct((batch,), np.int32),
+    )
+    return bytes(jax_export.export(jax.jit(forward), platforms=PLATFORMS)(*arguments).serialize())

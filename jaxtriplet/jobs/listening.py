@@ -1,0 +1,130 @@
+"""What the jobs on recordings share: hearing a folder, naming what cannot be used, and where results go."""
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.progress import progress
+
+SHOWN = 20  # so many lines fit on a screen
+
+
+def listen(
+    folder: str | Path,
+    *,
+    paths: Iterable[str] | None = None,
+    labelled: bool = True,
+    words: str = "recordings",
+    quiet: bool = False,
+) -> Recordings:
+    """Reads what a folder holds, and says on standard error what cannot be used.
+
+    Args:
+        folder: The folder.
+        paths: The files in it to read, of nobody knows whom; None for all.
+        labelled: Whether the folder says who speaks.
+        words: What is read, for the bar.
+        quiet: Whether to show no progress.
+
+    Returns:
+        The recordings.
+
+    Raises:
+        ValueError: There is no recording that can be used.
+    """
+    with progress(words, quiet=quiet) as show:
+        try:
+            if paths is not None:
+                index = recordings_of(folder, paths, progress_fn=show)
+            else:
+                index = recordings(folder, labelled=labelled, progress_fn=show)
+        except ValueError as error:
+            hinted = labelled and paths is None and Path(folder).is_dir()
+            raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
+    name_problems(index.problems, len(index))
+    return index
+
+
+def embed_all(run: runs.SpeechRun, index: Recordings, *, words: str = "embedding", quiet: bool = False) -> np.ndarray:
+    """Embeds recordings under a bar.
+
+    Args:
+        run: The encoder.
+        index: The recordings.
+        words: What is done, for the bar.
+        quiet: Whether to show no progress.
+
+    Returns:
+        Unit-length embeddings in the order of the index, [N, E].
+    """
+    with progress(words, quiet=quiet) as show:
+        return run.embed_recordings(index, show)
+
+
+def name_problems(problems: Sequence[Problem], used: int) -> None:
+    """Says on standard error which recordings are left out, and why.
+
+    Args:
+        problems: What is left out.
+        used: How many are not.
+    """
+    for problem in problems[:SHOWN]:
+        print(f"jaxtriplet: {problem.path}: {problem.reason}", file=sys.stderr)
+    if len(problems) > SHOWN:
+        print(f"jaxtriplet: ... and {len(problems) - SHOWN} more", file=sys.stderr)
+    if problems:
+        files = "1 file" if len(problems) == 1 else f"{len(problems):,} files"
+        print(f"jaxtriplet: {files} left out, {used:,} recordings used", file=sys.stderr)
+
+
+def problems_as_json(problems: Sequence[Problem]) -> dict[str, Any]:
+    """Returns what is left out as figures, for `metrics.json`.
+
+    >>> problems_as_json([Problem("s1/a.wav", "no audio")])
+    {'num_left_out': 1, 'left_out': [{'path': 's1/a.wav', 'reason': 'no audio'}]}
+    """
+    return {"num_left_out": len(problems), "left_out": [problem._asdict() for problem in problems]}
+
+
+def threshold_of(run: str | Path, judged: str | None = None) -> float | None:
+    """Returns the score at which training found both errors equal.
+
+    Args:
+        run: The folder of the run.
+        judged: Whose pairs it must be of, such as "development"; None for those that there are.
+
+    Returns:
+        The threshold, a cosine; None if there is none.
+    """
+    path = Path(run) / "metrics.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    return found.get("threshold") if judged in (None, found.get("judged")) else None
+
+
+def choose_folder(job: str, out: str | Path | None, *, overwrite: bool) -> Path:
+    """Returns the folder for the results of a job, `runs/<job>-<time>` if none is named; see `runs.choose`."""
+    named = Path("runs", f"{job}-{time.strftime('%Y-%m-%d_%H-%M-%S')}") if out is None else Path(out)
+    return runs.choose(named, overwrite=overwrite)
+
+
+def choose_file(out: str | Path, *, overwrite: bool) -> Path:
+    """Returns the file for the result of a job, which is not made yet.
+
+    Args:
+        out: The file.
+        overwrite: Whether it may be there already.
+
+    Raises:
+        ValueError: It is there, and may not.
+    """
+    file = Path(out)
+    if file.exists() and not overwrite:
+        raise ValueError(f"{file} is there already; name another file, or add `overwrite=True` to replace it")
+    return file

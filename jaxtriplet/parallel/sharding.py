@@ -1,0 +1,78 @@
+"""A loss of a batch whose rows are spread over a mesh, in the global view."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from jaxtriplet.parallel.meshes import axes_of, check_divides
+from jaxtriplet.types import AxisName
+
+
+def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None) -> Callable[..., Any]:
+    """Returns the loss of a batch whose rows are spread over a mesh: the same number, a share of the work per device.
+
+    Each device compares its own anchors with the rows of all devices. Take the gradient of the returned function,
+    inside `jax.jit`.
+
+    Args:
+        loss: A loss of `jaxtriplet`, or any function with its keywords `where` and `axis_name`. Its arguments that are
+            rows are spread: those that its attribute `row_arguments` names, or else every positional array with axes.
+            Others (margins, class weights) are the same everywhere.
+        mesh: The mesh.
+        axis_name: The axes of the mesh over which rows are spread; None for all of them.
+
+    Returns:
+        A function of the loss's arguments in the global view. With `reduce_fn=None` it returns the terms of all rows.
+        `deep_speaker` sees each device's rows as thirds, so arrange them so.
+
+    Raises:
+        ValueError: When it is called: the rows do not divide among the devices.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxtriplet
+        >>> loss = jaxtriplet.parallel.sharded(jaxtriplet.semi_hard, jaxtriplet.parallel.data_mesh())
+        >>> labels, embeddings = jnp.repeat(jnp.arange(8), 2), jnp.eye(16)
+        >>> float(jax.jit(loss)(labels, embeddings, 0.5))
+        0.5
+    """
+    axes = axes_of(mesh, axis_name)
+    rows, everywhere = PartitionSpec(axes), PartitionSpec()
+    plain = inspect.unwrap(loss, stop=lambda one: hasattr(one, "row_arguments"))
+    declared = getattr(getattr(plain, "func", plain), "row_arguments", None)
+
+    def spec(name: str, argument: Any) -> Any:
+        if declared is not None:
+            return rows if name in declared else everywhere
+        return jax.tree.map(lambda array: rows if np.ndim(array) else everywhere, argument)
+
+    def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
+        names = _names(loss, len(arguments))
+        specs = tuple(spec(*one) for one in zip(names, arguments, strict=True))
+        for argument, lies in zip(arguments, specs, strict=True):
+            if lies == rows:
+                check_divides(len(argument), mesh, axes)
+        traced = {name: keywords.pop(name) for name in [*keywords] if isinstance(keywords[name], jax.Array)}
+        by_row = "reduce_fn" in keywords and keywords["reduce_fn"] is None
+        found: Any = rows if by_row else everywhere
+        return jax.shard_map(
+            lambda where, traced, *given: loss(*given, where=where, axis_name=axes, **traced, **keywords),
+            mesh=mesh,
+            in_specs=(rows, everywhere, *specs),
+            out_specs=(found, everywhere) if keywords.get("has_aux") else found,
+        )(where, traced, *arguments)
+
+    return over_devices
+
+
+def _names(function: Callable[..., Any], count: int) -> list[str]:
+    """Returns the names of as many positional arguments; those of `*rest` have one name."""
+    names: list[str] = []
+    for name, one in inspect.signature(function).parameters.items():
+        more = count - len(names) if one.kind is one.VAR_POSITIONAL else 1
+        names += [name] * more if one.kind is not one.KEYWORD_ONLY else []
+    return names[:count]

@@ -1,0 +1,105 @@
+"""The state before the first step, and the model that a state holds: a Flax NNX module, or a plain function."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from jaxtriplet.training.contract import LossFn, TrainState
+from jaxtriplet.types import AxisName
+
+
+def create_state(
+    model: nnx.Module | Callable[..., jax.Array],
+    loss_fn: LossFn,
+    optimizer: optax.GradientTransformation,
+    *,
+    seed: int,
+    params: Any = None,
+    width: int | None = None,
+    num_classes: int | None = None,
+) -> TrainState:
+    """Returns the state before the first step.
+
+    Args:
+        model: An NNX module, `model(inputs, lengths, *, keys) -> [B, D]`, or a plain `apply(params, inputs, lengths, *,
+            keys)`. Lengths are given if the batch has some, and `keys`, one for each row, if the model takes them. A
+            module's own random state (`nnx.Dropout(rngs=...)`) is drawn anew for each step, not for each row.
+        loss_fn: The loss, whose own parameters join the model's.
+        optimizer: A transformation of gradients `{"encoder": ..., "loss": ...}`.
+        seed: The seed of everything random in the steps.
+        params: The parameters of a plain function; of a module, leave it out.
+        width: Numbers in an embedding, for losses with class weights.
+        num_classes: The number of classes, likewise.
+
+    Returns:
+        A state that `make_update(loss_fn)` takes; it shares no memory with the model, since the first step donates it.
+
+    Raises:
+        ValueError: The model keeps batch statistics, parameters are missing, or the loss needs a size.
+    """
+    graph: Any = model
+    encoder, rest = params, None
+    if isinstance(model, nnx.Module):
+        graph, encoder, *others = nnx.split(model, nnx.Param, nnx.BatchStat, ...)
+        statistics, rest = others
+        if jax.tree.leaves(statistics):
+            raise ValueError(
+                "the model keeps batch statistics, which no step updates: use layer or group normalisation"
+            )
+    elif params is None:
+        raise ValueError("a model that is a plain function needs its `params`")
+    key = jax.random.key(seed)
+    # No step has this number.
+    trained_along = loss_fn.init(jax.random.fold_in(key, 2**31 - 1), width, num_classes)
+    params = jax.tree.map(jnp.copy, {"encoder": encoder, "loss": trained_along})
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        key=key,
+        params=params,
+        average=jax.tree.map(jnp.copy, params["encoder"]),
+        rest=jax.tree.map(jnp.copy, rest),
+        opt_state=optimizer.init(params),
+        model=graph,
+        optimizer=optimizer,
+    )
+
+
+def embed(state: TrainState, encoder: Any, examples: tuple[Any, ...], keys: jax.Array, axis_name: AxisName) -> Any:
+    """Returns what the model makes of inputs and, if there are any, lengths."""
+    call = state.model
+    if isinstance(call, nnx.GraphDef):
+        place = 0 if axis_name is None else jax.lax.axis_index(axis_name)
+
+        def drawn(variable: Any) -> Any:
+            if not isinstance(variable, nnx.RngKey):
+                return variable
+            return variable.replace(jax.random.fold_in(jax.random.fold_in(variable[...], state.step), place))
+
+        rest = jax.tree.map(drawn, state.rest, is_leaf=lambda node: isinstance(node, nnx.Variable))
+        call = nnx.merge(call, encoder, rest, copy=True)
+        takes = inspect.signature(call.__call__).parameters
+    else:
+        takes = inspect.signature(call).parameters
+        call = functools.partial(call, encoder)
+    return call(*examples, keys=keys) if "keys" in takes else call(*examples)
+
+
+def trained_model(state: TrainState) -> Any:
+    """Returns the model with the average of its parameters, to embed with.
+
+    Args:
+        state: A state.
+
+    Returns:
+        The encoder, on memory of its own; of a plain function, the function with its parameters given.
+    """
+    average = jax.tree.map(jnp.copy, state.average)
+    if not isinstance(state.model, nnx.GraphDef):
+        return functools.partial(state.model, average)
+    return nnx.merge(state.model, average, state.rest, copy=True)

@@ -1,0 +1,146 @@
+"""One training step: encoder, loss, gradient clipping and optimizer in one compiled function, its state donated."""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from jaxtriplet import _checks, parallel
+from jaxtriplet.training.contract import AugmentFn, Batch, LossFn, Metrics, TrainState
+from jaxtriplet.training.state import embed
+from jaxtriplet.types import AxisName, Stats
+
+
+def make_update(
+    loss_fn: LossFn,
+    *,
+    augment_fn: AugmentFn | None = None,
+    average_decay: float = 0.98,
+    micro_batch: int | None = None,
+    mesh: Mesh | None = None,
+    state_sharding: Any = None,
+    axis_name: AxisName = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+    """Returns one training step, `update(state, batch) -> (state, metrics)`.
+
+    Without `axis_name` it is jitted, and its state donated: use the one that it returns. Over many devices there are
+    three ways to the same run:
+
+    - `make_update(loss_fn, mesh=parallel.data_mesh())`, the global view: `update(parallel.place(state, ...), batch)`
+      with the rows of the batch spread by `parallel.spread_rows`; `state_sharding` may spread the state as well;
+    - `jax.pmap(make_update(loss_fn, axis_name="data"), axis_name="data", donate_argnums=0)`;
+    - `jax.shard_map` of the same function, with `in_specs=(P(), P("data"))` and `out_specs=(P(), P())`.
+
+    Args:
+        loss_fn: The loss.
+        augment_fn: A random change of each example, or None.
+        average_decay: How much of the average of the encoder's parameters a step keeps, in [0, 1): the parameters of n
+            steps ago have the weight decay^n, relative to the newest.
+        micro_batch: How many rows to encode at a time, a divisor of the batch (of this device's rows, with
+            `axis_name`), or None for all. The encoder is run twice and needs the memory of so many rows only; the loss
+            is still that of the whole batch, and so are the gradients, dropout and augmentation included.
+        mesh: A mesh over which the rows of global arrays are spread.
+        state_sharding: With a mesh, a sharding of the state, or a tree of them (`parallel.fully_sharded`); None: every
+            device holds it whole.
+        axis_name: The mapped axes over which the batch is spread, or None.
+
+    Returns:
+        The step. Its randomness is that of the run's key, the step and the example's place in the batch of all devices:
+        a run does not depend on how many devices share it, nor on the size of micro-batches.
+
+    Raises:
+        ValueError: Both a mesh and an axis name are given; when called, micro-batches do not divide the batch.
+
+    Reference:
+        Micro-batches: Gao, Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+        Setup", 2021.
+    """
+    if mesh is not None and axis_name is not None:
+        raise ValueError("mesh is the global view, axis_name a device's own: give one of them")
+    if micro_batch is not None:
+        _checks.positive_integer("micro_batch", micro_batch)
+    if not 0 <= average_decay < 1:
+        raise ValueError(f"average_decay must be in [0, 1); got {average_decay}")
+    global_loss: Any = parallel.sharded(loss_fn, mesh) if mesh else functools.partial(loss_fn, axis_name=axis_name)
+    takes_step = "step" in inspect.signature(loss_fn).parameters
+
+    def encode(state: TrainState, encoder: Any, rows: tuple[Any, ...]) -> jax.Array:
+        examples, augment_keys, encoder_keys = rows
+        if augment_fn is not None:
+            changed = jax.vmap(augment_fn)(augment_keys, *examples)
+            examples = changed if len(examples) > 1 else (changed,)
+        return embed(state, encoder, examples, encoder_keys, axis_name)
+
+    def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        examples = (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
+        rows = (examples, *_keys(state, len(batch.labels), axis_name))
+        scheduled = {"step": state.step} if takes_step else {}
+
+        def objective(params: dict[str, Any]) -> tuple[jax.Array, Mapping[str, Stats]]:
+            embeddings = _by_parts(functools.partial(encode, state, params["encoder"]), rows, micro_batch)
+            found: tuple[jax.Array, Mapping[str, Stats]] = global_loss(
+                params["loss"], batch.labels, embeddings, where=batch.where, **scheduled
+            )
+            return found
+
+        (loss, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        if axis_name is not None:
+            gradient = jax.lax.pmean(gradient, axis_name)  # each device holds the gradient of the psum'ed, global loss
+        with jax.numpy_dtype_promotion("standard"):  # Optax's Adam raises a float to an integer power
+            changes, opt_state = state.optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, changes)
+        state = state.replace(
+            step=state.step + 1,
+            params=params,
+            average=_averaged(state, params["encoder"], average_decay),
+            opt_state=opt_state,
+        )
+        return state, Metrics(loss, optax.tree.norm(gradient), stats)
+
+    if axis_name is not None:
+        return update
+    if mesh is None:
+        return jax.jit(update, donate_argnums=0)
+    whole = parallel.replicated(mesh)
+    state_sharding = whole if state_sharding is None else state_sharding
+    return jax.jit(
+        update,
+        donate_argnums=0,
+        in_shardings=(state_sharding, parallel.by_rows(mesh)),
+        out_shardings=(state_sharding, whole),
+    )
+
+
+def _by_parts(function: Callable[[Any], jax.Array], rows: Any, size: int | None) -> jax.Array:
+    """Returns `function(rows)`, computed for so many rows at a time, and again for the gradient."""
+    count = len(jax.tree.leaves(rows)[0])
+    if size is None or size == count:
+        return function(rows)
+    if count % size:
+        raise ValueError(f"micro-batches of {size} rows do not divide a batch of {count}")
+
+    def split(x: jax.Array) -> jax.Array:
+        # Neighbours go to different parts, so that rows spread over devices stay where they are.
+        return jnp.moveaxis(x.reshape(size, count // size, *x.shape[1:]), 1, 0)
+
+    found = jax.lax.map(jax.checkpoint(function, prevent_cse=False), jax.tree.map(split, rows))
+    return jnp.moveaxis(found, 0, 1).reshape(count, *found.shape[2:])
+
+
+def _keys(state: TrainState, rows: int, axis_name: AxisName) -> tuple[jax.Array, jax.Array]:
+    """Returns the keys of each example for augmentation and for the encoder, [B] both."""
+    first = 0 if axis_name is None else rows * jax.lax.axis_index(axis_name)
+    step_key = jax.random.fold_in(state.key, state.step)
+    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(step_key, row)))(first + jnp.arange(rows))
+    return keys[:, 0], keys[:, 1]
+
+
+def _averaged(state: TrainState, encoder: Any, decay: float) -> Any:
+    # The weights of all steps so far add up to 1, and the random start has none.
+    newest = (1 - decay) / (1 - decay ** (state.step.astype(jnp.float32) + 1))
+    return optax.incremental_update(encoder, state.average, newest)
