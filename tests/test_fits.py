@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import pytest
 
 from jaxtriplet import engine, reductions
-from jaxtriplet.cli import app
 from jaxtriplet.cli.fits import counts, fits
 from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
@@ -421,12 +420,6 @@ class Imagined:
         return Compiled(peak <= memory, peak, 0.5, (GATHER,) if program.devices > 1 else ())
 
 
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "fits", *words])
-    status = app.run()
-    return status, *capsys.readouterr()
-
-
 @pytest.fixture
 def imagined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxtriplet.tools.fits.job.Compiler", Imagined)
@@ -434,17 +427,17 @@ def imagined(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("imagined")
-def test_the_command_answers(monkeypatch: Any, capsys: Any) -> None:
-    status, out, err = call(monkeypatch, capsys, "--devices", "1,4", "--batch-size", "200000")
+def test_the_command_answers(call: Any) -> None:
+    status, out, err = call("fits", "--devices", "1,4", "--batch-size", "200000")
     assert status == 0
     assert "| fits | **no** | yes |" in out
     assert "tpu-v5e x 4, 200,000 rows: 4.66 GiB, fits, 0 s\n" in err
 
 
 @pytest.mark.usefixtures("imagined")
-def test_the_command_answers_in_json(monkeypatch: Any, capsys: Any) -> None:
+def test_the_command_answers_in_json(call: Any) -> None:
     words = ["--json", "--quiet", "--target", "h100", "--devices", "2", "--loss", "ge2e", "--batch-size", "64"]
-    status, out, err = call(monkeypatch, capsys, *words)
+    status, out, err = call("fits", *words)
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert (found["loss"], found["batch_size"], found["encoder"]) == ("ge2e", 64, None)
@@ -452,7 +445,7 @@ def test_the_command_answers_in_json(monkeypatch: Any, capsys: Any) -> None:
     assert (answer["devices"], answer["fits"], answer["peak_bytes"]) == (2, True, 32 * 10**5)
     assert answer["collectives"] == [GATHER._asdict()]
     assert 0.95 * found["memory_bytes"] < answer["largest_peak_bytes"] == answer["largest_batch"] * 10**5 / 2
-    _, out, _ = call(monkeypatch, capsys, *words, "--no-largest")
+    _, out, _ = call("fits", *words, "--no-largest")
     assert json.loads(out)["answers"][0]["largest_batch"] is None
 
 
@@ -474,17 +467,17 @@ def test_the_command_answers_in_json(monkeypatch: Any, capsys: Any) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 @pytest.mark.usefixtures("imagined")
-def test_bad_input_is_one_line_and_status_2(words: list[str], complaint: str, monkeypatch: Any, capsys: Any) -> None:
-    status, out, err = call(monkeypatch, capsys, *words)
+def test_bad_input_is_one_line_and_status_2(words: list[str], complaint: str, call: Any) -> None:
+    status, out, err = call("fits", *words)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert complaint in err
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
-def test_what_is_not_installed_is_named_with_its_extra(target: str, monkeypatch: Any, capsys: Any) -> None:
+def test_what_is_not_installed_is_named_with_its_extra(target: str, monkeypatch: Any, call: Any) -> None:
     monkeypatch.setattr(targets, "installed", lambda distribution: distribution == "nvidia-nvvm")
-    status, out, err = call(monkeypatch, capsys, "--target", target)
+    status, out, err = call("fits", "--target", target)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     for word in (target, 'pip install "jaxtriplet[aot]"', *set(targets.TARGETS[target].needs) - {"nvidia-nvvm"}):

@@ -2,13 +2,11 @@
 
 import functools
 import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from jaxtriplet.cli import app
 from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
@@ -101,11 +99,11 @@ def test_every_target_compiles(target: str, compile_for: Compile) -> None:
 
 
 @pytest.mark.parametrize("target", ["tpu-v5e", "h100"])
-def test_the_command_finds_where_the_memory_ends(target: str, monkeypatch: Any, capsys: Any) -> None:
+def test_the_command_finds_where_the_memory_ends(target: str, call: Any) -> None:
     words = ["--loss", "deep-speaker", "--batch-size", "67108863", "--dim", "512", "--target", target, "--json"]
-    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "fits", *words])
-    assert app.run() == 0
-    found = json.loads(capsys.readouterr().out)
+    status, out, _ = call("fits", *words)
+    assert status == 0
+    found = json.loads(out)
     (answer,) = found["answers"]
     assert not answer["fits"]  # 128 GiB of embeddings alone
     assert 0.95 <= answer["largest_peak_bytes"] / found["memory_bytes"] <= 1

@@ -52,9 +52,7 @@ class Plan:
         Annotated[float, Meta(ge=0.001, description="GiB to add to one's libraries' own; else half the machine's.")]
         | None
     ) = None
-    time_limit: Annotated[float, Meta(ge=0.001, description="Seconds to compile and call once, and for all turns.")] = (
-        60.0
-    )
+    time_limit: Annotated[float, Meta(ge=0.001, description="Seconds to compile and call, and for all turns.")] = 60.0
 
     def resolved(self, *, quick: bool = False) -> Self:
         """Returns the plan with the defaults filled in that depend on the machine, or on whether it shall be quick.
