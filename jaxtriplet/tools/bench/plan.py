@@ -5,9 +5,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Annotated, NamedTuple, Self
 
-from msgspec import Meta
-
 from jaxtriplet import _checks
+from jaxtriplet.jobs.fields import described
 from jaxtriplet.losses import registry
 from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
 
@@ -40,19 +39,16 @@ SWEEP_ROUNDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The numbers of a benchmark; each is also an option of `jaxtriplet bench`."""
+    """The numbers of a benchmark, limits being each contender's; each is also an option of `jaxtriplet bench`."""
 
-    losses: Annotated[str, Meta(description="Which losses, joined by commas.")] = ",".join(LOSSES)
-    batch_sizes: Annotated[str, Meta(description="Rows B of a batch, joined by commas; else 1024,2048.")] | None = None
-    rows_per_class: Annotated[int, Meta(ge=2, description="Rows K of each class: a usual P x K batch.")] = 8
-    dim: Annotated[int, Meta(ge=1, description="Numbers D in a float32 embedding: an encoder's usual width.")] = 256
-    rounds: Annotated[int, Meta(ge=1, description="Turns of each, of which the median counts; else 9.")] | None = None
-    only: Annotated[str, Meta(description=f"Contenders, joined by commas; else {','.join(CONTENDERS)}.")] | None = None
-    memory_limit: (
-        Annotated[float, Meta(ge=0.001, description="GiB to add to one's libraries' own; else half the machine's.")]
-        | None
-    ) = None
-    time_limit: Annotated[float, Meta(ge=0.001, description="Seconds to compile and call, and for all turns.")] = 60.0
+    losses: Annotated[str, described("Which losses, joined by commas.")] = ",".join(LOSSES)
+    batch_sizes: Annotated[str, described("Rows B of the batches, joined by commas; else 1024,2048.")] | None = None
+    rows_per_class: Annotated[int, described("Rows K of each class: a usual P x K batch.", ge=2)] = 8
+    dim: Annotated[int, described("Numbers D in an embedding, float32: a speaker encoder's usual width.", ge=1)] = 256
+    rounds: Annotated[int, described("Turns of each contender, whose median counts; else 9.", ge=1)] | None = None
+    only: Annotated[str, described(f"Contenders, joined by commas; else all: {', '.join(CONTENDERS)}.")] | None = None
+    memory_limit: Annotated[float, described("GiB that each may add; else half the machine's.", ge=0.001)] | None = None
+    time_limit: Annotated[float, described("Seconds for compiling and a call, and for all turns.", ge=0.001)] = 60.0
 
     def resolved(self, *, quick: bool = False) -> Self:
         """Returns the plan with the defaults filled in that depend on the machine, or on whether it shall be quick.

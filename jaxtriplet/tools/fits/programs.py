@@ -4,32 +4,28 @@ import dataclasses
 import math
 from typing import Annotated, Self
 
-from msgspec import Meta
-
+from jaxtriplet.jobs.fields import described
 from jaxtriplet.losses import registry
 from jaxtriplet.tools.fits.targets import TARGETS
-
-# Where the words are; they are looked up when they are needed.
-_LOSSES = {"choices": "jaxtriplet.losses.registry:trainable"}
-_ENCODERS = {"choices": "jaxtriplet.models:ENCODERS"}
-_PRESETS = {"choices": ("small", "paper")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A program for a slice of a target; what has a description is also an option of `jaxtriplet fits`."""
+    """A program for a slice of a target; each field but `devices` is also an option of `jaxtriplet fits`."""
 
-    target: Annotated[str, Meta(description="The accelerator.", extra={"choices": tuple(TARGETS)})] = "tpu-v5e"
-    devices: Annotated[int, Meta(extra={"option": False})] = 1
-    loss: Annotated[str, Meta(description="The loss.", extra=_LOSSES)] = "semi-hard"
-    batch_size: Annotated[int, Meta(ge=1, description="Rows B of the batch of all devices.")] = 65536
-    dim: Annotated[int, Meta(ge=1, description="Numbers D in an embedding, or logits of a loss of logits.")] = 256
-    encoder: Annotated[str, Meta(description="Compile the update of this encoder.", extra=_ENCODERS)] | None = None
-    preset: Annotated[str, Meta(description="Size of the encoder.", extra=_PRESETS)] = "small"
-    frames: Annotated[int, Meta(ge=1, description="Frames of an utterance; of use with an encoder.")] = 200
-    features: Annotated[int, Meta(ge=1, description="Numbers in a frame; of use with an encoder.")] = 40
-    micro_batch: Annotated[int, Meta(ge=1, description="Rows to encode at a time; with an encoder.")] | None = None
-    classes: Annotated[int, Meta(ge=1, description="Classes of a loss with class weights.")] = 1000
+    target: Annotated[str, described("The accelerator.", choices=TARGETS)] = "tpu-v5e"
+    devices: Annotated[int, described("How many of them.", option=False)] = 1
+    loss: Annotated[str, described("The loss.", choices="jaxtriplet.losses.registry:trainable")] = "semi-hard"
+    batch_size: Annotated[int, described("Rows B of the batch of all devices.", ge=1)] = 65536
+    dim: Annotated[int, described("Numbers D in an embedding, or logits of a loss of logits.", ge=1)] = 256
+    encoder: (
+        Annotated[str, described("Compile this encoder's update.", choices="jaxtriplet.models:ENCODERS")] | None
+    ) = None
+    preset: Annotated[str, described("Size of the encoder.", choices=("small", "paper"))] = "small"
+    frames: Annotated[int, described("Frames of an utterance; of use with an encoder.", ge=1)] = 200
+    features: Annotated[int, described("Numbers in a frame; of use with an encoder.", ge=1)] = 40
+    micro_batch: Annotated[int, described("Rows to encode at a time; with an encoder.", ge=1)] | None = None
+    classes: Annotated[int, described("Classes of a loss with class weights.", ge=1)] = 1000
 
     def checked(self) -> Self:
         """Returns the program.
