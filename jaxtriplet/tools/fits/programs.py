@@ -19,7 +19,8 @@ class Program:
     batch_size: Annotated[int, described("Rows B of the batch of all devices.", ge=1)] = 65536
     dim: Annotated[int, described("Numbers D in an embedding, or logits of a loss of logits.", ge=1)] = 256
     encoder: (
-        Annotated[str, described("Compile this encoder's update.", choices="jaxtriplet.models:ENCODERS")] | None
+        Annotated[str, described("Compile the whole update of this encoder.", choices="jaxtriplet.models:ENCODERS")]
+        | None
     ) = None
     preset: Annotated[str, described("Size of the encoder.", choices=("small", "paper"))] = "small"
     frames: Annotated[int, described("Frames of an utterance; of use with an encoder.", ge=1)] = 200
