@@ -88,6 +88,8 @@ def test_what_version_0_1_wrote_is_read(old: dict[str, Any], tmp_path: Path) -> 
         ({"format": 2, "training": {"steps": "3"}}, "`steps` must be int, got str"),
         ({"format": 2, "training": {"steps": 0}}, "`steps` must be int >= 1"),
         ({"format": 2, "encoder": {"name": "ecapa"}}, "`encoder` must be one of"),
+        ({"format": 2, "loss": {"name": 3}}, "`loss` must be text"),
+        ({"format": 2, "recipe": ["best"]}, "`recipe` must be str, got array"),
         ({"format": 2, "loss": {"name": "semihard"}}, "unknown loss 'semihard'; did you mean semi-hard?"),
         ({"format": 2, "loss": {"name": "batch-all", "hinge": "softplus"}}, "`hinge`"),
         (OLD_VOWELS | {"warm_up": 3}, "unknown field `warm_up`; did you mean warmup?"),

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from jaxtriplet.jobs.fields import Field, fields_of
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -34,8 +36,10 @@ class Sum(click.ParamType[str]):
         """Remembers where the words are."""
         self._field = field
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
         """Returns the text with each word that its last one may become."""
+        from click.shell_completion import CompletionItem
+
         begun = re.split(r"[+*]", incomplete)[-1]
         before = incomplete.removesuffix(begun)
         words = self._field.words("hints") or ()

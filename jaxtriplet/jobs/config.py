@@ -105,7 +105,7 @@ class Config:
         if not {"loss", "steps"} <= content.keys():
             raise ValueError("it has neither a format nor a loss and steps")
         recipe = content.get("recipe", "japanese-vowels")
-        return cls._made({**RECIPES.get(recipe, {}), "recipe": recipe, **content}, {})
+        return cls._made({**RECIPES.get(str(recipe), {}), "recipe": recipe, **content}, {})
 
     @classmethod
     def _made(cls, values: Mapping[str, Any], asked: Mapping[str, Any]) -> Self:
@@ -126,7 +126,7 @@ class Config:
         if config.loss.margin is not None and not with_margin(loss):
             raise ValueError(f"{loss} has no margin")
         if config.loss.hinge != "relu" and not with_hinge(loss):
-            raise ValueError(f"`hinge` {config.loss.hinge} is for batch-hard; the loss is {loss}")
+            raise ValueError(f"{loss} has no `hinge` to choose")
         _ = config.data.crop_seconds, config.data.speed_factors
         return config
 

@@ -25,6 +25,8 @@ def parse_loss(text: str) -> dict[str, float]:
         >>> parse_loss("semi-hard + 0.1*ge2e")
         {'semi-hard': 1.0, 'ge2e': 0.1}
     """
+    if not isinstance(text, str):
+        raise ValueError(f"`loss` must be text, such as 'semi-hard+0.1*ge2e'; got {text!r}")
     weights: dict[str, float] = {}
     for term in text.split("+"):
         factor, star, name = (part.strip() for part in term.rpartition("*"))
