@@ -23,8 +23,11 @@ from jaxtriplet.jobs.sources import SOURCES
 from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
 from jaxtriplet.jobs.sources.source import Judged, Run, Source, weights_of, with_weights
 from jaxtriplet.jobs.sources.speech import build_speech_encoder
+from jaxtriplet.losses import registry
 from jaxtriplet.metrics import equal_error_rate, judge_unseen, pair_scores
 from jaxtriplet.training import Batch
+
+from .test_fits import toy_softmax
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("cli")
@@ -271,12 +274,16 @@ class Points(Source):
         return PointsRun(config, with_weights(nnx.Linear(2, 3, rngs=nnx.Rngs(0)), arrays["encoder"]))
 
 
-def test_data_of_another_kind_train_with_a_class_a_line_and_a_recipe(
-    monkeypatch: Any, tmp_path: Path, call: Any
-) -> None:
+@pytest.fixture
+def points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of data that has joined: a class, a line in the table, a recipe."""
     monkeypatch.setitem(SOURCES, "points", f"{__name__}:Points")
     numbers = {"source": "points", "speakers": 4, "utterances": 4, "learning_rate": 0.1, "warmup": 0, "steps": 6}
     monkeypatch.setitem(RECIPES, "points", numbers | {"evaluate_every": 3})
+
+
+@pytest.mark.usefixtures("points")
+def test_data_of_another_kind_train_with_a_class_a_line_and_a_recipe(tmp_path: Path, call: Any) -> None:
     config = jobs.Config.of_recipe("points", loss="batch-hard+0.1*ge2e", margin=0.5)
     done = jobs.train(config, out=tmp_path / "run", quiet=True)
     assert done.figures is not None
@@ -295,3 +302,16 @@ def test_data_of_another_kind_train_with_a_class_a_line_and_a_recipe(
     assert call("train", "--recipe", "points", "--steps", 1, "--quiet", "--out", tmp_path / "third").status == 0
     refused = call("train", "--recipe", "points", "--data", tmp_path, "--quiet")
     assert (refused.status, refused.err) == (2, "jaxtriplet: --data: of no use with the recipe points\n")
+
+
+@pytest.mark.usefixtures("points")
+def test_a_loss_that_is_declared_trains_by_name_and_its_class_weights_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Any
+) -> None:
+    monkeypatch.setattr(registry, "LOSSES", dict(registry.LOSSES))
+    registry.loss(term="each row")(toy_softmax)
+    words = ("--recipe", "points", "--loss", "toy-softmax+0.1*ge2e", "--quiet", "--out", tmp_path / "run")
+    status, _, err = call("train", *words)
+    assert status == 0, err
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0]
