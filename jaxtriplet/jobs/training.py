@@ -107,9 +107,10 @@ def train(
     model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
     if not is_first:
         return Trained(folder, None, None, history)
-    seconds, run = round(time.perf_counter() - started, 1), source.run(model)
+    run = source.run(model)
     runs.save_weights(folder, run)
     judgement, arrays, page = source.judge(run)
+    seconds = round(time.perf_counter() - started, 1)
     figures = {"judged": judgement.judged, **judgement.figures, "step": step, "training_seconds": seconds}
     runs.write_json(folder / "metrics.json", figures)
     np.savez(folder / "embeddings.npz", embeddings=judgement.embeddings, labels=judgement.labels, **arrays)
