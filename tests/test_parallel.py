@@ -18,8 +18,7 @@ from jaxtriplet.tools.fits import hlo
 from jaxtriplet.training import Batch, make_update
 
 from .global_batch import MEETING, ROWS, batch, figures, in_global_view, on_a_mesh
-from .test_training import DEVICES, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
-from .test_training import batch as training_batch
+from .test_training import DEVICES, batch as training_batch, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
 
 MESH = parallel.data_mesh()
 
