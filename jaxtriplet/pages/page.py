@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"percent": tables.PERCENT, "count": tables.COUNT}
+_TEMPLATES.filters |= {**tables.STYLES, "json": partial(json.dumps, default=str)}
 
 
 class Section(NamedTuple):
@@ -68,19 +69,8 @@ def write(
     Returns:
         The path of the page.
     """
-    shown = {
-        name: (figure.title, figure.style(value), figure.meaning)
-        for name, value in figures.items()
-        if name != "left_out"
-        for figure in [meanings.get(name, tables.Figure(name, str, ""))]
-    }
-    html = _TEMPLATES.get_template(f"templates/{template}").render(
-        sections=sections,
-        figures=figures,
-        shown=shown,
-        settings=_flat(settings),
-        **words,
-    )
+    given = {"sections": sections, "figures": figures, "meanings": meanings, "settings": settings}
+    html = _TEMPLATES.get_template(f"templates/{template}").render(given | words)
     path = Path(folder) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")
@@ -108,11 +98,3 @@ def picture(draw: Callable[[Axes], None], caption: str, *, height: float = 4.3) 
     # Matplotlib has escaped every text in the picture, and the template escapes the rest.
     template = _TEMPLATES.get_template("templates/picture.html")
     return Markup(template.render(svg=Markup(svg), words=words, caption=caption))
-
-
-def _flat(settings: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{outer}{name}.")
-        else:
-            yield f"{outer}{name}", value if isinstance(value, str) else json.dumps(value, default=str)

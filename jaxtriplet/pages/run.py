@@ -1,6 +1,6 @@
 """The page about one training run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -68,27 +68,21 @@ def run_page(
     Raises:
         ValueError: A figure or the name of a label is missing, or the scores have no curve.
     """
-    found, total = judgement.figures, len(judgement.labels)
-    require(found, _NEEDED, "metrics.judge")
+    require(judgement.figures, _NEEDED, "metrics.judge")
     names = _names(judgement.labels, label_names)
-    loss = config.get("loss")
-    loss = loss.get("name") if isinstance(loss, Mapping) else loss
     return page.write(
         folder,
         "run.html",
         sections=[
-            *_course(history, judgement.judged),
+            _course(history, judgement.judged),
             *more,
             _verification(judgement),
             _embeddings(judgement, names, untrained),
         ],
-        figures={**found, **(figures or {})},
+        figures={**judgement.figures, **(figures or {})},
         meanings=FIGURES,
         settings=config,
-        loss=loss,
         judgement=judgement,
-        identified=round(found.get("accuracy", 0) * total),
-        grouped=round((1 - found["misclassification_rate"]) * total),
     )
 
 
@@ -101,7 +95,7 @@ def _names(labels: np.ndarray, label_names: Mapping[int, str] | Sequence[str] | 
         raise ValueError(f"label_names has no name for one of the labels {np.unique(labels).tolist()}") from error
 
 
-def _course(history: Sequence[Mapping[str, float]], judged: str) -> Iterator[Section]:
+def _course(history: Sequence[Mapping[str, float]], judged: str) -> Section:
     # In training, test utterances are not looked at.
     watched = "training" if judged == "test" else judged
     drawn = [
@@ -113,8 +107,7 @@ def _course(history: Sequence[Mapping[str, float]], judged: str) -> Iterator[Sec
         for key, ylabel, scale, caption in _COURSE
         if any(key in row for row in history)
     ]
-    if drawn:
-        yield Section("Training", drawn)
+    return Section("Training", drawn)
 
 
 def _verification(judgement: Judgement) -> Section:
