@@ -19,11 +19,9 @@ class Batches(Protocol[_Batch]):
 
     def __len__(self) -> int:
         """Returns the number of steps."""
-        ...
 
     def __getitem__(self, step: int, /) -> _Batch:
         """Returns the batch of a step."""
-        ...
 
 
 class Loader(Iterator[_Batch], Protocol[_Batch]):
@@ -31,11 +29,9 @@ class Loader(Iterator[_Batch], Protocol[_Batch]):
 
     def get_state(self) -> dict[str, Any]:
         """Returns where it is: small, and fit for JSON."""
-        ...
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes to where it was, so that the same batches follow."""
-        ...
 
 
 class Waveforms(NamedTuple):

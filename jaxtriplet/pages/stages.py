@@ -9,8 +9,7 @@ import numpy as np
 
 from jaxtriplet.pages import pictures
 from jaxtriplet.pages.page import Section, picture
-from jaxtriplet.speech.augmentation import mask_features, stages
-from jaxtriplet.speech.encoder import SpeechEncoder
+from jaxtriplet.speech import SpeechEncoder, mask_features, stages
 
 _CAPTIONS = {
     "original": "As it was recorded",
