@@ -49,11 +49,7 @@ class SpeakerSampler:
                 f"the labels hold {len(self._rows)}"
             )
         self._speakers, self._utterances, self._seed = speakers, utterances, seed
-        self._sessions = np.zeros(len(order), np.int32) if sessions is None else np.asarray(sessions)
-        if self._sessions.shape != order.shape or not np.issubdtype(self._sessions.dtype, np.integer):
-            raise ValueError(
-                f"sessions must be integers of shape [{len(order)}]; got {self._sessions.dtype}{self._sessions.shape}"
-            )
+        self._sessions = _integers("sessions", np.zeros_like(order) if sessions is None else sessions, len(order))
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [P * K] integers, speaker by speaker."""
@@ -124,13 +120,17 @@ class TripletSampler:
 
 def _by_speaker(labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the rows in order of speaker, where in them each speaker starts, and how many rows each has."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be integers of shape [N]; got {labels.dtype}{labels.shape}")
-    return _grouped(labels)
+    return _grouped(_integers("labels", labels, "N"))
 
 
 def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the rows in order of value, where in them each value starts, and how many rows each has."""
     _, starts, counts = np.unique(np.sort(values), return_index=True, return_counts=True)
     return np.argsort(values, kind="stable"), starts, counts
+
+
+def _integers(name: str, values: ArrayLike, size: int | str) -> np.ndarray:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1 or size not in ("N", len(numbers)) or not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"{name} must be integers of shape [{size}]; got {numbers.dtype}{numbers.shape}")
+    return numbers
