@@ -1,7 +1,6 @@
 """Pictures of what training does to an utterance, stage by stage."""
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import jax
@@ -42,9 +41,10 @@ def stage_pictures(model: SpeechEncoder, waveform: np.ndarray, *, seed: int = 0)
     found = seen(waveform[None], np.array([len(waveform)]), jax.random.split(jax.random.key(seed), 1))
     drawn = [
         picture(
-            partial(pictures.draw_features, features=np.asarray(found[name][0])),
+            pictures.draw_features,
             f"{caption}: log-mel features, normalised.",
             height=2.4,
+            features=found[name][0],
         )
         for name, caption in _CAPTIONS.items()
         if name in found
