@@ -38,7 +38,7 @@ class SpeakerSampler:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
-        order, starts, counts = _by_speaker(labels)
+        order, starts, counts = _grouped(_integers("labels", labels, "N"))
         rows = np.split(order, starts[1:])
         self._rows = [own for own, count in zip(rows, counts, strict=True) if count >= min(utterances, 2)]
         if not self._rows:
@@ -97,7 +97,7 @@ class TripletSampler:
         _checks.positive_integer("triplets", triplets)
         if triplets % shares:
             raise ValueError(f"{triplets} triplets do not divide among {shares} devices")
-        self._order, starts, counts = _by_speaker(labels)
+        self._order, starts, counts = _grouped(_integers("labels", labels, "N"))
         if len(counts) < 2:
             raise ValueError(f"a negative needs a second speaker; the labels hold {len(counts)}")
         if counts.max() < 2:
@@ -116,11 +116,6 @@ class TripletSampler:
         negative = (start + count + rng.integers(0, len(self._order) - count)) % len(self._order)
         thirds = np.reshape([anchor, positive, negative], (3, self._shares, -1))
         return self._order[thirds.swapaxes(0, 1).ravel()]
-
-
-def _by_speaker(labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the rows in order of speaker, where in them each speaker starts, and how many rows each has."""
-    return _grouped(_integers("labels", labels, "N"))
 
 
 def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
