@@ -77,7 +77,7 @@ def bootstrap_interval(
 
 
 def _draws(speakers: ArrayLike | None, same: NDArray[np.bool_], draws: int, seed: int) -> Iterator[Weights]:
-    """How often each trial counts in each draw, of speakers or of trials; one without either kind of trial is no draw."""
+    """How often each trial counts in each draw of speakers, or of trials; a draw without either kind does not count."""
     total = len(same)
     size, first, second = total, np.arange(total), np.arange(total)
     if speakers is not None:
