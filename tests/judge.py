@@ -71,20 +71,29 @@ def expected(case: Case, batch: Batch, dtype: Any = np.float64) -> Terms:
 
 @cache
 def expected_gradient(case: Case, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Central differences in the numbers and in the distinct rows, and which of these each row is.
+    """Central differences in the numbers (in one vector) and in the distinct rows, and which of these each row is.
 
     Equal rows are moved together: which of them a loss sends a tie's gradient to is its own affair, the sum is not.
     """
     labels, rows = deleted(case, batch)
     distinct, which = np.unique(rows.reshape(-1, rows.shape[-1]), axis=0, return_inverse=True)
 
-    def loss(distinct: np.ndarray, numbers: np.ndarray) -> float:
-        return case.reference(labels, distinct[which].reshape(rows.shape), *numbers).reduced(case.reduction)
+    shapes = [np.shape(number) for number in case.numbers]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
 
-    numbers = np.array(case.numbers)
+    def loss(distinct: np.ndarray, numbers: np.ndarray) -> float:
+        apart = (part.reshape(shape) for part, shape in zip(np.split(numbers, ends), shapes, strict=True))
+        return case.reference(labels, distinct[which].reshape(rows.shape), *apart).reduced(case.reduction)
+
+    numbers = flat(case.numbers)
     by_rows = central_differences(lambda x: loss(x, numbers), distinct)
     by_numbers = central_differences(lambda n: loss(distinct, n), numbers)
     return by_numbers, by_rows, which
+
+
+def flat(numbers: tuple[Any, ...]) -> np.ndarray:
+    """All the numbers of a loss in one vector, its class weights included."""
+    return np.concatenate([np.ravel(number) for number in numbers])
 
 
 def summed(gradient: np.ndarray, which: np.ndarray, like: np.ndarray) -> np.ndarray:
