@@ -9,25 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import jaxtriplet as jt
 from jaxtriplet.engine import rules
+from jaxtriplet.losses import registry
 
-MINED = {
-    "semi_hard": jt.semi_hard,
-    "semi_hard-all": partial(jt.semi_hard, negatives="all"),
-    "batch_all": jt.batch_all,
-    "batch_hard": jt.batch_hard,
-    "batch_hard-soft": partial(jt.batch_hard, hinge_fn=jax.nn.softplus),
-    "semi_hard-kl": partial(jt.semi_hard, distance_fn=jt.distances.kl),
-}
-LOSSES = {
-    **MINED,
-    "ge2e": lambda labels, rows, margin, **options: jt.ge2e(labels, rows, 5 * margin, margin, **options),
-    "ge2e-contrast": lambda labels, rows, margin, **options: jt.ge2e(
-        labels, rows, 5 * margin, margin, method="contrast", **options
-    ),
-    "kl_hinge": jt.kl_hinge,
-}
+from .cases import LOSSES, MINED, ROWS, Case, named
+from .modes import trials
+from .reference.distances import softmax
+
+# Every loss that goes tile by tile, in its own way and in that of a distance without symmetry.
+TILED = [case for case in LOSSES if "block_size" in case.declared.signature.parameters] + [named("semi_hard-kl")]
+SORTED = [case for case in LOSSES if ROWS[case.declared.name].sorts]
 
 
 def ragged(rows: int, dim: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -40,14 +31,14 @@ def ragged(rows: int, dim: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     return labels, values, rng.random(rows) > 0.15
 
 
-def everything(loss: Any, **options: Any) -> Any:
-    """A compiled function: loss, statistics, each anchor's sum, and the gradients of both by rows and margin."""
+def everything(case: Case, **options: Any) -> Any:
+    """A compiled function: loss, statistics, each anchor's sum, and the gradients of both by rows and numbers."""
 
-    def scalar(rows: Any, margin: Any, labels: Any, where: Any) -> Any:
-        return loss(labels, rows, margin, where=where, has_aux=True, **options)
+    def scalar(rows: Any, numbers: Any, labels: Any, where: Any) -> Any:
+        return case.loss(labels, rows, *numbers, where=where, has_aux=True, **options)
 
-    def weighted_terms(rows: Any, margin: Any, labels: Any, where: Any) -> Any:
-        terms = loss(labels, rows, margin, where=where, reduce_fn=None, **options)
+    def weighted_terms(rows: Any, numbers: Any, labels: Any, where: Any) -> Any:
+        terms = case.loss(labels, rows, *numbers, where=where, reduce_fn=None, **options)
         return jnp.sum(terms * jnp.cos(jnp.arange(len(terms), dtype=terms.dtype))), terms
 
     return jax.jit(
@@ -55,10 +46,11 @@ def everything(loss: Any, **options: Any) -> Any:
     )
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_tiles_that_do_not_divide_the_batch_give_the_same(name: str, x64: None) -> None:
+@trials("case", TILED, always=lambda case: case.name in registry.named() or case.plain, ids=lambda case: case.name)
+def test_tiles_that_do_not_divide_the_batch_give_the_same(case: Case, x64: None) -> None:
     labels, rows, where = ragged(23)
-    whole, tiled = (everything(LOSSES[name], block_size=size)(rows, 0.4, labels, where) for size in (None, 7))
+    rows = np.apply_along_axis(softmax, -1, rows) if case.probabilities else rows
+    whole, tiled = (everything(case, block_size=size)(rows, case.numbers, labels, where) for size in (None, 7))
     for ours, theirs in zip(jax.tree.leaves(tiled), jax.tree.leaves(whole), strict=True):
         np.testing.assert_allclose(ours, theirs, 1e-11, atol=1e-12)
 
@@ -74,18 +66,18 @@ def sorting() -> Iterator[None]:
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("name", ["semi_hard", "semi_hard-all", "batch_all"])
-def test_sorting_gives_what_the_loop_over_positives_gives(name: str, x64: None, request: Any) -> None:
+@pytest.mark.parametrize("case", SORTED, ids=lambda case: case.name)
+def test_sorting_gives_what_the_loop_over_positives_gives(case: Case, x64: None, request: Any) -> None:
     trials = [(ragged(24, seed=seed), margin) for seed in range(4) for margin in (0.4, 0.0, -0.1)]
     for (labels, rows, _), _ in trials[6:]:  # ties: rows on a grid, and copies of rows
         rows[:] = np.round(rows)
         rows[::3] = rows[labels[::3] % 5]
-    run = everything(MINED[name])
-    looped = [run(rows, margin, labels, where) for (labels, rows, where), margin in trials]
+    run = everything(case)
+    looped = [run(rows, (margin,), labels, where) for (labels, rows, where), margin in trials]
     request.getfixturevalue("sorting")
-    run = everything(MINED[name])
+    run = everything(case)
     for ((labels, rows, where), margin), expected in zip(trials, looped, strict=True):
-        found = run(rows, margin, labels, where)
+        found = run(rows, (margin,), labels, where)
         # Of tied rows either may have the gradient: then only values can be compared.
         tied = len(np.unique(rows, axis=0)) < len(rows)
         pick = (lambda tree: [tree[0][0], tree[1][0]]) if tied else (lambda tree: tree)
@@ -140,21 +132,22 @@ def test_thousands_of_rows_are_exact(name: str, largest: int) -> None:
     rows = rng.normal(size=(len(labels), 16)) + 0.5 * rng.normal(size=(len(sizes), 16))[labels]
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     expected, expected_gradient = by_anchor(name, labels, rows.astype(np.float64), 0.3)
-    value, gradient = jax.value_and_grad(partial(MINED[name], labels))(rows, margin=0.3)
+    loss = jax.value_and_grad(partial(registry.find(name), labels))
+    value, gradient = loss(rows, margin=0.3)
     np.testing.assert_allclose(value, expected, 1e-5)
     if name == "semi_hard":
         # Of thousands of negatives some lie within float32's rounding of a positive: on the other side of it, another
         # negative gets the gradient, though the loss is the same. So the gradient is judged in float64.
         with jax.enable_x64(True):
-            value, gradient = jax.value_and_grad(partial(MINED[name], labels))(rows.astype(np.float64), margin=0.3)
+            value, gradient = loss(rows.astype(np.float64), margin=0.3)
         np.testing.assert_allclose(value, expected, 1e-10)
     assert np.linalg.norm(np.asarray(gradient) - expected_gradient) < 1e-5 * np.linalg.norm(expected_gradient)
 
 
-@pytest.mark.parametrize("name", ["semi_hard", "batch_all", "batch_hard"])
-def test_forward_mode_and_second_derivatives_say_that_they_are_not_there(name: str) -> None:
+@pytest.mark.parametrize("case", [case for case in MINED if case.plain], ids=lambda case: case.name)
+def test_forward_mode_and_second_derivatives_say_that_they_are_not_there(case: Case) -> None:
     labels, rows, _ = ragged(8)
-    loss = partial(MINED[name], labels)
+    loss = partial(case.loss, labels)
     with pytest.raises(TypeError, match="forward-mode"):
         jax.jvp(loss, (rows.astype(np.float32),), (rows.astype(np.float32),))
     with pytest.raises(TypeError, match="no second derivatives"):

@@ -15,7 +15,8 @@ from jaxtriplet import losses, parallel
 from jaxtriplet.speech.features import augment
 from jaxtriplet.training import Batch, make_update
 
-from .global_batch import MEETING, ROWS, batch, figures, in_global_view, on_a_mesh
+from .cases import MEETING
+from .global_batch import ROWS, batch, figures, in_global_view, on_a_mesh
 from .test_training import DEVICES, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
 from .test_training import batch as training_batch
 
