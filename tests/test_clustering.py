@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from jaxtriplet.metrics.agglomerative import agglomerative, agglomerative_within, silhouettes
+from jaxtriplet.metrics import agglomerative, agglomerative_within, silhouettes
 
 
 def merge(embeddings: np.ndarray, num_clusters: int) -> set[frozenset[int]]:

@@ -8,7 +8,7 @@ import pytest
 from sktime.datasets import load_japanese_vowels
 
 from jaxtriplet import metrics
-from jaxtriplet.metrics.judgement import judge
+from jaxtriplet.metrics import judge, judge_unseen
 
 KEYS = (
     "equal_error_rate min_dcf accuracy threshold false_acceptance_rate false_rejection_rate purity nmi "
@@ -24,7 +24,7 @@ def speech(seed: int, utterances: int = 8) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_figures_are_plain_and_complete() -> None:
-    figures = judge(*speech(0), *speech(1))
+    figures = judge(*speech(0), *speech(1)).figures
     assert list(figures) == KEYS.split()
     assert json.loads(json.dumps(figures)) == figures
     assert {type(value) for value in figures.values()} == {float, int}
@@ -37,19 +37,37 @@ def test_the_threshold_comes_from_training_pairs_alone() -> None:
     scores, same = metrics.pair_scores(*speech(0))
     threshold = metrics.equal_error_threshold(scores, same)
     for seed in (1, 2):
-        figures, trials = judge(*speech(0), *speech(seed)), metrics.pair_scores(*speech(seed))
+        figures, trials = judge(*speech(0), *speech(seed)).figures, metrics.pair_scores(*speech(seed))
         assert figures["threshold"] == threshold
         rates = figures["false_acceptance_rate"], figures["false_rejection_rate"]
         assert rates == metrics.error_rates(*trials, threshold)
         assert figures["equal_error_rate"] == metrics.equal_error_rate(*trials)
 
 
+def test_a_judgement_keeps_what_it_was_found_by() -> None:
+    rows, labels = speech(1)
+    known, unseen = judge(*speech(0), rows, labels), judge_unseen(rows, labels)
+    assert (known.judged, unseen.judged) == ("test", "development")
+    assert judge_unseen(rows, labels, judged="training").judged == "training"
+    scores, same = metrics.pair_scores(rows, labels)
+    for found in (known, unseen):
+        np.testing.assert_array_equal(found.embeddings, rows)
+        np.testing.assert_array_equal(found.labels, labels)
+        np.testing.assert_array_equal(found.scores, scores)
+        np.testing.assert_array_equal(found.same, same)
+        np.testing.assert_array_equal(found.clusters, metrics.agglomerative(rows, 5))
+    assert list(unseen.figures) == [name for name in KEYS.split() if name != "accuracy"]
+    assert unseen.figures["threshold"] == metrics.equal_error_threshold(scores, same)
+    alike = set(unseen.figures) - {"threshold", "false_acceptance_rate", "false_rejection_rate"}
+    assert {name: known.figures[name] for name in alike} == {name: unseen.figures[name] for name in alike}
+
+
 def test_perfect_and_collapsed_embeddings() -> None:
     labels = np.repeat(np.arange(3), 4)
-    perfect = judge(np.eye(3)[labels], labels, np.eye(3)[labels], labels)
+    perfect = judge(np.eye(3)[labels], labels, np.eye(3)[labels], labels).figures
     assert [perfect[key] for key in ("equal_error_rate", "min_dcf", "misclassification_rate")] == [0.0, 0.0, 0.0]
     assert [perfect[key] for key in ("accuracy", "purity", "nmi", "threshold")] == [1.0, 1.0, 1.0, 0.5]
-    collapsed = judge(np.ones((12, 3)), labels, np.ones((12, 3)), labels)
+    collapsed = judge(np.ones((12, 3)), labels, np.ones((12, 3)), labels).figures
     assert (collapsed["equal_error_rate"], collapsed["min_dcf"]) == (0.5, 1.0)
     assert collapsed["accuracy"] == pytest.approx(1 / 3)
 
@@ -76,6 +94,6 @@ def test_baselines_on_real_speech(segments: int, rate: float) -> None:
     """The equal error rates of two classical baselines on JapaneseVowels, measured with other code."""
     (train, train_labels), (test, test_labels) = features("train", segments), features("test", segments)
     mean, deviation = train.mean(axis=0), train.std(axis=0)
-    figures = judge((train - mean) / deviation, train_labels, (test - mean) / deviation, test_labels)
+    figures = judge((train - mean) / deviation, train_labels, (test - mean) / deviation, test_labels).figures
     assert figures["num_trials"] == 68_265
     assert figures["equal_error_rate"] == pytest.approx(rate, abs=0.00005)  # known to two decimals of a percent

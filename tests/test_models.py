@@ -1,124 +1,81 @@
-"""The BLSTM encoder: padding, dropout, empty rows, logits, devices, bad input."""
+"""Each encoder's own: its parts against plain loops, its published size, its projections; windows; bad sizes."""
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
-from jaxtriplet.models import BLSTM
+from jaxtriplet.models import BLSTM, ECAPATDNN, Projection, build, embed_sliding, kinds
+from jaxtriplet.models.pooling import AttentiveStatistics
 
-FRAMES, WIDTH = 9, 3
-LENGTHS = jnp.array([9, 4, 0, 1, 6, 2, 8, 5])
-FEATURES = jax.random.normal(jax.random.key(1), (len(LENGTHS), FRAMES, WIDTH))
-KEYS = jax.random.split(jax.random.key(2), len(LENGTHS))
-REAL = np.asarray(LENGTHS) > 0
+from .encoders import FEATURES, LENGTHS, REAL, ROWS, WIDTH, WITHIN, arrays, small
+from .reference import speech
+
+# --- parts against plain loops ----------------------------------------------------------------------------------------
 
 
-def build(**options):
-    return nnx.split(BLSTM(WIDTH, hidden=5, dense=(6,), embedding_dim=4, rngs=nnx.Rngs(0), **options))
+def test_attentive_statistics_equal_the_loops():
+    pool = AttentiveStatistics(WIDTH, 4, rngs=nnx.Rngs(1))
+    pool.frame.bias[...] += 0.3
+    found = np.asarray(
+        nnx.jit(lambda pool, *batch: pool(*batch))(pool, jnp.where(WITHIN[:, :, None], FEATURES, 1e6), LENGTHS)
+    )
+    for row, frames, length in zip(found[REAL], FEATURES[REAL], LENGTHS[REAL], strict=True):
+        frames = np.asarray(frames[:length], np.float64)
+        expected = speech.attentive_statistics(frames, arrays(pool.frame), *arrays(pool.context), *arrays(pool.score))
+        np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
 
 
-GRAPH, STATE = build()
+def test_tdnn_equals_the_loops():
+    model = small("tdnn", num_outputs=4, seed=1)
+    model.logits.kernel[...] = jnp.eye(4)  # to see the vectors before they are scaled
+    found = np.asarray(nnx.jit(lambda model: model(FEATURES, LENGTHS))(model))
+    kernel, bias = arrays(model.embedding)
+    for row, frames, length in zip(found[REAL], FEATURES[REAL], LENGTHS[REAL], strict=True):
+        x = np.asarray(frames[:length], np.float64)
+        for layer, dilation, stride in zip(model.convolutions, ROWS["tdnn"].sizes["dilations"], (2, 1), strict=True):
+            x = speech.convolution(x, *arrays(layer.conv), dilation=dilation, stride=stride)
+        pooled = np.concatenate([x.mean(axis=0), np.sqrt(np.maximum(1e-4, x.var(axis=0)))])
+        np.testing.assert_allclose(row, speech.normalized(pooled) @ kernel + bias, atol=1e-4)
 
 
-def apply(state, features, lengths, keys=None):
-    return nnx.merge(GRAPH, state)(features, lengths, keys=keys)
+def test_lstm_equals_the_loops():
+    model = small("lstm", embedding_dim=2, num_outputs=2, seed=1)
+    model.logits.kernel[...] = jnp.eye(2)  # to see the vectors before they are scaled
+    found = np.asarray(nnx.jit(lambda model: model(FEATURES, LENGTHS))(model))
+    kernel, bias = arrays(model.embedding)
+    for row, frames, length in zip(found[REAL], FEATURES[REAL], LENGTHS[REAL], strict=True):
+        x = np.asarray(frames[:length], np.float64)
+        for layer in model.recurrent:
+            weights = arrays(layer.input), *arrays(layer.recurrent), *arrays(layer.projection)
+            x = speech.projected_lstm(x, *weights, forget_bias=1.0)
+        np.testing.assert_allclose(row, x[-1] @ kernel + bias, atol=1e-5)
 
 
-@jax.jit
-def outputs_and_gradients(state, features, lengths, keys):
-    def loss(state, features):
-        outputs = apply(state, features, lengths, keys)
-        return jnp.sum(outputs[:, 0]), outputs
+def test_ecapa_hears_the_published_context():
+    """A convolution of 5, then in each of scale - 1 groups one of 3 with its dilation: that far and no farther."""
+    model = ECAPATDNN(1, **ROWS["ecapa-tdnn"].sizes | {"channels": 48, "scale": 3, "stride": 1}, rngs=nnx.Rngs(0))
+    frames, middle = 31, 15
+    lengths = jnp.array([frames])
 
-    gradients, outputs = jax.grad(loss, argnums=(0, 1), has_aux=True)(state, features)
-    return outputs, *gradients
+    def at_middle(features):
+        x = model.first(features, lengths)
+        first, *rest = jnp.split(model.blocks[0].before(x, lengths), 3, axis=-1)
+        for part, group in zip(rest, model.blocks[0].groups, strict=True):
+            first = group(part + (first if part is not rest[0] else 0), lengths)
+        return jnp.sum(jnp.square(first[0, middle]))
 
-
-def run(features=FEATURES, lengths=LENGTHS, keys=None):
-    return np.asarray(outputs_and_gradients(STATE, features, lengths, keys)[0])
-
-
-def test_state_is_parameters_alone():
-    assert {type(variable) for _, variable in nnx.to_flat_state(STATE)} == {nnx.Param}
-
-
-def test_rows_have_unit_length():
-    norms = np.linalg.norm(run(), axis=-1)
-    np.testing.assert_allclose(norms[REAL], 1, rtol=1e-6)
+    features = jax.random.normal(jax.random.key(0), (1, frames, 1))
+    reached = np.flatnonzero(jax.jit(jax.grad(at_middle))(features)[0, :, 0])
+    assert (reached.min(), reached.max()) == (middle - 6, middle + 6)  # 2, and 2 for each of two groups
 
 
-@pytest.mark.parametrize("keys", [None, KEYS], ids=["deterministic", "dropout"])
-def test_padding_changes_nothing_bit_for_bit(keys):
-    frames = 40  # from 32 on, XLA on CPU regroups the terms of a plain sum over time
-    within = (np.arange(FRAMES) < np.asarray(LENGTHS)[:, None])[:, :, None]
-    padding = ((0, 0), (0, frames - FRAMES), (0, 0))
-    padded = np.pad(np.where(within, FEATURES, np.nan), padding, constant_values=np.nan)
-    outputs, parameters, features = outputs_and_gradients(STATE, FEATURES, LENGTHS, keys)
-    found = outputs_and_gradients(STATE, padded, LENGTHS, keys)
-    chex.assert_trees_all_equal(found, (outputs, parameters, jnp.pad(features, padding)))
+# --- sizes ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_valid_frame_counts_and_no_other():
-    *_, features = outputs_and_gradients(STATE, FEATURES, LENGTHS, KEYS)
-    np.testing.assert_array_equal(jnp.any(features != 0, axis=-1), np.arange(FRAMES) < np.asarray(LENGTHS)[:, None])
-
-
-@pytest.mark.parametrize("options", [{}, {"num_outputs": 3}], ids=["embeddings", "logits"])
-def test_empty_rows_are_finite(options):
-    graph, state = build(**options)
-    lengths = jnp.zeros(2, jnp.int32)
-
-    @jax.jit
-    @jax.value_and_grad
-    def loss(state):
-        return jnp.sum(jnp.square(nnx.merge(graph, state)(jnp.full((2, 4, WIDTH), jnp.nan), lengths)))
-
-    chex.assert_tree_all_finite(loss(state))
-
-
-def test_dropout_belongs_to_the_row():
-    dropped = run(keys=KEYS)
-    assert not np.allclose(dropped[REAL], run()[REAL], atol=1e-3)
-    shuffled = run(FEATURES[::-1], LENGTHS[::-1], KEYS[::-1])
-    np.testing.assert_allclose(shuffled[::-1], dropped, atol=1e-6)
-    assert not np.allclose(run(keys=KEYS[::-1])[REAL], dropped[REAL], atol=1e-3)
-
-
-def test_dropout_zeroes_its_share_and_keeps_the_mean():
-    dropped = nnx.merge(GRAPH, STATE)._drop(jnp.ones((len(KEYS), 5000)), KEYS, 0)
-    # Five standard deviations of the mean of 5,000 draws that are 0 with probability 0.2: 5 * sqrt(0.2 * 0.8 / 5000).
-    np.testing.assert_allclose(jnp.mean(dropped == 0, axis=1), 0.2, atol=0.029)
-    np.testing.assert_allclose(dropped[dropped != 0], 1.25, rtol=1e-6)
-
-
-def test_logits_stand_on_the_layer_that_is_scored():
-    graph, state = build(num_outputs=3)
-
-    @jax.jit
-    def both(state):
-        model = nnx.merge(graph, state)
-        return model(FEATURES, LENGTHS), model.embed(FEATURES, LENGTHS)
-
-    logits, embeddings = (np.asarray(x)[REAL] for x in both(state))
-    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1, rtol=1e-6)
-    output = nnx.merge(graph, state).logits
-    from_units = embeddings @ output.kernel[...]
-    from_vectors = logits - output.bias[...][None]  # the vectors have the directions of the embeddings
-    scale = np.linalg.norm(from_vectors, axis=-1, keepdims=True) / np.linalg.norm(from_units, axis=-1, keepdims=True)
-    np.testing.assert_allclose(from_vectors, scale * from_units, atol=1e-6)
-
-
-def test_embed_is_the_deterministic_output():
-    embed = jax.jit(lambda state: nnx.merge(GRAPH, state).embed(FEATURES, LENGTHS))
-    np.testing.assert_allclose(embed(STATE), run(), atol=1e-6)
-
-
-def test_sizes_are_the_ones_asked_for():
+def test_blstm_has_the_layers_asked_for():
     sizes = {"hidden": 7, "layers": 3, "dense": (6, 5), "embedding_dim": 4, "num_outputs": 2}
     model = nnx.eval_shape(lambda: BLSTM(WIDTH, **sizes, rngs=nnx.Rngs(0)))
     both_ways = [(layer.forward_rnn, layer.backward_rnn) for layer in model.recurrent]
@@ -129,40 +86,93 @@ def test_sizes_are_the_ones_asked_for():
     assert [layer.kernel.shape for layer in after] == [(14, 6), (6, 5), (5, 4), (4, 2)]
 
 
-def test_pmap_equals_one_device():
-    devices = jax.devices()[:4]
-    split = lambda x: x.reshape(len(devices), -1, *x.shape[1:])  # noqa: E731
-    found = jax.pmap(apply, in_axes=(None, 0, 0, 0), devices=devices)(STATE, *map(split, (FEATURES, LENGTHS, KEYS)))
-    np.testing.assert_allclose(found.reshape(len(LENGTHS), -1), run(keys=KEYS), atol=1e-6)
+def test_tdnn_has_the_layers_of_its_paper():
+    """Of its 24 features: the affine layers up to the embedding, and their biases."""
+    model = nnx.eval_shape(lambda: build("tdnn", "paper", 24, rngs=nnx.Rngs(0)))
+    layers = [5 * 24 * 512, 3 * 512 * 512, 3 * 512 * 512, 512 * 512, 512 * 1500, 3000 * 512]
+    biases = 4 * 512 + 1500 + 512
+    assert sum(x.size for x in jax.tree.leaves(nnx.state(model))) == sum(layers) + biases
 
 
-@pytest.mark.parametrize("check_vma", [True, False])
-def test_shard_map_equals_one_device(check_vma):
-    mesh = Mesh(np.array(jax.devices()[:4]), ("batch",))
-    rows = P("batch")
-    sharded = jax.shard_map(apply, mesh=mesh, in_specs=(P(), rows, rows, rows), out_specs=rows, check_vma=check_vma)
-    found = jax.jit(sharded)(STATE, FEATURES, LENGTHS, KEYS)
-    np.testing.assert_allclose(found, run(keys=KEYS), atol=1e-6)
+def test_ecapa_has_as_many_parameters_as_its_paper_says():
+    model = nnx.eval_shape(lambda: build("ecapa-tdnn", "paper", 80, rngs=nnx.Rngs(0)))
+    assert sum(x.size for x in jax.tree.leaves(nnx.state(model))) == pytest.approx(6.2e6, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("features", "lengths", "keys", "message"),
+    ("name", "sizes", "message"),
     [
-        (jnp.ones((2, 4, 5)), jnp.ones(2, int), None, r"features must be floats of shape \[B, T, 3\]"),
-        (jnp.ones((2, 3)), jnp.ones(2, int), None, r"features must be floats of shape \[B, T, 3\]"),
-        (jnp.ones((2, 4, 3), int), jnp.ones(2, int), None, r"features must be floats of shape \[B, T, 3\]"),
-        (jnp.ones((2, 4, 3)), jnp.ones(3, int), None, r"lengths must be integers of shape \[2\]"),
-        (jnp.ones((2, 4, 3)), jnp.ones(2), None, r"lengths must be integers of shape \[2\]"),
-        (jnp.ones((2, 4, 3)), jnp.ones(2, int), jax.random.split(jax.random.key(0), 3), r"one key per row, \[2\]"),
-        (jnp.ones((2, 4, 3)), jnp.ones(2, int), jax.random.key(0), r"one key per row, \[2\]"),
+        ("blstm", {"layers": 0}, "layers"),
+        ("lstm", {"layers": 0}, "layers"),
+        ("tdnn", {"channels": (4,)}, "as many channels as sizes"),
+        ("tdnn", {"channels": (), "sizes": (), "dilations": ()}, "as many channels as sizes"),
+        ("tdnn", {"sizes": (5, 4)}, "odd ones"),
+        ("tdnn", {"stride": 0}, "stride"),
+        ("ecapa-tdnn", {"channels": 9}, "channels must be a multiple of scale"),
+        ("ecapa-tdnn", {"dilations": ()}, "there must be a dilation"),
+        ("ecapa-tdnn", {"stride": 0}, "stride"),
     ],
 )
-def test_bad_batch(features, lengths, keys, message):
+def test_bad_sizes(name, sizes, message):
     with pytest.raises(ValueError, match=message):
-        apply(STATE, features, lengths, keys)
+        small(name, **sizes)
 
 
-@pytest.mark.parametrize(("options", "message"), [({"layers": 0}, "layers"), ({"dropout": 1.0}, "dropout must be in")])
-def test_bad_sizes(options, message):
+# --- kinds of parameters ----------------------------------------------------------------------------------------------
+
+
+def test_projections_are_known_by_their_type():
+    weights, rest = nnx.split(small("lstm"), nnx.Param, ...)[1:]
+    assert not rest
+    for path, variable in nnx.to_flat_state(weights):
+        assert type(variable) is (Projection if path[-2:] == ("projection", "kernel") else nnx.Param)
+
+
+def test_arrays_are_of_the_usual_kind():
+    assert kinds({"weights": [np.ones(2), jnp.ones(3)]}) == {"weights": ["encoder", "encoder"]}
+
+
+def test_an_optimizer_tells_projections_apart():
+    _, weights = nnx.split(small("lstm"))
+    scaled = optax.multi_transform({"encoder": optax.scale(1.0), "projection": optax.scale(0.5)}, kinds)
+    changes, _ = scaled.update(jax.tree.map(jnp.ones_like, weights), scaled.init(weights))
+    for path, change in nnx.to_flat_state(changes):
+        np.testing.assert_array_equal(change[...], 0.5 if "projection" in path else 1.0)
+
+
+# --- sliding windows --------------------------------------------------------------------------------------------------
+
+
+def test_sliding_is_the_mean_of_the_windows():
+    model = small("lstm")
+    embed = nnx.jit(lambda model, *batch: model(*batch))
+    utterances = [np.asarray(jax.random.normal(jax.random.key(n), (n, WIDTH))) for n in (25, 10, 4, 20)]
+    found = embed_sliding(model, utterances, window=10, overlap=0.5, batch_size=8)
+    starts = [(0, 5, 10, 15), (0,), (0,), (0, 5, 10)]
+    for row, frames, places in zip(found, utterances, starts, strict=True):
+        windows = np.stack([np.pad(frames[s : s + 10], ((0, max(0, 10 - len(frames))), (0, 0))) for s in places])
+        windows = np.pad(windows, ((0, 8 - len(windows)), (0, 0), (0, 0)))
+        mean = np.asarray(embed(model, windows, jnp.full(8, min(10, len(frames)))))[: len(places)].mean(axis=0)
+        np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-5)
+
+
+def test_sliding_hears_the_end():
+    model = small("lstm")
+    frames = np.asarray(jax.random.normal(jax.random.key(0), (23, WIDTH)))
+    other = np.concatenate([frames[:-1], frames[-1:] + 1])
+    found = embed_sliding(model, [frames, other], window=10, batch_size=8)
+    assert not np.allclose(*found, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("utterances", "options", "message"),
+    [
+        ([], {}, "there must be utterances"),
+        ([np.ones((4, WIDTH)), np.ones((0, WIDTH))], {}, "frames in each of them"),
+        ([np.ones((4, WIDTH))], {"window": 0}, "window must be a whole number"),
+        ([np.ones((4, WIDTH))], {"overlap": 1.0}, "overlap must be in"),
+    ],
+)
+def test_bad_utterances(utterances, options, message):
     with pytest.raises(ValueError, match=message):
-        BLSTM(WIDTH, **options, rngs=nnx.Rngs(0))
+        embed_sliding(small("lstm"), utterances, **options)

@@ -2,30 +2,16 @@
 
 import dataclasses
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxtriplet.data.audio import EXTENSIONS
+from jaxtriplet.data import layouts
 from jaxtriplet.data.contents import contents
-
-LAYOUT = "<speaker>/[<session>/]<utterance>"
-
-
-class Problem(NamedTuple):
-    """A recording that cannot be used.
-
-    Attributes:
-        path: The file, relative to the folder of the index.
-        reason: Why, in a few words.
-    """
-
-    path: str
-    reason: str
+from jaxtriplet.data.layouts import LAYOUT, Entry, Problem
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -126,12 +112,9 @@ def recordings(
     root = Path(folder)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder")
-    kaldi = (root / "wav.scp").is_file()
     if not labelled:
-        paths = sorted(_waves(root).values()) if kaldi else _audio_files(root)
-        return recordings_of(root, paths, cache_dir=cache_dir, progress_fn=progress_fn)
-    entries, problems = _kaldi(root) if kaldi else _tree(root)
-    return _index(root, entries, problems, cache_dir=cache_dir, progress_fn=progress_fn)
+        return recordings_of(root, layouts.unlabelled(root), cache_dir=cache_dir, progress_fn=progress_fn)
+    return _index(root, *layouts.labelled(root), cache_dir=cache_dir, progress_fn=progress_fn)
 
 
 def recordings_of(
@@ -165,7 +148,7 @@ def recordings_of(
         ...
         ValueError: ... no recording that can be used; the first of 1: a.wav: no such file
     """
-    entries = [_Entry(path, "", "") for path in paths]
+    entries = [Entry(path, "", "") for path in paths]
     return _index(Path(root), entries, [], cache_dir=cache_dir, progress_fn=progress_fn)
 
 
@@ -236,15 +219,9 @@ def require_pairs(index: Recordings) -> None:
         raise ValueError(f"no speaker in {index.root} has two recordings, so there is no positive pair")
 
 
-class _Entry(NamedTuple):
-    path: str
-    speaker: str
-    session: str
-
-
 def _index(
     root: Path,
-    entries: Sequence[_Entry],
+    entries: Sequence[Entry],
     problems: Iterable[Problem],
     *,
     cache_dir: str | Path | None,
@@ -268,62 +245,3 @@ def _index(
         sample_rates=np.array([content.sample_rate for _, content in usable], np.int32),
         problems=problems,
     )
-
-
-def _audio_files(root: Path) -> Iterator[str]:
-    """The recordings below a folder, in order, relative to it."""
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS:
-                yield Path(folder, name).relative_to(root).as_posix()
-
-
-def _tree(root: Path) -> tuple[list[_Entry], list[Problem]]:
-    entries, problems = [], []
-    for path in _audio_files(root):
-        folders = PurePosixPath(path).parts[:-1]
-        if len(folders) > 2:
-            raise ValueError(
-                f"{path} in {root} lies deeper than {LAYOUT}; if {root / folders[0]} holds the speakers, give that "
-                "folder"
-            )
-        if folders:
-            entries.append(_Entry(path, folders[0], "/".join(folders)))
-        else:
-            problems.append(Problem(path, f"lies in no speaker's folder ({LAYOUT})"))
-    return entries, problems
-
-
-def _waves(root: Path) -> dict[str, str]:
-    """The files of Kaldi's utterances."""
-    if (root / "segments").exists():
-        raise ValueError(f"{root / 'segments'} cuts recordings into utterances; write these as files of their own")
-    waves = _table(root / "wav.scp")
-    for utterance, path in waves.items():
-        if path.endswith("|"):
-            raise ValueError(f"{root / 'wav.scp'}: {utterance} is a command, which is never run; name a file: {path}")
-    return waves
-
-
-def _kaldi(root: Path) -> tuple[list[_Entry], list[Problem]]:
-    waves, speakers = _waves(root), _table(root / "utt2spk")
-    if strangers := waves.keys() - speakers.keys():
-        raise ValueError(f"{root / 'utt2spk'} does not say who speaks in {min(strangers)}")
-    entries = [_Entry(path, speakers[utterance], speakers[utterance]) for utterance, path in waves.items()]
-    problems = [Problem(name, "in utt2spk, but not in wav.scp") for name in speakers if name not in waves]
-    return sorted(entries), problems
-
-
-def _table(path: Path) -> dict[str, str]:
-    """Reads lines of an utterance, white space and a value."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    table: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        match line.split(maxsplit=1):
-            case [name, value] if name not in table:
-                table[name] = value.strip()
-            case _:
-                raise ValueError(f"{path}, line {number}: expected a new utterance and its value; got {line!r}")
-    return table

@@ -19,9 +19,8 @@ from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.fit import Job, Task, begin, choose_folder, fit, make_loss, meet
 from jaxtriplet.jobs.progress import progress
 from jaxtriplet.jobs.recipes import SpeechConfig, optimizer_of
-from jaxtriplet.metrics import equal_error_rate, pair_scores
-from jaxtriplet.metrics.judgement import judge_unseen
-from jaxtriplet.pages.report import write_report
+from jaxtriplet.metrics import equal_error_rate, judge_unseen, pair_scores
+from jaxtriplet.pages import run_page
 from jaxtriplet.pages.stages import stage_pictures
 from jaxtriplet.speech.encoder import embed_recordings
 from jaxtriplet.training import Batch
@@ -98,17 +97,17 @@ def train_speech(
     run = runs.SpeechRun(config, fitted.model)
     runs.save(folder, run)
     embeddings = run.embed_recordings(judged)
-    metrics: dict[str, Any] = {"judged": task.judged, **judge_unseen(embeddings, judged.labels)}
+    judgement = judge_unseen(embeddings, judged.labels, judged=task.judged)
+    metrics: dict[str, Any] = {"judged": task.judged, **judgement.figures}
     metrics |= {"step": fitted.step, "training_seconds": round(time.perf_counter() - started, 1)}
     runs.write_json(folder / "metrics.json", metrics)
     np.savez(folder / "embeddings.npz", embeddings=embeddings, labels=judged.labels, paths=judged.paths)
-    write_report(
+    run_page(
         folder,
         config=dataclasses.asdict(config),
         history=fitted.history,
-        metrics=metrics,
-        embeddings=embeddings,
-        labels=judged.labels,
+        judgement=judgement,
+        figures=metrics,
         label_names=judged.speakers,
         untrained=embed_recordings(runs.build_speech_encoder(config), judged),
         more=[

@@ -17,10 +17,9 @@ from jaxtriplet.data import SpeakerSampler, TripletSampler, Utterances, japanese
 from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.configs import TrainConfig
 from jaxtriplet.jobs.fit import Job, Task, begin, choose_folder, fit, make_loss, meet
-from jaxtriplet.metrics import equal_error_rate, pair_scores
-from jaxtriplet.metrics.judgement import judge
+from jaxtriplet.metrics import equal_error_rate, judge, pair_scores
 from jaxtriplet.models import embed
-from jaxtriplet.pages.report import write_report
+from jaxtriplet.pages import run_page
 from jaxtriplet.speech.features import Standardizer, augment
 from jaxtriplet.training import Batch, make_optimizer
 
@@ -60,12 +59,12 @@ def train(
     run = runs.VowelsRun(config, fitted.model, standardizer)
     runs.save(folder, run)
     embeddings = run.embed(test.features, test.lengths)
-    metrics = judge(run.embed(recorded.features, recorded.lengths), recorded.labels, embeddings, test.labels)
-    metrics["training_seconds"] = round(time.perf_counter() - started, 1)
+    judgement = judge(run.embed(recorded.features, recorded.lengths), recorded.labels, embeddings, test.labels)
+    metrics = {**judgement.figures, "training_seconds": round(time.perf_counter() - started, 1)}
     runs.write_json(folder / "metrics.json", metrics)
     np.savez(folder / "embeddings.npz", embeddings=embeddings, labels=test.labels)
-    settings, rows = dataclasses.asdict(config), fitted.history
-    write_report(folder, config=settings, history=rows, metrics=metrics, embeddings=embeddings, labels=test.labels)
+    settings = dataclasses.asdict(config)
+    run_page(folder, config=settings, history=fitted.history, judgement=judgement, figures=metrics)
     return folder, metrics
 
 

@@ -23,13 +23,13 @@ _SECTIONS = {
     "Returns": "The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.",
     "Raises": "ValueError: The shapes, types, functions or words do not fit.",
 }
-_ENTRY = re.compile(r"^        (\w+): (.*(?:\n {12}.*)*)$", re.MULTILINE)
+_ENTRY = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)$", re.MULTILINE)
 
 
 def documented(function: Callable[..., Any]) -> str | None:
     """Returns the docstring of a loss, complete: with the arguments in the order of its signature, and what it returns.
 
-    What the docstring says itself stands; what it leaves out is what is said here.
+    What the docstring says itself stands; what it leaves out is what is said here. One without `Args` stays as it is.
 
     Args:
         function: The loss, whose docstring has a section `Args` before one called `Example`.
@@ -37,16 +37,13 @@ def documented(function: Callable[..., Any]) -> str | None:
     Raises:
         KeyError: An argument is described neither there nor here.
     """
-    if function.__doc__ is None:  # python -OO
-        return None
-    head, _, rest = function.__doc__.partition("    Args:\n")
-    told, _, example = rest.partition("    Example:\n")
+    head, args, rest = inspect.cleandoc(function.__doc__ or "").partition("Args:\n")
+    if not args:  # python -OO, or a loss of few words
+        return function.__doc__
+    told, _, example = rest.partition("Example:\n")
     own = dict(_ENTRY.findall(told))
-    lines = [
-        f"        {name}: {own.get(name) or _ARGUMENTS[name].replace('        ', ' ' * 12)}"
-        for name in inspect.signature(function).parameters
-    ]
+    lines = [f"    {name}: {own.get(name) or _ARGUMENTS[name]}" for name in inspect.signature(function).parameters]
     for section, words in _SECTIONS.items():
-        found = re.search(rf"^    {section}:\n((?: {{8}}.*\n)+)", told, re.MULTILINE)
-        lines += ["", f"    {section}:", found[1].rstrip() if found else f"        {words}"]
-    return head + "\n".join(["    Args:", *lines, "", "    Example:", example])
+        found = re.search(rf"^{section}:\n((?: {{4}}.*\n)+)", told, re.MULTILINE)
+        lines += ["", f"{section}:", found[1].rstrip() if found else f"    {words}"]
+    return head + "\n".join(["Args:", *lines, "", "Example:", example])

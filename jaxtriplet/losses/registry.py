@@ -189,5 +189,5 @@ def find(name: str) -> Loss:
     known = named()
     if name.replace("-", "_") not in known:
         commands = [one.command for one in known.values()]
-        raise ValueError(f"unknown loss {name!r}{_checks.nearest(name, commands)}; known: {', '.join(commands)}")
+        raise ValueError(f"unknown loss {name!r}{_checks.nearest(name, commands)} (known: {', '.join(commands)})")
     return known[name.replace("-", "_")]

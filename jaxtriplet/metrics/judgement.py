@@ -1,25 +1,47 @@
 """The judgement of a speaker encoder: every figure of one run, from its embeddings."""
 
-import numpy as np
-from numpy.typing import ArrayLike
+from dataclasses import dataclass
 
-from jaxtriplet.metrics import (
-    equal_error_rate,
-    equal_error_threshold,
-    error_rates,
-    min_dcf,
-    misclassification_rate,
-    nearest_centroid_accuracy,
-    normalized_mutual_information,
-    pair_scores,
-    purity,
-)
-from jaxtriplet.metrics.agglomerative import agglomerative
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .agglomerative import agglomerative
+from .clustering import misclassification_rate, normalized_mutual_information, purity
+from .identification import nearest_centroid_accuracy
+from .verification import equal_error_rate, equal_error_threshold, error_rates, min_dcf, pair_scores
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """How good the embeddings of N utterances are, and what that was found by.
+
+    Attributes:
+        figures: Plain numbers by name, all rates from 0 to 1; `judge` says which.
+        embeddings: The embeddings, [N, D].
+        labels: Their speakers, [N].
+        scores: The cosine of every pair, [N (N - 1) / 2], in the order of `pair_scores`.
+        same: True for the pairs of one speaker, of that shape.
+        clusters: The cluster of every utterance, [N], in as many clusters as there are speakers.
+        judged: What the utterances are, in a word: "test", "development" or "training".
+    """
+
+    figures: dict[str, float | int]
+    embeddings: NDArray[np.generic]
+    labels: NDArray[np.generic]
+    scores: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    clusters: NDArray[np.int64]
+    judged: str
 
 
 def judge(
-    train_embeddings: ArrayLike, train_labels: ArrayLike, test_embeddings: ArrayLike, test_labels: ArrayLike
-) -> dict[str, float | int]:
+    train_embeddings: ArrayLike,
+    train_labels: ArrayLike,
+    test_embeddings: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    judged: str = "test",
+) -> Judgement:
     """Judge embeddings of test utterances: verification, identification and clustering.
 
     Verification scores every pair of test utterances by cosine. The one number chosen by looking at scores, the
@@ -30,9 +52,10 @@ def judge(
         train_labels: Their speakers, [M].
         test_embeddings: Embeddings of the test utterances, [N, D].
         test_labels: Their speakers, [N], at least two of them and one with two utterances.
+        judged: What the test utterances are, in a word.
 
     Returns:
-        Plain numbers, all rates from 0 to 1: `equal_error_rate` and `min_dcf` of the test pairs; `threshold`, with the
+        The judgement. Its figures: `equal_error_rate` and `min_dcf` of the test pairs; `threshold`, with the
         `false_acceptance_rate` and `false_rejection_rate` of the test pairs there; `accuracy` of identification by
         nearest training centroid; `purity`, `nmi` and `misclassification_rate` of the test utterances, clustered into
         as many groups as they have speakers; `num_trials` (test pairs) and `num_speakers` (test speakers).
@@ -41,43 +64,48 @@ def judge(
         ValueError: Shapes do not match, an embedding is not finite, pairs of one kind are missing, or no test speaker
             has training utterances.
 
-    >>> figures = judge([[1, 0], [2, 0], [0, 1], [0, 2]], [0, 0, 1, 1], [[3, 1], [2, 1], [1, 2], [1, 3]], [0, 0, 1, 1])
-    >>> figures["equal_error_rate"], figures["accuracy"], figures["threshold"], figures["num_trials"]
-    (0.0, 1.0, 0.5, 6)
+    >>> labels = [0, 0, 1, 1]
+    >>> judgement = judge([[1, 0], [2, 0], [0, 1], [0, 2]], labels, [[3, 1], [2, 1], [1, 2], [1, 3]], labels)
+    >>> [judgement.figures[name] for name in ("equal_error_rate", "accuracy", "threshold", "num_trials")]
+    [0.0, 1.0, 0.5, 6]
     """
     threshold = equal_error_threshold(*pair_scores(train_embeddings, train_labels))
     accuracy = nearest_centroid_accuracy(train_embeddings, train_labels, test_embeddings, test_labels)
-    return _figures(test_embeddings, test_labels, threshold, accuracy=accuracy)
+    return _judgement(test_embeddings, test_labels, judged, threshold, accuracy=accuracy)
 
 
-def judge_unseen(embeddings: ArrayLike, labels: ArrayLike) -> dict[str, float | int]:
+def judge_unseen(embeddings: ArrayLike, labels: ArrayLike, *, judged: str = "development") -> Judgement:
     """Judge embeddings of speakers who were not trained on: verification and clustering.
 
     Args:
         embeddings: Embeddings of the utterances, [N, D].
         labels: Their speakers, [N], at least two of them and one with two utterances.
+        judged: What the utterances are, in a word.
 
     Returns:
-        What `judge` returns, without `accuracy`; the threshold is the equal-error threshold of these pairs themselves.
+        The judgement, with the figures of `judge` but for `accuracy`; the threshold is the equal-error threshold of
+        these pairs themselves.
 
     Raises:
         ValueError: Shapes do not match, an embedding is not finite, or pairs of one kind are missing.
 
-    >>> figures = judge_unseen([[3, 1], [2, 1], [1, 2], [1, 3]], [0, 0, 1, 1])
-    >>> figures["equal_error_rate"], figures["purity"], figures["num_trials"]
-    (0.0, 1.0, 6)
+    >>> judgement = judge_unseen([[3, 1], [2, 1], [1, 2], [1, 3]], [0, 0, 1, 1])
+    >>> [judgement.figures[name] for name in ("equal_error_rate", "purity", "num_trials")]
+    [0.0, 1.0, 6]
     """
-    return _figures(embeddings, labels, equal_error_threshold(*pair_scores(embeddings, labels)))
+    return _judgement(embeddings, labels, judged, None)
 
 
-def _figures(
-    embeddings: ArrayLike, labels: ArrayLike, threshold: float, **identification: float
-) -> dict[str, float | int]:
+def _judgement(
+    embeddings: ArrayLike, labels: ArrayLike, judged: str, threshold: float | None, **identification: float
+) -> Judgement:
     scores, same = pair_scores(embeddings, labels)
+    if threshold is None:
+        threshold = equal_error_threshold(scores, same)
     rates = error_rates(scores, same, threshold)
     num_speakers = len(np.unique(labels))
     clusters = agglomerative(embeddings, num_speakers)
-    return {
+    figures = {
         "equal_error_rate": equal_error_rate(scores, same),
         "min_dcf": min_dcf(scores, same),
         **identification,
@@ -90,3 +118,4 @@ def _figures(
         "num_trials": len(scores),
         "num_speakers": num_speakers,
     }
+    return Judgement(figures, np.asarray(embeddings), np.asarray(labels), scores, same, clusters, judged)

@@ -7,6 +7,7 @@ from flax import nnx
 from jaxtriplet import _checks
 from jaxtriplet.models import padding
 from jaxtriplet.models.encoder import Encoder
+from jaxtriplet.models.kinds import Projection
 
 
 class LSTM(Encoder):
@@ -78,6 +79,7 @@ class _ProjectedLSTM(nnx.Module):
         self.input = nnx.Linear(in_features, 4 * hidden, rngs=rngs)
         self.recurrent = nnx.Linear(projection, 4 * hidden, use_bias=False, rngs=rngs)
         self.projection = nnx.Linear(hidden, projection, use_bias=False, rngs=rngs)
+        self.projection.kernel = Projection(self.projection.kernel[...])
 
     def __call__(self, x: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns the projections of all frames, [B, T, P], and that of the last valid one, [B, P]."""

@@ -16,9 +16,9 @@ def valid(lengths: jax.Array, size: int) -> jax.Array:
 
 
 def keep(values: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Returns `values`, [B, T] or [B, T, F], with 0 past each row's length, whatever stood there."""
-    where = valid(lengths, values.shape[1])
-    return jnp.where(where.reshape(where.shape + (1,) * (values.ndim - 2)), values, 0)
+    """Returns `values`, [..., T] or [..., T, F], with 0 past each length, [...], whatever stood there."""
+    where = valid(lengths, values.shape[lengths.ndim])
+    return jnp.where(where.reshape(where.shape + (1,) * (values.ndim - where.ndim)), values, 0)
 
 
 def mean(values: jax.Array, lengths: jax.Array) -> jax.Array:

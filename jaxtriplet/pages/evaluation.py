@@ -1,56 +1,66 @@
-"""What `evaluate` shows: its page, and what each figure means."""
+"""The page about scored trials."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+import matplotlib
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from jaxtriplet.cli import recorded
-from jaxtriplet.data import Problem, Trials
-from jaxtriplet.pages import report
-
-AS_NORM = "as_norm_"
-"""What the figures after normalisation begin with."""
-
-
-class Scored(NamedTuple):
-    """Trials that could be scored.
-
-    Attributes:
-        trials: The trials, places being those of the embeddings.
-        scores: Scores by the prefix of their figures: "" for cosine, and "as_norm_" if there is a cohort; [T] each.
-        problems: The recordings that could not be used.
-        left_out: How many trials they take with them.
-    """
-
-    trials: Trials
-    scores: Mapping[str, np.ndarray]
-    problems: tuple[Problem, ...]
-    left_out: int
+from jaxtriplet.metrics import det_curve
+from jaxtriplet.pages import page, panels, pictures
+from jaxtriplet.pages.figures import EVALUATION, require
+from jaxtriplet.pages.page import Section
 
 
-def sections(figures: Mapping[str, Any], scored: Scored, settings: Mapping[str, Any]) -> Iterator[str]:
-    """Returns the page below its title.
+def evaluation_page(
+    folder: str | Path,
+    *,
+    figures: Mapping[str, Any],
+    same: ArrayLike,
+    scores: Mapping[str, ArrayLike],
+    settings: Mapping[str, Any],
+) -> Path:
+    """Write `report.html` about trials: their error rates in words, how their scores are spread, and what they trade.
 
     Args:
-        figures: The content of `metrics.json`.
-        scored: The trials.
+        folder: Where to write; made if it is not there. A `report.html` in it is replaced.
+        figures: The content of `metrics.json`: `num_trials`, `bootstrap_over` and, for each kind of scores under its
+            prefix, `equal_error_rate`, `equal_error_rate_interval` and `threshold`; if there is a
+            `development_threshold`, `false_acceptance_rate` and `false_rejection_rate` of the cosine scores there.
+            Others are listed too; recordings left out under `left_out`, rows of `path` and `reason`.
+        same: Truth of the trials, bool [T].
+        scores: Their scores by the prefix of their figures, [T] each: "" for cosine, `AS_NORM` after normalisation.
         settings: What was asked for.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: A figure is missing, or the scores have no curve.
     """
-    low, high = figures["equal_error_rate_interval"]
-    yield (
-        f"<p>Two recordings are compared by the cosine of their embeddings, in {figures['num_trials']:,} trials. With "
-        f"the threshold set so that both kinds of error are equally frequent, "
-        f"<strong>{figures['equal_error_rate']:.2%}</strong> of the same-speaker trials are rejected and as many of "
-        f"the different-speaker trials are accepted; drawing {figures['bootstrap_over']} anew, 95% of these rates lie "
-        f"between {low:.2%} and {high:.2%}.</p>"
+    needed = ["num_trials", "bootstrap_over", "equal_error_rate_interval"]
+    needed += [prefix + name for prefix in scores for name in ("equal_error_rate", "threshold")]
+    if "development_threshold" in figures:
+        needed += ["false_acceptance_rate", "false_rejection_rate"]
+    require(figures, needed, "jobs.evaluate")
+    return page.write(
+        folder,
+        "evaluation.html",
+        sections=_sections(figures, same, scores),
+        figures=figures,
+        meanings=EVALUATION,
+        settings=settings,
     )
-    for prefix, scores in scored.scores.items():
-        yield f"<h2>{'After AS-norm' if prefix else 'Cosine scores'}</h2>"
+
+
+def _sections(figures: Mapping[str, Any], same: ArrayLike, scores: Mapping[str, ArrayLike]) -> Iterator[Section]:
+    for prefix, values in scores.items():
         developed = not prefix and "development_threshold" in figures
-        yield report.verification(
-            scores,
-            scored.trials.same,
+        drawn = panels.verification(
+            values,
+            same,
             rate=figures[f"{prefix}equal_error_rate"],
             threshold=figures["development_threshold" if developed else f"{prefix}threshold"],
             origin="from development speakers" if developed else "where both errors are equal on these very trials",
@@ -60,41 +70,23 @@ def sections(figures: Mapping[str, Any], scored: Scored, settings: Mapping[str, 
             of="trials",
             unit="normalised score" if prefix else "cosine score",
         )
-    yield from recorded.closing(figures, MEANINGS, scored.problems, settings)
+        yield Section("After AS-norm" if prefix else "Cosine scores", drawn)
 
 
-def _interval(bounds: list[float]) -> str:
-    return "{:.2%} to {:.2%}".format(*bounds)
+def save_det_curve(path: str | Path, scores: ArrayLike, same: ArrayLike, *, equal_error_rate: float) -> None:
+    """Write the detection error trade-off of trials as a picture of its own, on white.
 
+    Args:
+        path: The file; its ending says in which format.
+        scores: Scores of the trials, [T].
+        same: Truth, bool [T].
+        equal_error_rate: Marked on the diagonal.
 
-_RATE, _COST = report.MEANINGS["equal_error_rate"], report.MEANINGS["min_dcf"]
-_OWN: Mapping[str, Any] = {
-    "equal_error_rate": _RATE,
-    "equal_error_rate_interval": (
-        "95% interval of it",
-        _interval,
-        "Where 95% of the equal error rates lie when speakers (or, where they are not known, trials) are drawn anew.",
-    ),
-    "min_dcf": _COST,
-    "min_dcf_0.05": ("minDCF at 0.05", report.NUMBER, "The same, with one trial in twenty of the claimed speaker."),
-    "threshold": ("equal-error threshold", report.NUMBER, "Score at which both errors are equal on these very trials."),
-}
-MEANINGS: Mapping[str, Any] = {
-    **_OWN,
-    **{AS_NORM + name: (f"{title}, after AS-norm", style, words) for name, (title, style, words) in _OWN.items()},
-    "development_threshold": (
-        "development threshold",
-        report.NUMBER,
-        "Cosine score from which a trial is accepted, chosen in training on development speakers.",
-    ),
-    "false_acceptance_rate": ("false acceptance rate", report.PERCENT, "Of different-speaker trials, there."),
-    "false_rejection_rate": ("false rejection rate", report.PERCENT, "Of same-speaker trials, there."),
-    "bootstrap_over": ("drawn anew", str, "What the intervals draw."),
-    "num_speakers": ("speakers", report.COUNT, "Speakers in the trials."),
-    "num_trials": ("trials", report.COUNT, "Pairs of recordings that were scored."),
-    "num_target_trials": ("same-speaker trials", report.COUNT, "Those of one speaker."),
-    "num_recordings": ("recordings", report.COUNT, "Recordings that were embedded."),
-    "num_trials_left_out": ("trials left out", report.COUNT, "Trials of recordings that cannot be used."),
-    "num_left_out": ("recordings left out", report.COUNT, "Recordings that cannot be used."),
-}
-"""The title of each figure, how it is written, and what it means."""
+    Raises:
+        ValueError: The scores have no curve.
+    """
+    curve = det_curve(scores, same)
+    with matplotlib.rc_context({**pictures.THEME, "figure.facecolor": "white"}):
+        figure = Figure(figsize=(5.4, 5.4), layout="constrained")
+        pictures.draw_det_curve(figure.subplots(), *curve[:2], equal_error_rate=equal_error_rate)
+        figure.savefig(path, dpi=150)

@@ -254,6 +254,20 @@ def draw_confusion(ax: Axes, counts: ArrayLike, names: Sequence[str]) -> None:
     ax.invert_yaxis()
 
 
+def draw_silhouettes(ax: Axes, tried: Mapping[int, float]) -> None:
+    """Draw the mean silhouette against the number of clusters, the highest marked.
+
+    Args:
+        ax: Where to draw.
+        tried: Silhouettes by number of clusters, at least one.
+    """
+    best = max(tried, key=lambda count: tried[count])
+    ax.plot(list(tried), list(tried.values()), color=SAME, marker="o", markersize=3)
+    ax.plot(best, tried[best], "D", color=DIFFERENT, markersize=7, label=f"{best} clusters")
+    ax.set(xlabel="clusters", ylabel="mean silhouette (no unit)")
+    ax.legend(loc="best")
+
+
 def _mark(
     ax: Axes, point: tuple[float, float], limits: tuple[float, float], marker: str, colour: str, label: str
 ) -> None:

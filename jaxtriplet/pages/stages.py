@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtriplet.pages import page
-from jaxtriplet.pages import pictures as plots
+from jaxtriplet.pages import pictures
+from jaxtriplet.pages.page import Section, picture
 from jaxtriplet.speech.augmentation import mask_features, stages
 from jaxtriplet.speech.encoder import SpeechEncoder
 
@@ -21,8 +21,8 @@ _CAPTIONS = {
 }
 
 
-def stage_pictures(model: SpeechEncoder, waveform: np.ndarray, *, seed: int = 0) -> str:
-    """Returns a section with the features of an utterance after each stage of its augmentation, as HTML.
+def stage_pictures(model: SpeechEncoder, waveform: np.ndarray, *, seed: int = 0) -> Section:
+    """Return a section of a run's page: the features of an utterance after each stage of its augmentation.
 
     Args:
         model: The encoder; stages that its training leaves out are left out.
@@ -41,13 +41,13 @@ def stage_pictures(model: SpeechEncoder, waveform: np.ndarray, *, seed: int = 0)
         return features | {"mask": mask_features(keys, last, counts, model.feature_augmentation)}
 
     found = seen(waveform[None], np.array([len(waveform)]), jax.random.split(jax.random.key(seed), 1))
-    figures = (
-        page.figure(
-            partial(plots.draw_features, features=np.asarray(found[name][0])),
+    drawn = [
+        picture(
+            partial(pictures.draw_features, features=np.asarray(found[name][0])),
             f"{caption}: log-mel features, normalised.",
             height=2.4,
         )
         for name, caption in _CAPTIONS.items()
         if name in found
-    )
-    return f"<h2>What training does to an utterance</h2>{page.grid(figures)}"
+    ]
+    return Section("What training does to an utterance", drawn)

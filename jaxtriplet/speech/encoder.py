@@ -37,7 +37,7 @@ class SpeechEncoder(nnx.Module):
         >>> import jax.numpy as jnp
         >>> from flax import nnx
         >>> from jaxtriplet.models import LSTM
-        >>> from jaxtriplet.speech.encoder import SpeechEncoder
+        >>> from jaxtriplet.speech import SpeechEncoder
         >>> model = SpeechEncoder(LSTM(40, hidden=8, projection=4, embedding_dim=4, rngs=nnx.Rngs(0)))
         >>> model.embed(jnp.ones((2, 16000)), jnp.array([16000, 9000])).shape
         (2, 4)
@@ -124,7 +124,7 @@ def embed_recordings(
         >>> from flax import nnx
         >>> from jaxtriplet.data import recordings_of
         >>> from jaxtriplet.models import LSTM
-        >>> from jaxtriplet.speech.encoder import SpeechEncoder, embed_recordings
+        >>> from jaxtriplet.speech import SpeechEncoder, embed_recordings
         >>> model = SpeechEncoder(LSTM(40, hidden=8, projection=4, embedding_dim=4, rngs=nnx.Rngs(0)))
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for name, samples in (("long.wav", 200_000), ("short.wav", 8000)):

@@ -18,7 +18,7 @@ class Standardizer(NamedTuple):
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtriplet.speech.features import Standardizer
+        >>> from jaxtriplet.speech import Standardizer
         >>> frames, lengths = jnp.array([[[1.0], [3.0], [0.0]]]), jnp.array([2])
         >>> Standardizer.fit(frames, lengths)(frames, lengths).ravel().tolist()
         [-1.0, 1.0, 0.0]
@@ -38,7 +38,8 @@ class Standardizer(NamedTuple):
         Returns:
             The fitted standardizer; a feature that never changes has standard deviation 1.
         """
-        features, valid = jnp.asarray(features), _valid(features, lengths)
+        features = jnp.asarray(features)
+        valid = padding.valid(jnp.asarray(lengths), features.shape[1])[:, :, None]
         mean = jnp.mean(features, axis=(0, 1), where=valid)
         std = jnp.std(features, axis=(0, 1), where=valid)
         return cls(mean, jnp.where(std > 0, std, 1))
@@ -54,7 +55,7 @@ class Standardizer(NamedTuple):
             Standardised frames, [..., T, F].
         """
         mean, std = (jnp.expand_dims(x, range(features.ndim - 1)) for x in self)
-        return jnp.where(_valid(features, lengths), (features - mean) / std, 0)
+        return padding.keep((features - mean) / std, jnp.asarray(lengths))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,19 +107,19 @@ def augment(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.features import augment
+        >>> from jaxtriplet.speech import augment
         >>> frames, length = augment(jax.random.key(0), jnp.ones((29, 12)), jnp.array(20))
         >>> frames.shape, 2 <= int(length) <= 29
         ((29, 12), True)
     """
     resample_key, noise_key, offset_key = jax.random.split(key, 3)
-    x = jnp.where(_valid(features, length), features, 0)
+    x = padding.keep(features, length)
     grid = jnp.arange(x.shape[0], dtype=x.dtype)
     positions, length = _resample(resample_key, length, grid, crop=crop, warp=warp)
     y = jax.vmap(jnp.interp, in_axes=(None, None, 1), out_axes=1)(positions, grid, x)
     y += noise * jax.random.normal(noise_key, x.shape, x.dtype)
     y += offset * jax.random.normal(offset_key, (1, x.shape[1]), x.dtype)
-    return jnp.where(_valid(y, length), y, 0), length
+    return padding.keep(y, length), length
 
 
 def _resample(
@@ -134,8 +135,3 @@ def _resample(
     count = jnp.clip(jnp.round(kept * stretch).astype(length.dtype), jnp.minimum(length, 2), len(grid))
     step = (kept - 1) / jnp.maximum(count - 1, 1).astype(grid.dtype)
     return start + step * grid, count
-
-
-def _valid(features: jax.Array, lengths: jax.Array) -> jax.Array:
-    """Returns the mask of valid frames, [..., T, 1]."""
-    return padding.valid(jnp.asarray(lengths), features.shape[-2])[..., None]

@@ -59,7 +59,7 @@ def log_mel(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtriplet.speech.frontend import log_mel
+        >>> from jaxtriplet.speech import log_mel
         >>> features, counts = log_mel(jnp.ones((2, 16000)), jnp.array([16000, 8000]))
         >>> features.shape, counts.tolist()
         ((2, 97, 80), [97, 47])
@@ -103,7 +103,7 @@ def normalize_level(waveforms: jax.Array, lengths: jax.Array, *, level: float = 
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtriplet.speech.frontend import normalize_level
+        >>> from jaxtriplet.speech import normalize_level
         >>> normalize_level(jnp.array([[2.0, -2.0, 9.0]]), jnp.array([2]), level=0.5).tolist()
         [[0.5, -0.5, 0.0]]
     """
@@ -130,7 +130,7 @@ def mean_normalize(features: jax.Array, counts: jax.Array) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtriplet.speech.frontend import mean_normalize
+        >>> from jaxtriplet.speech import mean_normalize
         >>> mean_normalize(jnp.array([[[1.0], [3.0], [9.0]]]), jnp.array([2])).ravel().tolist()
         [-1.0, 1.0, 0.0]
 
@@ -162,7 +162,7 @@ def fixed_normalize(features: jax.Array, counts: jax.Array) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxtriplet.speech.frontend import fixed_normalize
+        >>> from jaxtriplet.speech import fixed_normalize
         >>> fixed_normalize(jnp.array([[[-6.0], [-2.0], [9.0]]]), jnp.array([2])).ravel().tolist()
         [0.0, 1.0, 0.0]
     """
@@ -195,7 +195,7 @@ def mel_filters(sample_rate: int, fft_size: int, num_bands: int, lowest: float, 
             frequency of the transform.
 
     Example:
-        >>> from jaxtriplet.speech.frontend import mel_filters
+        >>> from jaxtriplet.speech import mel_filters
         >>> mel_filters(16000, 512, 80, 20.0, 7600.0).shape
         (80, 257)
     """

@@ -5,16 +5,11 @@ so that a run does not depend on how a batch is spread over devices. That leaves
 voices.
 """
 
+from jaxtriplet.speech.augmentation.channels import filter_channel, reverberate
 from jaxtriplet.speech.augmentation.features import FeatureAugmentation, mask_features
-from jaxtriplet.speech.augmentation.waveforms import (
-    WaveformAugmentation,
-    add_noise,
-    augment_waveforms,
-    change_gain,
-    filter_channel,
-    reverberate,
-    stages,
-)
+from jaxtriplet.speech.augmentation.noise import add_noise, change_gain
+from jaxtriplet.speech.augmentation.strengths import WaveformAugmentation
+from jaxtriplet.speech.augmentation.waveforms import augment_waveforms, stages
 
 __all__ = [
     "FeatureAugmentation",

@@ -51,7 +51,7 @@ def mask_features(
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxtriplet.speech.augmentation import mask_features
+        >>> from jaxtriplet.speech import mask_features
         >>> keys = jax.random.split(jax.random.key(0), 2)
         >>> jax.jit(mask_features)(keys, jnp.ones((2, 97, 80)), jnp.array([97, 47])).shape
         (2, 97, 80)

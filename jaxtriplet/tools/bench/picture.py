@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from jaxtriplet.pages import pictures as plots
+from jaxtriplet.pages import pictures
 from jaxtriplet.tools.bench import plan
 from jaxtriplet.tools.bench.contenders import CONTENDERS
 from jaxtriplet.tools.bench.plan import Setting
@@ -75,7 +75,7 @@ def draw(results: Sequence[Result], rows_per_class: int) -> Figure:
     """
     panels = _panels(rows_per_class)
     losses = list(dict.fromkeys(setting.loss for setting, _ in results))
-    with matplotlib.rc_context({**plots.THEME, "figure.facecolor": plots.PAPER}):
+    with matplotlib.rc_context({**pictures.THEME, "figure.facecolor": pictures.PAPER}):
         figure = Figure(figsize=(5.2 * len(losses), 4 * len(panels)), layout="constrained")
         axes = figure.subplots(len(panels), len(losses), sharey="row", squeeze=False)
         for panel, line in zip(panels, axes, strict=True):
@@ -107,10 +107,10 @@ def draw_panel(ax: Axes, panel: Panel, results: Sequence[Result]) -> None:
         if len(ours) > 1:
             x, y = np.array(ours, float).T
             at = round(place * (len(x) - 1))
-            ax.plot(x, y[at] * growth(x) / growth(x)[at], style, color=plots.NEUTRAL, linewidth=1.2, label=words)
+            ax.plot(x, y[at] * growth(x) / growth(x)[at], style, color=pictures.NEUTRAL, linewidth=1.2, label=words)
     for index, name in enumerate(CONTENDERS):
         if points := list(_points(panel, ordered, name)):
-            colour, marker = plots.PALETTE[index], plots.MARKERS[index]
+            colour, marker = pictures.PALETTE[index], pictures.MARKERS[index]
             ax.plot(*np.array(points).T, color=colour, marker=marker, markersize=5, linewidth=1.8, label=name)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=panel.base)
@@ -130,4 +130,4 @@ def _points(panel: Panel, results: Sequence[Result], contender: str) -> Iterator
 
 def save(figure: Figure, path: Path) -> None:
     """Writes the picture; the ending of the path says in which format."""
-    figure.savefig(path, dpi=130, facecolor=plots.PAPER)
+    figure.savefig(path, dpi=130, facecolor=pictures.PAPER)

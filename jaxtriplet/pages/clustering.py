@@ -1,0 +1,61 @@
+"""The page about recordings in clusters."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxtriplet.pages import page, panels, pictures
+from jaxtriplet.pages.figures import CLUSTERING, require
+from jaxtriplet.pages.page import Section
+
+
+def clustering_page(
+    folder: str | Path,
+    *,
+    figures: Mapping[str, Any],
+    embeddings: ArrayLike,
+    clusters: ArrayLike,
+    settings: Mapping[str, Any],
+    speakers: Sequence[str] | None = None,
+    tried: Mapping[int, float] | None = None,
+) -> Path:
+    """Write `report.html` about clusters: maps of the embeddings and, if the truth is known, how they meet it.
+
+    Args:
+        folder: Where to write; made if it is not there. A `report.html` in it is replaced.
+        figures: The content of `metrics.json`: `num_recordings`, `num_clusters` and `estimated_by` ("given",
+            "threshold" or "silhouette"). Others are listed too; recordings left out under `left_out`, rows of `path`
+            and `reason`.
+        embeddings: One row a recording, [N, D].
+        clusters: The cluster of each, [N], from 0.
+        settings: What was asked for.
+        speakers: Who speaks in each recording, N names, if that is known.
+        tried: The mean silhouette by number of clusters, if silhouettes decided.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: A figure is missing, or shapes do not match.
+    """
+    require(figures, ("num_recordings", "num_clusters", "estimated_by"), "jobs.cluster")
+    names = {"cluster": [str(number + 1) for number in np.asarray(clusters).tolist()]}
+    if speakers is not None:
+        names["speaker"] = list(speakers)
+    drawn = panels.embedding_maps(embeddings, names, of="recordings")
+    if speakers is not None:
+        drawn += panels.confusion(speakers, clusters, speakers, of="Recordings")
+    if tried:
+        words = "Mean silhouette of the recordings for each number of clusters; the highest was taken."
+        drawn.append(page.picture(lambda ax: pictures.draw_silhouettes(ax, tried), words))
+    return page.write(
+        folder,
+        "clustering.html",
+        sections=[Section("", drawn)],
+        figures=figures,
+        meanings=CLUSTERING,
+        settings=settings,
+    )
