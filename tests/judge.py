@@ -101,3 +101,21 @@ def summed(gradient: np.ndarray, which: np.ndarray, like: np.ndarray) -> np.ndar
     sums = np.zeros_like(like)
     np.add.at(sums, which, gradient.reshape(-1, gradient.shape[-1]))
     return sums
+
+
+def value(case: Case, batch: Batch, dtype: Any) -> None:
+    """Asserts that a loss has the value of its reference."""
+    rtol = {np.float64: 1e-10, np.float32: 2e-5}[dtype]
+    reference = expected(case, batch, dtype).reduced(case.reduction)
+    np.testing.assert_allclose(outcome(case, batch, dtype)["loss"], reference, rtol, atol=rtol)
+
+
+def gradient(case: Case, batch: Batch, dtype: Any) -> None:
+    """Asserts that a loss has the gradient of its reference, by the rows and by its numbers."""
+    out = outcome(case, batch, dtype)
+    by_numbers, by_rows, which = expected_gradient(case, batch)
+    # Central differences are good to about 1e-9 of the loss; float32 to its own rounding, squared distances included.
+    scale = max(1.0, np.abs(by_rows).max(initial=0.0), np.abs(by_numbers).max())
+    atol = scale * {np.float64: 2e-7, np.float32: 1e-4}[dtype]
+    np.testing.assert_allclose(summed(out["rows"][batch.valid], which, by_rows), by_rows, 0, atol)
+    np.testing.assert_allclose(flat(out["numbers"]), by_numbers, 0, atol)

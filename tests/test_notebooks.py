@@ -14,6 +14,8 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
+from .modes import trials
+
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("notebooks")
 
@@ -65,7 +67,8 @@ def printed(notebook: NotebookNode) -> str:
     return "\n".join(output.text for cell in outputs(notebook) for output in cell if output.output_type == "stream")
 
 
-@pytest.mark.parametrize("name", NAMES)
+# The second one trains, twice.
+@trials("name", NAMES, always=lambda name: name == LOSSES)
 def test_a_run_leaves_what_is_committed(name: str) -> None:
     # One test, since every worker that has a part of it would run the notebook.
     run = fresh(name)

@@ -1,5 +1,9 @@
 """Every loss equals its reference: value, terms, statistics and gradient, on every batch of the table."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -9,8 +13,9 @@ import pytest
 
 import jaxtriplet as jt
 
+from . import judge
 from .cases import BATCHES, CASES, LOSSES, ONE_OF_A_KIND, PLAIN, REDUCTIONS, SMALL_BATCHES, Batch, Case, rows_of
-from .judge import compiled_reductions, expected, expected_gradient, flat, outcome, run, summed
+from .judge import compiled_reductions, expected, flat, outcome, run
 from .modes import trials
 
 # What costs is compiling. Batches of no row and of one are other shapes: one of each loss takes them. Of the other
@@ -53,14 +58,11 @@ def name_of(case: Case, batch: Batch) -> str:
 
 
 every_loss = pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
-tolerance = {np.float64: 1e-10, np.float32: 2e-5}
 
 
 @over(TRIALS)
 def test_the_loss_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
-    out, terms = outcome(case, batch, dtype), expected(case, batch, dtype)
-    rtol = tolerance[dtype]
-    np.testing.assert_allclose(out["loss"], terms.reduced(case.reduction), rtol, atol=rtol)
+    judge.value(case, batch, dtype)
 
 
 @trials(
@@ -103,13 +105,28 @@ def test_value_and_gradient_are_finite(case: Case, batch: Batch, dtype: Any) -> 
 
 @over(GRADIENT_TRIALS)
 def test_the_gradient_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
-    out = outcome(case, batch, dtype)
-    by_numbers, by_rows, which = expected_gradient(case, batch)
-    # Central differences are good to about 1e-9 of the loss; float32 to its own rounding, squared distances included.
-    scale = max(1.0, np.abs(by_rows).max(initial=0.0), np.abs(by_numbers).max())
-    atol = scale * {np.float64: 2e-7, np.float32: 1e-4}[dtype]
-    np.testing.assert_allclose(summed(out["rows"][batch.valid], which, by_rows), by_rows, 0, atol)
-    np.testing.assert_allclose(flat(out["numbers"]), by_numbers, 0, atol)
+    judge.gradient(case, batch, dtype)
+
+
+def test_optimised_as_users_run_them_the_losses_are_the_references() -> None:
+    """All tests compile at XLA's level 0: once, in processes of their own, every loss is compiled as for a user."""
+    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "optimization_level" not in flag]
+    root = Path(__file__).parent.parent
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.optimised", dtype],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=root,
+            env=os.environ | {"XLA_FLAGS": " ".join(flags)},
+        )
+        for dtype in ("float32", "float64")
+    ]
+    for one in running:
+        said, _ = one.communicate(timeout=600)
+        assert one.returncode == 0, said
+        assert said.splitlines()[-1] == f"{2 * len(LOSSES)} trials of {len(LOSSES)} losses"
 
 
 @every_loss
