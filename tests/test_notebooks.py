@@ -14,8 +14,6 @@ import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 
-from .modes import trials
-
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("notebooks")
 
@@ -68,7 +66,7 @@ def printed(notebook: NotebookNode) -> str:
 
 
 # The second one trains, twice.
-@trials("name", NAMES, always=lambda name: name == LOSSES)
+@pytest.mark.parametrize("name", [LOSSES, pytest.param(SPEAKERS, marks=pytest.mark.exhaustive)])
 def test_a_run_leaves_what_is_committed(name: str) -> None:
     # One test, since every worker that has a part of it would run the notebook.
     run = fresh(name)
