@@ -13,8 +13,7 @@ import jaxtriplet as jt
 from jaxtriplet.losses import registry
 
 from . import toys
-from .reference import batch_all, batch_hard, distances, ge2e, kl, paired, semi_hard
-from .reference import toys as toy_loops
+from .reference import batch_all, batch_hard, distances, ge2e, kl, paired, semi_hard, toys as toy_loops
 from .reference.terms import Terms
 
 DIM, NUM_CLASSES = 4, 3

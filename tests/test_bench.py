@@ -1,15 +1,14 @@
 """`jaxtriplet bench`: tables from made-up figures, workers that do as they should or fail, and refusals."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
 
-from jaxtriplet.cli import app
+from jaxtriplet.losses import registry
 from jaxtriplet.tools.bench import contenders, picture, race, report, with_jax, worker
 from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
 from jaxtriplet.tools.bench.plan import Line, Plan, Setting
@@ -33,12 +32,6 @@ def imagined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         return contender
 
     return make
-
-
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "bench", *words])
-    status = app.run()
-    return status, *capsys.readouterr()
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -128,7 +121,7 @@ def test_the_picture_shows_who_ran_where_and_the_slopes(tmp_path: Path) -> None:
 # --- contenders -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", with_jax.TEXTBOOK)
 def test_the_textbook_formulas_mean_what_the_losses_mean(loss: str) -> None:
     labels, rows = worker.make_batch(12, 3, 5)
     found = {}
@@ -254,14 +247,12 @@ def test_defaults_depend_on_being_quick_and_can_be_overruled() -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_writes_its_table_and_names_who_is_not_installed(
-    imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path
-) -> None:
+def test_the_command_writes_its_table_and_names_who_is_not_installed(imagined: Any, call: Any, tmp_path: Path) -> None:
     imagined("fine", FINE)
     imagined("absent", FINE, "jax", "no-such-distribution")
     out = tmp_path / "out"
     words = ["--only", "fine,absent", "--losses", "batch-all", "--batch-sizes", "16", "--rounds", "1", "--no-plot"]
-    status, printed, err = call(monkeypatch, capsys, *words, "--json", "--out", str(out))
+    status, printed, err = call("bench", *words, "--json", "--out", str(out))
     assert status == 0, err
     assert "fine starts" in err
     found = json.loads((out / "bench.json").read_text())
@@ -277,17 +268,17 @@ def test_the_command_writes_its_table_and_names_who_is_not_installed(
     for known in (found["machine"]["processor"], f"jax {found['machine']['versions']['jax']}", "GiB"):
         assert known in page
 
-    status, _, err = call(monkeypatch, capsys, *words, "--out", str(out))
+    status, _, err = call("bench", *words, "--out", str(out))
     assert status == 2
     assert "--overwrite" in err
 
 
-def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
-    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_BATCH_SIZES", (16, 32))
-    monkeypatch.setattr("jaxtriplet.bench.plan.SWEEP_CLASSES_AT", 16)
+def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, call: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr("jaxtriplet.tools.bench.plan.SWEEP_BATCH_SIZES", (16, 32))
+    monkeypatch.setattr("jaxtriplet.tools.bench.plan.SWEEP_CLASSES_AT", 16)
     imagined("fine", FINE)
     words = ["--only", "fine", "--losses", "batch-all", "--batch-sizes", "16", "--rounds", "1", "--quiet"]
-    status, printed, err = call(monkeypatch, capsys, *words, "--out", str(tmp_path / "out"))
+    status, printed, err = call("bench", *words, "--out", str(tmp_path / "out"))
     assert (status, err) == (0, "")
     assert "| fine |" in printed
     found = json.loads((tmp_path / "out" / "bench.json").read_text())
@@ -312,31 +303,33 @@ def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, capsys: 
     ids=lambda value: " ".join(value) if isinstance(value, list) and "--out" not in value else "",
 )
 def test_bad_input_is_one_line_and_status_2(
-    words: list[str], complaint: str, imagined: Any, monkeypatch: Any, capsys: Any, tmp_path: Path
+    words: list[str], complaint: str, imagined: Any, monkeypatch: Any, call: Any, tmp_path: Path
 ) -> None:
     imagined("absent", FINE, "no-such-distribution")
     monkeypatch.chdir(tmp_path)
-    status, out, err = call(monkeypatch, capsys, "--quick", "--quiet", *words)
+    status, out, err = call("bench", "--quick", "--quiet", *words)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert complaint in err
     assert not (tmp_path / "runs").exists()
 
 
-def test_help_names_every_number_with_its_reason(monkeypatch: Any, capsys: Any) -> None:
-    status, out, _ = call(monkeypatch, capsys, "--help")
+def test_help_names_every_number_with_its_reason(call: Any) -> None:
+    status, out, _ = call("bench", "--help")
     assert status == 0
     said = "".join(out.split())
-    for name, number in Plan.__dataclass_fields__.items():
+    for name, hint in get_type_hints(Plan, include_extras=True).items():
+        (meta,) = [word for part in (hint, *get_args(hint)) for word in getattr(part, "__metadata__", ())]
         assert f"--{name.replace('_', '-')}" in said
-        assert "".join(number.metadata["why"].split()) in said
+        assert "".join(meta.description.split()) in said
 
 
 def test_every_contender_says_what_it_computes() -> None:
     for contender in CONTENDERS.values():
         assert contender.module.exists()
         assert contender.notes[""]
-        assert set(contender.notes) <= {"", *LOSSES}
-        assert set(contender.same_value) <= set(LOSSES)
+        assert set(contender.notes) <= {"", *(contender.losses or LOSSES)}
+        assert set(contender.losses or ()) <= set(registry.trainable())
+        assert set(contender.same_value or ()) <= set(contender.losses or ())
     assert not replace(CONTENDERS["floor"], distributions=("jax",)).missing
     assert contenders.installed_version("no-such-distribution") is None

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxtriplet.cli import app
 from jaxtriplet.data import japanese_vowels
 from jaxtriplet.jobs import runs
-from jaxtriplet.jobs.configs import LOSSES, TrainConfig, parse_loss
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fields import fields_of
+from jaxtriplet.jobs.objective import parse_loss
+from jaxtriplet.jobs.recipes import OF_LOSS
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 
 # One worker takes them all: they share what takes long to make.
@@ -23,12 +25,6 @@ SMALL = [
     *("--hidden", "8", "--embedding-dim", "8", "--speakers", "9", "--utterances", "4"),
     *("--devices", "1", "--quiet"),
 ]
-
-
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["jaxtriplet", *words])
-    status = app.run()
-    return status, *capsys.readouterr()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +52,7 @@ def test_a_run_leaves_everything_it_promises(trained: Any) -> None:
     assert [row["step"] for row in rows] == list(range(1, 13))
     assert [row["step"] for row in rows if "equal_error_rate" in row] == [6, 12]
     config = json.loads((folder / "config.json").read_text())
-    assert config["margin"] == LOSSES["batch-all"].margin
+    assert config["loss"]["margin"] == OF_LOSS["japanese-vowels"]["batch-all"]["margin"]
 
 
 def test_saved_weights_give_the_saved_embeddings_and_those_the_figures(trained: Any) -> None:
@@ -69,10 +65,10 @@ def test_saved_weights_give_the_saved_embeddings_and_those_the_figures(trained: 
     assert equal_error_rate(*pair_scores(saved["embeddings"], saved["labels"])) == pytest.approx(rate, abs=1e-9)
 
 
-def test_a_folder_with_results_is_refused_and_left_as_it_is(trained: Any, monkeypatch: Any, capsys: Any) -> None:
+def test_a_folder_with_results_is_refused_and_left_as_it_is(trained: Any, call: Any) -> None:
     folder, _ = trained
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    status, out, err = call(monkeypatch, capsys, "train", "--steps", "1", "--out", str(folder), *SMALL)
+    status, out, err = call("train", "--steps", "1", "--out", str(folder), *SMALL)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert "is not empty" in err
@@ -81,12 +77,12 @@ def test_a_folder_with_results_is_refused_and_left_as_it_is(trained: Any, monkey
 
 
 def test_the_same_seed_gives_the_same_run_and_overwrite_keeps_strangers_files(
-    trained: Any, monkeypatch: Any, capsys: Any, tmp_path: Path
+    trained: Any, tmp_path: Path, call: Any
 ) -> None:
     folder, _ = trained
     (tmp_path / "notes.txt").write_text("mine")
     words = ["--steps", "12", "--evaluate-every", "6", "--out", str(tmp_path), "--overwrite", *SMALL]
-    status, out, _ = call(monkeypatch, capsys, "train", *words)
+    status, out, _ = call("train", *words)
     assert status == 0
     assert "equal error rate" in out
     assert (tmp_path / "notes.txt").read_text() == "mine"
@@ -95,9 +91,9 @@ def test_the_same_seed_gives_the_same_run_and_overwrite_keeps_strangers_files(
 
 # Each run compiles an encoder: three of them see all names beside the default's.
 @pytest.mark.parametrize("loss", ["semi-hard+0.1*ge2e+batch-hard", "kl-hinge", "deep-speaker"])
-def test_every_loss_trains_by_name(loss: str, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+def test_every_loss_trains_by_name(loss: str, tmp_path: Path, call: Any) -> None:
     words = ["--loss", loss, "--steps", "2", "--json", "--out", str(tmp_path / "run"), *SMALL]
-    status, out, err = call(monkeypatch, capsys, "train", *words)
+    status, out, err = call("train", *words)
     assert status == 0, err
     assert 0 <= json.loads(out)["equal_error_rate"] <= 1
 
@@ -132,24 +128,24 @@ def test_every_loss_trains_by_name(loss: str, monkeypatch: Any, capsys: Any, tmp
     ),
 )
 def test_bad_input_is_one_line_and_status_2(
-    words: list[str], complaint: str, monkeypatch: Any, capsys: Any, tmp_path: Path
+    words: list[str], complaint: str, monkeypatch: Any, tmp_path: Path, call: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    status, out, err = call(monkeypatch, capsys, "train", "--quiet", *words)
+    status, out, err = call("train", "--quiet", *words)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
     assert complaint in err
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_run_resumes_with_its_own_numbers_only(trained: Any, monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+def test_a_run_resumes_with_its_own_numbers_only(trained: Any, tmp_path: Path, call: Any) -> None:
     folder = tmp_path / "run"
     shutil.copytree(trained[0], folder)
     words = ["--evaluate-every", "6", "--out", str(folder), "--resume", "--json", *SMALL]
-    status, _, err = call(monkeypatch, capsys, "train", "--steps", "13", *words)
+    status, _, err = call("train", "--steps", "13", *words)
     assert (status, err) == (2, f"jaxtriplet: {folder} was begun with other numbers; resume it with --steps 12\n")
     # A finished run has nothing left to train, and is judged again.
-    status, out, _ = call(monkeypatch, capsys, "train", "--steps", "12", *words)
+    status, out, _ = call("train", "--steps", "12", *words)
     assert status == 0
     before, after = (json.loads(words) for words in (trained[1].stdout, out))
     assert before.keys() == after.keys()
@@ -157,26 +153,28 @@ def test_a_run_resumes_with_its_own_numbers_only(trained: Any, monkeypatch: Any,
     assert (folder / "metrics.jsonl").read_text() == (trained[0] / "metrics.jsonl").read_text()
 
 
-def test_a_diverged_run_says_so(monkeypatch: Any, capsys: Any, tmp_path: Path) -> None:
+def test_a_diverged_run_says_so(tmp_path: Path, call: Any) -> None:
     words = ["--learning-rate", "1e30", "--steps", "5", "--out", str(tmp_path / "run"), *SMALL]
-    status, _, err = call(monkeypatch, capsys, "train", *words)
+    status, _, err = call("train", *words)
     assert status == 2
     assert "the loss is nan at step" in err
 
 
-def test_help_names_every_number_with_its_default_and_reason(monkeypatch: Any, capsys: Any) -> None:
-    status, out, _ = call(monkeypatch, capsys, "train", "--help")
+def test_help_names_every_number_with_its_default_and_reason(call: Any) -> None:
+    status, out, _ = call("train", "--help")
     assert status == 0
     said = "".join(out.split())  # lines are broken at hyphens too
-    for name, field in TrainConfig.__dataclass_fields__.items():
-        assert f"--{name.replace('_', '-')}" in said
-        assert "".join(field.metadata["why"].split()) in said
+    for name, field in fields_of(Config).items():
+        assert field.meta.description, name
+        if field.extra["option"]:
+            assert f"--{name.replace('_', '-')}" in said
+            assert "".join(field.meta.description.split()) in said
 
 
-def test_the_version_and_a_missing_extra(capsys: Any, monkeypatch: Any) -> None:
+def test_the_version_and_a_missing_extra(capsys: Any, monkeypatch: Any, call: Any) -> None:
     from jaxtriplet import __version__, cli
 
-    status, out, _ = call(monkeypatch, capsys, "--version")
+    status, out, _ = call("--version")
     assert (status, out.strip()) == (0, __version__)
     for name in [name for name in sys.modules if name.startswith("jaxtriplet.cli.")]:
         monkeypatch.delitem(sys.modules, name)

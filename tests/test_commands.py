@@ -17,7 +17,8 @@ from jaxtriplet import jobs, metrics
 from jaxtriplet.data import recordings, recordings_of
 from jaxtriplet.jobs import embedding, exporting, runs
 from jaxtriplet.jobs.clustering import group
-from jaxtriplet.jobs.recipes import SpeechConfig
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.sources.speech import build_speech_encoder
 from tests.audio_files import corpus, voice, write
 from tests.reference import trials as reference
 
@@ -36,8 +37,8 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def speech_run(**numbers: Any) -> runs.SpeechRun:
-    config = SpeechConfig(**{"encoder": "lstm", "embedding_dim": 8, "bands": 40, **numbers})
-    return runs.SpeechRun(config, runs.build_speech_encoder(config))
+    config = Config().replace(**{"encoder": "lstm", "embedding_dim": 8, "bands": 40, **numbers})
+    return runs.SpeechRun(config, build_speech_encoder(config))
 
 
 @pytest.fixture(scope="module")

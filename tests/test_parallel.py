@@ -1,5 +1,6 @@
 """Meshes, what lies on them, and what a compiled loss sends between devices."""
 
+import math
 import re
 from functools import partial
 from typing import Any
@@ -13,12 +14,12 @@ from jax.sharding import PartitionSpec as P
 import jaxtriplet as jt
 from jaxtriplet import losses, parallel
 from jaxtriplet.speech.features import augment
+from jaxtriplet.tools.fits import hlo
 from jaxtriplet.training import Batch, make_update
 
 from .cases import MEETING
 from .global_batch import ROWS, batch, figures, in_global_view, on_a_mesh
-from .test_training import DEVICES, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
-from .test_training import batch as training_batch
+from .test_training import DEVICES, batch as training_batch, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
 
 MESH = parallel.data_mesh()
 
@@ -60,23 +61,23 @@ def test_rows_are_gathered_once_and_their_gradients_scattered_once(case: Any, ma
     found = collectives(text)
     gathered = {"s32": ROWS, "f32": ROWS * dim} | ({"pred": ROWS} if masked else {})
     assert {kind: size for name, kind, size in found if name == "all-gather"} == gathered
-    assert [size for name, _, size in found if name == "reduce-scatter"] == [ROWS * dim // DEVICES]
+    assert [size for name, _, size in found if name == "reduce-scatter"] == [ROWS * dim]
     assert sum(size for name, _, size in found if name == "all-reduce") <= 16
     assert {name for name, _, _ in found} <= {"all-gather", "reduce-scatter", "all-reduce"}
 
 
 def collectives(text: str) -> list[tuple[str, str, int]]:
-    """The collectives of a compiled program: what, of which type, and how many numbers each returns."""
-    names = "all-gather|reduce-scatter|all-reduce|collective-permute|all-to-all|collective-broadcast"
-    found = []
-    for shapes, name in re.findall(rf"= (\(.*?\)|\S+) ({names})(?:-start)?\(", text):
-        for kind, lengths in re.findall(r"(\w+)\[([\d,]*)\]", shapes):
-            found.append((name, kind, int(np.prod([int(length) for length in lengths.split(",") if length]))))
-    return found
+    """The collectives of a compiled program: what, of which type, and how many numbers of all devices it moves."""
+    return [
+        (one.kind, kind, math.prod(int(size) for size in sizes.split(",") if size))
+        for one in hlo.collectives(hlo.read(text), DEVICES)
+        for kind, sizes in re.findall(r"(\w+)\[([\d,]*)\]", one.arrays) * one.times
+    ]
 
 
 def test_collectives_are_found_in_a_program() -> None:
-    text = "%a = f32[64,16]{1,0} all-gather(%x)\n%b = (f32[], s32[3]{0}) all-reduce(%y, %z)"
+    lines = ["%a = f32[64,16]{1,0} all-gather(%x)", "%b = (f32[], s32[3]{0}) all-reduce(%y, %z)"]
+    text = "\n  ".join(["ENTRY %main () -> f32[] {", *lines])
     assert collectives(text) == [("all-gather", "f32", 1024), ("all-reduce", "f32", 1), ("all-reduce", "s32", 3)]
 
 

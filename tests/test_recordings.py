@@ -12,6 +12,7 @@ import pytest
 
 from jaxtriplet.data import (
     Recordings,
+    contents as contents_module,
     read,
     read_trials,
     recordings,
@@ -19,7 +20,6 @@ from jaxtriplet.data import (
     require_pairs,
     split_by_speaker,
 )
-from jaxtriplet.data import contents as contents_module
 from jaxtriplet.data.audio import resample
 from tests.audio_files import RATE, corpus, voice, write
 

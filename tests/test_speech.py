@@ -3,12 +3,11 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 from scipy.signal import lfilter
@@ -17,13 +16,16 @@ from jaxtriplet import cli
 from jaxtriplet.cli import app
 from jaxtriplet.data import Crops, recordings
 from jaxtriplet.jobs import runs
-from jaxtriplet.jobs.fit import History, make_loss
-from jaxtriplet.jobs.recipes import RECIPES, SpeechConfig, optimizer_of
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fields import fields_of
+from jaxtriplet.jobs.fit import History
+from jaxtriplet.jobs.recipes import RECIPES
+from jaxtriplet.jobs.sources.speech import build_speech_encoder
 from jaxtriplet.metrics import equal_error_rate, pair_scores
-from jaxtriplet.speech.encoder import embed_recordings
-from jaxtriplet.training import Batch, create_state, make_update
+from jaxtriplet.speech import embed_recordings
 
 from . import audio_files
+from .conftest import Called
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("speech")
@@ -35,20 +37,6 @@ WORDS = (
     "--room-share 0 --channel-share 0 --noise-share 0.5 --lowest-snr 20 "  # a resonance is all that tells them apart
     f"--learning-rate 0.01 --average-decay 0.8 --steps {STEPS} --evaluate-every 8 --checkpoint-every 6 --devices 1"
 ).split()
-
-
-class Outcome(NamedTuple):
-    """What a call of the command line gave."""
-
-    status: int
-    out: str
-    err: str
-
-
-def call(monkeypatch: pytest.MonkeyPatch, capsys: Any, *words: str | Path) -> Outcome:
-    monkeypatch.setattr(sys, "argv", ["jaxtriplet", *map(str, words)])
-    status = app.run()
-    return Outcome(status, *capsys.readouterr())
 
 
 def voices(root: Path, formants: list[int], first: int) -> Path:
@@ -88,7 +76,7 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
     """A short run, and what the command said."""
     out = tmp_path_factory.mktemp("run") / "out"
     with pytest.MonkeyPatch.context() as patch:
@@ -97,7 +85,7 @@ def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
         patch.setattr(sys.stderr, "write", lambda text: said.append(text) or len(text))
         patch.setattr(sys, "argv", ["jaxtriplet", *map(str, command(folder, out))])
         status = app.run()
-    return out, Outcome(status, "", "".join(said))
+    return out, Called(status, "", "".join(said))
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str | Path]:
@@ -108,7 +96,7 @@ def rows_of(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_leaves_what_it_promises(trained: tuple[Path, Outcome]) -> None:
+def test_a_run_leaves_what_it_promises(trained: tuple[Path, Called]) -> None:
     out, said = trained
     assert said.status == 0, said.err
     files = {"config.json", "data.json", "embeddings.npz", "metrics.json", "metrics.jsonl", "report.html"}
@@ -128,7 +116,7 @@ def test_a_run_leaves_what_it_promises(trained: tuple[Path, Outcome]) -> None:
     assert str(out.parent) not in page + (out / "data.json").read_text() + (out / "config.json").read_text()
 
 
-def test_what_cannot_be_used_is_named_and_counted(trained: tuple[Path, Outcome]) -> None:
+def test_what_cannot_be_used_is_named_and_counted(trained: tuple[Path, Called]) -> None:
     out, said = trained
     for name, reason in (("empty.wav", "0 bytes"), ("notes.wav", "no audio"), ("nan.wav", "NaN")):
         [line] = [line for line in said.err.splitlines() if name in line]
@@ -140,18 +128,18 @@ def test_what_cannot_be_used_is_named_and_counted(trained: tuple[Path, Outcome])
     assert len(content["development"]["speakers"]) == 4
 
 
-def test_training_tells_unheard_speakers_apart_better(trained: tuple[Path, Outcome], folder: Path) -> None:
+def test_training_tells_unheard_speakers_apart_better(trained: tuple[Path, Called], folder: Path) -> None:
     out, _ = trained
     run = runs.load_speech(out)
     dev = recordings(folder / "dev")
-    fresh = embed_recordings(runs.build_speech_encoder(run.config), dev)
+    fresh = embed_recordings(build_speech_encoder(run.config), dev)
     untrained, now = (
         equal_error_rate(*pair_scores(embeddings, dev.labels)) for embeddings in (fresh, run.embed_recordings(dev))
     )
     assert now < 0.6 * untrained
 
 
-def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Outcome], folder: Path) -> None:
+def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Called], folder: Path) -> None:
     out, _ = trained
     saved = np.load(out / "embeddings.npz")
     run, dev = runs.load_speech(out), recordings(folder / "dev")
@@ -164,7 +152,7 @@ def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Outc
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(
-    trained: tuple[Path, Outcome], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    trained: tuple[Path, Called], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
 ) -> None:
     whole, _ = trained
     run = tmp_path / "run"
@@ -177,9 +165,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     add = History.add
     with monkeypatch.context() as patch:
         patch.setattr(History, "add", stop)
-        assert call(monkeypatch, capsys, *command(folder, run)).status == 130
+        assert call(*command(folder, run)).status == 130
     assert not (run / "weights").exists()
-    found = call(monkeypatch, capsys, *command(folder, run, "--resume"))
+    found = call(*command(folder, run, "--resume"))
     assert found.status == 0, found.err
     assert (run / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
     first, second = (np.load(one / "embeddings.npz")["embeddings"] for one in (whole, run))
@@ -187,7 +175,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(
 
     # It does not go on with other recordings.
     words = ["train", "--data", folder / "dev", *WORDS, "--quiet", "--out", run, "--resume"]
-    found = call(monkeypatch, capsys, *words)
+    found = call(*words)
     assert found.status == 2
     assert "other recordings" in found.err
 
@@ -213,13 +201,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else "",
 )
 def test_bad_input_is_one_line_and_status_2(
-    words: list[str], complaint: str, folder: Path, monkeypatch: Any, capsys: Any, tmp_path: Path
+    words: list[str], complaint: str, folder: Path, monkeypatch: Any, tmp_path: Path, call: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     places = {"TRAIN": str(folder / "train"), "DEV": str(folder / "dev")}
     for name, place in places.items():
         words = [word.replace(name, place) for word in words]
-    found = call(monkeypatch, capsys, "train", "--quiet", *words)
+    found = call("train", "--quiet", *words)
     assert (found.status, found.out) == (2, "")
     assert found.err.count("\n") == 1
     assert complaint in found.err
@@ -236,49 +224,9 @@ def test_without_soundfile_one_line_names_the_extra(folder: Path, monkeypatch: A
     assert 'pip install "jaxtriplet[speech,audio]"' in err
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_makes_an_update(recipe: str) -> None:
-    """Traced, not compiled: shapes and names fit from the waveform to the optimizer."""
-    config = SpeechConfig.of_recipe(recipe, steps=10)
-    loss_fn = make_loss(config.weights, config.margin, hinge=config.hinge)
-    state = jax.eval_shape(
-        lambda: create_state(runs.build_speech_encoder(config), loss_fn, optimizer_of(config), seed=0)
-    )
-    batch = Batch(jnp.zeros((6, 16000)), jnp.array([0, 0, 1, 1, 2, 2]), jnp.full(6, 16000))
-    after, metrics = jax.eval_shape(make_update(loss_fn), state, batch)
-    assert metrics.loss.shape == ()
-    assert jax.tree.map(jnp.shape, after.params) == jax.tree.map(jnp.shape, state.params)
-
-
-def test_ge2e_scales_gradients_as_its_paper_does() -> None:
-    config = SpeechConfig.of_recipe("ge2e", halve_every=2)
-    optimizer = optimizer_of(config)
-    params = {
-        "encoder": {"recurrent": {0: {"projection": jnp.ones(1), "input": jnp.ones(1)}}},
-        "loss": {"ge2e": {"scale": jnp.ones(())}},
-    }
-    state = optimizer.init(params)
-    small = jax.tree.map(lambda one: jnp.full_like(one, 0.1), params)  # not clipped
-    steps = []
-    for _ in range(3):
-        changes, state = optimizer.update(small, state, params)
-        steps.append([float(jnp.squeeze(one)) for one in jax.tree.leaves(changes)])
-    plain = -0.01 * 0.1
-    np.testing.assert_allclose(steps[0], [plain, 0.5 * plain, 0.01 * plain], rtol=1e-6)
-    np.testing.assert_allclose(steps[2], 0.5 * np.array(steps[0]), rtol=1e-6)
-    large = jax.tree.map(lambda one: jnp.full_like(one, 100.0), params)
-    changes, _ = optimizer.update(large, optimizer.init(params), params)
-    np.testing.assert_allclose(
-        jnp.squeeze(changes["encoder"]["recurrent"][0]["input"]), -0.01 * 3 / np.sqrt(3), rtol=1e-6
-    )
-    assert optax.tree.norm(changes) < 0.01 * 3
-
-
 def test_what_happens_to_a_crop_is_its_own_keys_doing() -> None:
     """Neither its place in the batch nor the other rows matter: so a run does not depend on devices."""
-    graph, weights = nnx.split(
-        runs.build_speech_encoder(SpeechConfig.of_recipe("batch-hard", encoder="lstm", bands=20))
-    )
+    graph, weights = nnx.split(build_speech_encoder(Config.of_recipe("batch-hard", encoder="lstm", bands=20)))
 
     @jax.jit
     def of(waveforms: jax.Array, lengths: jax.Array, keys: jax.Array) -> jax.Array:
@@ -319,9 +267,9 @@ def test_crops_in_thirds_are_anchors_positives_and_negatives(folder: Path) -> No
         assert (anchors != negatives).all()
 
 
-def test_help_names_every_number_and_recipe(monkeypatch: Any, capsys: Any) -> None:
-    said = "".join(call(monkeypatch, capsys, "train", "--help").out.split())
-    for name in SpeechConfig.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')}" in said
+def test_help_names_every_number_and_recipe(call: Any) -> None:
+    said = "".join(call("train", "--help").out.split())
+    for name, field in fields_of(Config).items():
+        assert f"--{name.replace('_', '-')}" in said or not field.extra["option"]
     for recipe in RECIPES:
         assert f"{recipe}:" in said

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from jaxtriplet.cli.options import options_of
-from jaxtriplet.tools.bench.job import bench as run_bench
 from jaxtriplet.tools.bench.plan import Plan
 
 
@@ -22,11 +21,13 @@ from jaxtriplet.tools.bench.plan import Plan
 def bench(
     quick: bool, plot: bool | None, out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **numbers: Any
 ) -> None:
-    """Measure the mined losses beside other libraries and beside the least that such a loss can cost.
+    """Measure the losses beside other libraries and beside the least that such a loss can cost.
 
     Time and memory of value and gradient on the CPU. Contenders that are not installed are left out; pip install
     "jaxtriplet[bench]" brings them. The folder gets bench.md, bench.json and bench.png.
     """
-    plan, with_plot = Plan(**numbers).resolved(quick=quick), not quick if plot is None else plot
-    folder, found = run_bench(plan, out, plot=with_plot, overwrite=overwrite, quiet=quiet)
+    from jaxtriplet.tools.bench import job
+
+    with_plot = not quick if plot is None else plot
+    folder, found = job.bench(Plan(**numbers), out, quick=quick, plot=with_plot, overwrite=overwrite, quiet=quiet)
     print(json.dumps(found) if as_json else f"{(folder / 'bench.md').read_text()}\nresults: {folder}")

@@ -1,25 +1,70 @@
 """Options of the command line made of the fields of configs."""
 
-import dataclasses
-import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxtriplet.jobs.recipes import RECIPES
+from jaxtriplet.jobs.fields import Field, fields_of
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-_TYPES = {int: click.IntRange, float: click.FloatRange}
 
 
-class Number(click.Option):
-    """An option for a field of a config, with the title under which help shows it."""
+class Words(click.Choice[str]):
+    """One of a few words, which are looked up when they are needed: their module may take seconds to import."""
 
-    def __init__(self, *declarations: Any, section: str = "Options", **settings: Any) -> None:
-        """Remembers the title."""
+    def __init__(self, field: Field) -> None:
+        """Remembers where they are."""
+        self.case_sensitive, self._field = True, field
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The words."""
+        return self._field.words("choices") or ()
+
+
+class Sum(click.ParamType[str]):
+    """A text made up of words and numbers, such as `semi-hard+0.1*ge2e`, whose last word can be completed."""
+
+    name = "text"
+
+    def __init__(self, field: Field) -> None:
+        """Remembers where the words are."""
+        self._field = field
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """Returns the text with each word that its last one may become."""
+        from click.shell_completion import CompletionItem
+
+        begun = re.split(r"[+*]", incomplete)[-1]
+        before = incomplete.removesuffix(begun)
+        words = self._field.words("hints") or ()
+        return [CompletionItem(before + word) for word in words if word.startswith(begun)]
+
+
+class FieldOption(click.Option):
+    """An option for a field of a config, whose help is made when it is read."""
+
+    def __init__(
+        self,
+        *declarations: Any,
+        field: Field,
+        help_fn: Callable[[Field], str],
+        section: str = "Options",
+        **settings: Any,
+    ) -> None:
+        """Remembers the title of its section in the help, and how its words are made."""
         super().__init__(*declarations, **settings)
-        self.section = section
+        self.section, self._field, self._help_fn = section, field, help_fn
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Makes its words."""
+        self.help = self._help_fn(self._field)
+        return super().get_help_record(ctx)
 
 
 class Sections(click.Command):
@@ -37,74 +82,54 @@ class Sections(click.Command):
 
 
 def options_of(config: type) -> Decorator:
-    """Returns a decorator that gives a command an option for each number of a config."""
-    return _with_options(_option(config, field) for field in dataclasses.fields(config))
+    """Returns a decorator that gives a command an option for each field of a config, with its default.
 
-
-def options_of_both(first: type, second: type) -> Decorator:
-    """Returns a decorator that gives a command an option for each number of two configs, None where it is not given."""
-    names = [{field.name for field in dataclasses.fields(config)} for config in (first, second)]
-    both = names[0] & names[1]
-    shared, alone = "[default: {}; with --data that of the recipe]", "[default: {}]"
-    set_by_recipes = {name for numbers in RECIPES.values() for name in numbers}
-    options = []
-    for title, config, chosen, default in (
-        ("Numbers", second, both, shared),
-        ("Numbers, with --data alone", first, names[0] - both, alone),
-        ("Numbers, without --data alone", second, names[1] - both, alone),
-    ):
-        for field in dataclasses.fields(config):
-            if field.name in chosen:
-                words = field.metadata["why"]
-                if field.default is not None:
-                    by_recipe = config is first and field.name in set_by_recipes
-                    words += "  " + ("[default: that of the recipe, or {}]" if by_recipe else default).format(
-                        field.default
-                    )
-                options.append(_option(config, field, cls=Number, section=title, default=None, help=words))
-    return _with_options(options)
-
-
-def belonging(numbers: Mapping[str, Any], config: type, when: str) -> dict[str, Any]:
-    """Returns the numbers, if all of them are fields of a config.
-
-    Raises:
-        ValueError: One is not; `when` says when the config is used.
+    Args:
+        config: A dataclass, or one of nested ones; see `jobs.fields`.
     """
-    known = {field.name for field in dataclasses.fields(config)}
-    if strangers := [f"--{name.replace('_', '-')}" for name in numbers if name not in known]:
-        raise ValueError(f"{', '.join(strangers)}: of no use {when}")
-    return dict(numbers)
+    fields = [field for field in fields_of(config).values() if field.extra["option"]]
+    return decorated(option(one, _described, default=one.default_fn(), show_default=True) for one in fields)
 
 
-def recipes_in_words() -> str:
-    """Returns what each recipe sets."""
-    lines = [
-        f"  {name}: {', '.join(f'{key} {value}' for key, value in numbers.items()) or 'the defaults above'}"
-        for name, numbers in RECIPES.items()
-    ]
-    return "\n\n".join(["Recipes for recordings; each loss and encoder can be had with any of them:", *lines])
+def _described(field: Field) -> str:
+    return field.meta.description or ""
 
 
-def _option(config: type, field: "dataclasses.Field[Any]", **settings: Any) -> Decorator:
-    kind = _type(typing.get_type_hints(config)[field.name], field.metadata)
-    usual = {"default": field.default, "show_default": True, "help": field.metadata["why"]}
-    if "default" in settings:
-        usual["show_default"] = False
-    return click.option(f"--{field.name.replace('_', '-')}", type=kind, **{**usual, **settings})
+def option(field: Field, help_fn: Callable[[Field], str], **settings: Any) -> Decorator:
+    """Returns a decorator that gives a command an option for a field.
+
+    Args:
+        field: The field.
+        help_fn: From the field to the words of its help, when these are asked for.
+        **settings: As `click.option` takes them, and `section`, its title in the help of `Sections`.
+    """
+    name = f"--{field.name.replace('_', '-')}"
+    return click.option(name, cls=FieldOption, type=_type(field), field=field, help_fn=help_fn, **settings)
 
 
-def _with_options(options: Iterable[Decorator]) -> Decorator:
+def decorated(options: Iterable[Decorator]) -> Decorator:
+    """Returns one decorator of many, the first of which stands first in the help.
+
+    Args:
+        options: The many.
+    """
     options = list(options)
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
+        for one in reversed(options):
+            command = one(command)
         return command
 
     return decorate
 
 
-def _type(hint: Any, bounds: Mapping[str, Any]) -> Any:
-    kind = next((one for one in typing.get_args(hint) if one is not type(None)), hint)
-    return str if kind is str else _TYPES[kind](bounds["least"], bounds["most"])
+def _type(field: Field) -> click.ParamType[Any]:
+    if field.extra["choices"] is not None:
+        return Words(field)
+    if field.extra["hints"] is not None:
+        return Sum(field)
+    ranges: dict[type, Any] = {int: click.IntRange, float: click.FloatRange}
+    kind: click.ParamType[Any] = (
+        ranges[field.kind](field.meta.ge, field.meta.le) if field.kind in ranges else click.STRING
+    )
+    return kind

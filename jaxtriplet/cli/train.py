@@ -1,29 +1,68 @@
 """The command `train`."""
 
-import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jaxtriplet.cli.options import Sections, belonging, options_of_both, recipes_in_words
-from jaxtriplet.jobs.configs import TrainConfig
-from jaxtriplet.jobs.fit import Job
-from jaxtriplet.jobs.recipes import SpeechConfig
-from jaxtriplet.jobs.train_speech import Source, train_speech
-from jaxtriplet.jobs.train_vowels import train as run_training
+from jaxtriplet.cli import recorded
+from jaxtriplet.cli.options import Decorator, Sections, decorated, option
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fields import Field, fields_of
+from jaxtriplet.jobs.recipes import RECIPES, usual
+
+USUAL = RECIPES[usual(None)]
+SECTIONS = {
+    None: "Numbers",
+    "recordings": "Numbers, with --data alone",
+    "japanese-vowels": "Numbers, without --data alone",
+}
 
 
-@click.command(cls=Sections, epilog=recipes_in_words())
-@click.option("--data", type=click.Path(path_type=Path), help="Train on <speaker>/[<session>/]<utterance> in here.")
-@click.option("--dev", type=click.Path(path_type=Path), help="Judge on the speakers in here.")
+def _numbers() -> Iterator[Decorator]:
+    fields = [field for field in fields_of(Config).values() if field.extra["option"]]
+    for only in dict.fromkeys([*SECTIONS, *(field.extra["only"] for field in fields)]):
+        for field in fields:
+            if field.extra["only"] == only:
+                title = SECTIONS.get(only, f"Numbers, with {only} alone")
+                yield option(field, _in_help, section=title)
+
+
+def _in_help(field: Field) -> str:
+    """Returns what a field is, and its default, which may be that of a recipe."""
+    default: Any
+    if field.name == "recipe":
+        default = f"{usual('data')} with --data, else {usual(None)}"
+    elif field.extra["only"] is None:
+        default = USUAL.get(field.name, field.default_fn())
+        default = None if default is None else f"{default}; with --data that of the recipe"
+    else:
+        by_recipe = any(field.name in numbers for numbers in RECIPES.values())
+        default = f"{'that of the recipe, or ' * by_recipe}{field.default_fn()}"
+    return f"{field.meta.description}{'' if default is None else f'  [default: {default}]'}"
+
+
+def _recipes() -> str:
+    """Returns what each recipe sets."""
+    lines = ["Recipes, and what they set; each loss can be had with any of them:"]
+    for name, numbers in RECIPES.items():
+        lines.append(f"  {name}: {', '.join(f'{key} {value}' for key, value in numbers.items() if key != 'source')}")
+    return "\n\n".join(lines)
+
+
+@click.command(cls=Sections, epilog=_recipes())
+@click.option("--data", type=recorded.PATH, help="Train on <speaker>/[<session>/]<utterance> in here.")
+@click.option("--dev", type=recorded.PATH, help="Judge on the speakers in here.")
 @click.option("--dev-fraction", type=float, help="Judge on this share of the speakers in --data, held out.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/<time>]")
+@click.option(
+    "--config", type=recorded.PATH, help="The config.json of a run, whose numbers to take where none is given."
+)
+@click.option("--out", type=recorded.PATH, help="Folder for the results.  [default: runs/<time>]")
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@recorded.JSON
+@recorded.QUIET
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder, with the same numbers.")
 @click.option(
     "--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Updates between checkpoints."
@@ -33,15 +72,8 @@ from jaxtriplet.jobs.train_vowels import train as run_training
 @click.option("--coordinator", help="host:port of process 0.  [default: what SLURM, Open MPI or Kubernetes tell]")
 @click.option("--num-processes", type=click.IntRange(1), help="How many processes there are.  [default: likewise]")
 @click.option("--process-id", type=click.IntRange(0), help="Which of them this is, from 0.  [default: likewise]")
-@options_of_both(SpeechConfig, TrainConfig)
-def train(
-    data: Path | None,
-    dev: Path | None,
-    dev_fraction: float | None,
-    out: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+@decorated(_numbers())
+def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     """Train a speaker encoder on recordings, or without --data on JapaneseVowels.
 
     With --data, speakers of --dev or --dev-fraction choose the best checkpoint, and it is judged on them; without
@@ -50,32 +82,31 @@ def train(
     The folder gets config.json, metrics.jsonl (a line per update), checkpoints, metrics.json, the weights, the judged
     embeddings, report.html and, of recordings, data.json (which were used, and what is wrong with the others).
     """
-    job = Job(**{field.name: options.pop(field.name) for field in dataclasses.fields(Job)})
-    flags = {name: options.pop(name) for name in ("overwrite", "resume")}
-    numbers = {name: value for name, value in options.items() if value is not None}
-    if data is not None:
-        settings = SpeechConfig.of_recipe(**belonging(numbers, SpeechConfig, "with --data"))
-        folder, metrics = train_speech(settings, Source(data, dev, dev_fraction), out, **flags, job=job)
-    elif dev is not None or dev_fraction is not None:
-        raise ValueError("--dev and --dev-fraction belong to --data")
+    from jaxtriplet import jobs
+
+    given = {name: asked.pop(name) for name in fields_of(Config) if name in asked}
+    numbers = {name: value for name, value in given.items() if value is not None}
+    if config is None:
+        settled = Config.of_recipe(**{"recipe": usual(asked["data"]), **numbers})
+    elif "recipe" in numbers:
+        raise ValueError("`recipe` sets what `config` sets: give one of them")
     else:
-        config = TrainConfig(**belonging(numbers, TrainConfig, "without --data"))
-        folder, metrics = run_training(config, out, **flags, job=job)
-    if metrics is not None:
-        print(json.dumps(metrics) if as_json else _in_words(metrics, folder))
+        settled = Config.read(config).replace(**numbers)
+    done = jobs.train(settled, **asked)
+    if done.figures is not None:
+        print(json.dumps(done.figures) if as_json else _in_words(done.figures, done.folder))
 
 
-def _in_words(metrics: Mapping[str, Any], folder: Path) -> str:
-    judged = metrics.get("judged", "test")
+def _in_words(figures: Mapping[str, Any], folder: Path) -> str:
     lines = [
-        f"equal error rate {metrics['equal_error_rate']:.2%}, minDCF {metrics['min_dcf']:.3f} "
-        f"over all {metrics['num_trials']:,} pairs of {judged} utterances",
-        f"clustering into {metrics['num_speakers']}: purity {metrics['purity']:.2%}, NMI {metrics['nmi']:.3f}, "
-        f"misclassification rate {metrics['misclassification_rate']:.2%}",
+        f"equal error rate {figures['equal_error_rate']:.2%}, minDCF {figures['min_dcf']:.3f} "
+        f"over all {figures['num_trials']:,} pairs of {figures['judged']} utterances",
+        f"clustering into {figures['num_speakers']}: purity {figures['purity']:.2%}, NMI {figures['nmi']:.3f}, "
+        f"misclassification rate {figures['misclassification_rate']:.2%}",
         f"pictures: {folder / 'report.html'}",
     ]
-    if "accuracy" in metrics:
-        lines.insert(1, f"identification accuracy {metrics['accuracy']:.2%}")
-    if "step" in metrics:
-        lines.insert(0, f"weights of update {metrics['step']}")
+    if "accuracy" in figures:
+        lines.insert(1, f"identification accuracy {figures['accuracy']:.2%}")
+    if figures["judged"] != "test":
+        lines.insert(0, f"weights of update {figures['step']}")
     return "\n".join(lines)

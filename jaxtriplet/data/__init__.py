@@ -1,30 +1,21 @@
 """Real speech for training, and the samplers and loaders that draw batches from it."""
 
-from jaxtriplet.data.audio import read
-from jaxtriplet.data.japanese_vowels import Utterances, japanese_vowels
-from jaxtriplet.data.layouts import Problem
-from jaxtriplet.data.loader import Crops, Waveforms, Whole, load, whole_recordings
-from jaxtriplet.data.recordings import Recordings, recordings, recordings_of, require_pairs, split_by_speaker
-from jaxtriplet.data.sampler import SpeakerSampler, TripletSampler
-from jaxtriplet.data.trials import Trials, read_trials
-
-__all__ = [
-    "Crops",
-    "Problem",
-    "Recordings",
-    "SpeakerSampler",
-    "Trials",
-    "TripletSampler",
-    "Utterances",
-    "Waveforms",
-    "Whole",
-    "japanese_vowels",
-    "load",
-    "read",
-    "read_trials",
-    "recordings",
-    "recordings_of",
-    "require_pairs",
-    "split_by_speaker",
-    "whole_recordings",
-]
+from jaxtriplet.data.audio import read as read
+from jaxtriplet.data.japanese_vowels import Utterances as Utterances, japanese_vowels as japanese_vowels
+from jaxtriplet.data.layouts import Problem as Problem
+from jaxtriplet.data.loader import (
+    Crops as Crops,
+    Waveforms as Waveforms,
+    Whole as Whole,
+    load as load,
+    whole_recordings as whole_recordings,
+)
+from jaxtriplet.data.recordings import (
+    Recordings as Recordings,
+    recordings as recordings,
+    recordings_of as recordings_of,
+    require_pairs as require_pairs,
+    split_by_speaker as split_by_speaker,
+)
+from jaxtriplet.data.sampler import SpeakerSampler as SpeakerSampler, TripletSampler as TripletSampler
+from jaxtriplet.data.trials import Trials as Trials, read_trials as read_trials

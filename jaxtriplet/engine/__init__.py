@@ -13,49 +13,28 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
 - `outcome`: sums that merge over tiles and devices, and how they become a loss and its statistics, `conclude`.
 """
 
-from jaxtriplet.engine.formula import formula
-from jaxtriplet.engine.mining import mine
-from jaxtriplet.engine.outcome import Found, Spread, conclude, count, norms, spread
-from jaxtriplet.engine.rows import Rows, keep, meet, pairs
-from jaxtriplet.engine.rules import (
-    Mined,
-    Picks,
-    add_at,
-    few_or_many,
-    hinge,
-    largest,
-    linear,
-    over_positives,
-    smallest,
-    sort,
-    triplets,
+from jaxtriplet.engine.formula import formula as formula
+from jaxtriplet.engine.mining import mine as mine
+from jaxtriplet.engine.outcome import (
+    Found as Found,
+    Spread as Spread,
+    conclude as conclude,
+    count as count,
+    norms as norms,
+    spread as spread,
 )
-from jaxtriplet.engine.tiles import Tile, by_tiles
-
-__all__ = [
-    "Found",
-    "Mined",
-    "Picks",
-    "Rows",
-    "Spread",
-    "Tile",
-    "add_at",
-    "by_tiles",
-    "conclude",
-    "count",
-    "few_or_many",
-    "formula",
-    "hinge",
-    "keep",
-    "largest",
-    "linear",
-    "meet",
-    "mine",
-    "norms",
-    "over_positives",
-    "pairs",
-    "smallest",
-    "sort",
-    "spread",
-    "triplets",
-]
+from jaxtriplet.engine.rows import Rows as Rows, keep as keep, meet as meet, pairs as pairs
+from jaxtriplet.engine.rules import (
+    Mined as Mined,
+    Picks as Picks,
+    add_at as add_at,
+    few_or_many as few_or_many,
+    hinge as hinge,
+    largest as largest,
+    linear as linear,
+    over_positives as over_positives,
+    smallest as smallest,
+    sort as sort,
+    triplets as triplets,
+)
+from jaxtriplet.engine.tiles import Tile as Tile, by_tiles as by_tiles

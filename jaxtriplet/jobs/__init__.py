@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxtriplet.jobs.clustering import cluster
+    from jaxtriplet.jobs.config import Config
     from jaxtriplet.jobs.embedding import embed
     from jaxtriplet.jobs.evaluation import evaluate
     from jaxtriplet.jobs.exporting import export
+    from jaxtriplet.jobs.throughputs import throughput
+    from jaxtriplet.jobs.training import train
 
-__all__ = ["cluster", "embed", "evaluate", "export"]
+__all__ = ["Config", "cluster", "embed", "evaluate", "export", "throughput", "train"]
 
 # Where each job is; imported when it is asked for, since what one needs costs the others seconds.
 _JOBS = {
+    "Config": "jaxtriplet.jobs.config",
     "train": "jaxtriplet.jobs.training",
     "evaluate": "jaxtriplet.jobs.evaluation",
     "embed": "jaxtriplet.jobs.embedding",

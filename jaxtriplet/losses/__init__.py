@@ -32,8 +32,7 @@ from jaxtriplet.losses.ge2e import ge2e, ge2e_similarity
 from jaxtriplet.losses.kl_divergence import kl_hinge, siamese_kl_hinge
 from jaxtriplet.losses.paired import deep_speaker, triplet
 from jaxtriplet.losses.semi_hard import semi_hard
-from jaxtriplet.losses.weighted import Weighted as Weighted
-from jaxtriplet.losses.weighted import weighted as weighted
+from jaxtriplet.losses.weighted import Weighted as Weighted, weighted as weighted
 
 # The losses themselves, which are names of `jaxtriplet` too.
 __all__ = [

@@ -1,6 +1,7 @@
 """What losses there are: each is declared once, beside its function, and everything else asks here."""
 
 import dataclasses
+import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ class Loss:
         """The name on the command line."""
         return self.name.replace("_", "-")
 
-    @property
+    @functools.cached_property
     def signature(self) -> inspect.Signature:
         """The arguments of the function."""
         return inspect.signature(self.function)
@@ -74,7 +75,7 @@ class Loss:
         parameters = self.signature.parameters.items()
         return {name: one.default for name, one in parameters if one.kind is one.KEYWORD_ONLY and name not in known}
 
-    @property
+    @functools.cached_property
     def words(self) -> dict[str, tuple[str, ...]]:
         """The words that some of the options take."""
         hints = typing.get_type_hints(self.function)
@@ -85,8 +86,9 @@ class Loss:
         """By what the sum of its terms is divided, in words."""
         return _DIVISORS[self.signature.parameters["reduce_fn"].default]
 
+    @functools.cached_property
     def variants(self) -> "list[Loss]":
-        """Returns the loss by each other word of its options."""
+        """The loss by each other word of its options."""
         return [
             dataclasses.replace(self, name=f"{self.name}_{word}", fixed={option: word})
             for option, words in self.words.items()
@@ -166,7 +168,7 @@ def _as_called(signature: inspect.Signature) -> inspect.Signature:
 
 def named() -> dict[str, Loss]:
     """Returns every loss and variant by its name."""
-    return {one.name: one for base in LOSSES.values() for one in (base, *base.variants())}
+    return {one.name: one for base in LOSSES.values() for one in (base, *base.variants)}
 
 
 def trainable() -> dict[str, Loss]:

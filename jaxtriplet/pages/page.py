@@ -13,8 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxtriplet.pages import figures as tables
-from jaxtriplet.pages import pictures
+from jaxtriplet.pages import figures as tables, pictures
 
 _FOLDER = Path(__file__).parent
 _LIGHT = (_FOLDER / "style.css").read_text(encoding="utf-8").partition("}")[0]

@@ -48,30 +48,15 @@ Several processes call `initialize` before anything else; `jaxtriplet train --di
 """
 
 from jaxtriplet.parallel.meshes import (
-    axes_of,
-    by_rows,
-    check_divides,
-    data_mesh,
-    fully_sharded,
-    on_this_process,
-    place,
-    replicated,
-    spread_rows,
+    axes_of as axes_of,
+    by_rows as by_rows,
+    check_divides as check_divides,
+    data_mesh as data_mesh,
+    fully_sharded as fully_sharded,
+    on_this_process as on_this_process,
+    place as place,
+    replicated as replicated,
+    spread_rows as spread_rows,
 )
-from jaxtriplet.parallel.processes import initialize, share_of
-from jaxtriplet.parallel.sharding import sharded
-
-__all__ = [
-    "axes_of",
-    "by_rows",
-    "check_divides",
-    "data_mesh",
-    "fully_sharded",
-    "initialize",
-    "on_this_process",
-    "place",
-    "replicated",
-    "sharded",
-    "share_of",
-    "spread_rows",
-]
+from jaxtriplet.parallel.processes import initialize as initialize, share_of as share_of
+from jaxtriplet.parallel.sharding import sharded as sharded

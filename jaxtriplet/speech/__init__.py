@@ -7,47 +7,27 @@
 """
 
 from jaxtriplet.speech.augmentation import (
-    FeatureAugmentation,
-    WaveformAugmentation,
-    add_noise,
-    augment_waveforms,
-    change_gain,
-    filter_channel,
-    mask_features,
-    reverberate,
-    stages,
+    FeatureAugmentation as FeatureAugmentation,
+    WaveformAugmentation as WaveformAugmentation,
+    add_noise as add_noise,
+    augment_waveforms as augment_waveforms,
+    change_gain as change_gain,
+    filter_channel as filter_channel,
+    mask_features as mask_features,
+    reverberate as reverberate,
+    stages as stages,
 )
-from jaxtriplet.speech.encoder import SpeechEncoder, embed_batches, embed_recordings
-from jaxtriplet.speech.features import Augmentation, Standardizer, augment
+from jaxtriplet.speech.encoder import (
+    SpeechEncoder as SpeechEncoder,
+    embed_batches as embed_batches,
+    embed_recordings as embed_recordings,
+)
+from jaxtriplet.speech.features import Augmentation as Augmentation, Standardizer as Standardizer, augment as augment
 from jaxtriplet.speech.frontend import (
-    NORMALIZATIONS,
-    fixed_normalize,
-    log_mel,
-    mean_normalize,
-    mel_filters,
-    normalize_level,
+    NORMALIZATIONS as NORMALIZATIONS,
+    fixed_normalize as fixed_normalize,
+    log_mel as log_mel,
+    mean_normalize as mean_normalize,
+    mel_filters as mel_filters,
+    normalize_level as normalize_level,
 )
-
-__all__ = [
-    "NORMALIZATIONS",
-    "Augmentation",
-    "FeatureAugmentation",
-    "SpeechEncoder",
-    "Standardizer",
-    "WaveformAugmentation",
-    "add_noise",
-    "augment",
-    "augment_waveforms",
-    "change_gain",
-    "embed_batches",
-    "embed_recordings",
-    "filter_channel",
-    "fixed_normalize",
-    "log_mel",
-    "mask_features",
-    "mean_normalize",
-    "mel_filters",
-    "normalize_level",
-    "reverberate",
-    "stages",
-]

@@ -21,20 +21,13 @@ The model is any Flax NNX module, or a plain function: of images and text as muc
 `jaxtriplet.losses.weighted` builds them, and this module knows none.
 """
 
-from jaxtriplet.training.contract import AugmentFn, Batch, LossFn, Metrics, TrainState
-from jaxtriplet.training.optimizers import kinds, make_optimizer
-from jaxtriplet.training.state import create_state, trained_model
-from jaxtriplet.training.update import make_update
-
-__all__ = [
-    "AugmentFn",
-    "Batch",
-    "LossFn",
-    "Metrics",
-    "TrainState",
-    "create_state",
-    "kinds",
-    "make_optimizer",
-    "make_update",
-    "trained_model",
-]
+from jaxtriplet.training.contract import (
+    AugmentFn as AugmentFn,
+    Batch as Batch,
+    LossFn as LossFn,
+    Metrics as Metrics,
+    TrainState as TrainState,
+)
+from jaxtriplet.training.optimizers import kinds as kinds, make_optimizer as make_optimizer
+from jaxtriplet.training.state import create_state as create_state, trained_model as trained_model
+from jaxtriplet.training.update import make_update as make_update

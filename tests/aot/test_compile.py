@@ -2,16 +2,15 @@
 
 import functools
 import json
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from jaxtriplet.cli import app
+from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
-from jaxtriplet.tools.fits.programs import LOSSES, Program
+from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.targets import TARGETS
 
 Compile = Callable[[Program], Compiled]
@@ -19,7 +18,7 @@ Compile = Callable[[Program], Compiled]
 # One process compiles for the GPU, so that it compiles each program once.
 ON_GPU = pytest.mark.xdist_group("h100")
 SLICES = [("tpu-v5e", 4), ("tpu-v5e", 16), pytest.param("h100", 4, marks=ON_GPU)]
-BATCH_LOSSES = [name for name in LOSSES if name != "deep-speaker"]
+BATCH_LOSSES = [name for name, loss in registry.trainable().items() if loss.rows == "batch"]
 slices = pytest.mark.parametrize(("target", "devices"), SLICES, ids=str)
 # The TPU compiler takes longer, and longer for more rows.
 SHAPES = {"tpu-v5e": (1024, 64), "h100": (16384, 32)}
@@ -100,11 +99,11 @@ def test_every_target_compiles(target: str, compile_for: Compile) -> None:
 
 
 @pytest.mark.parametrize("target", ["tpu-v5e", "h100"])
-def test_the_command_finds_where_the_memory_ends(target: str, monkeypatch: Any, capsys: Any) -> None:
+def test_the_command_finds_where_the_memory_ends(target: str, call: Any) -> None:
     words = ["--loss", "deep-speaker", "--batch-size", "67108863", "--dim", "512", "--target", target, "--json"]
-    monkeypatch.setattr(sys, "argv", ["jaxtriplet", "fits", *words])
-    assert app.run() == 0
-    found = json.loads(capsys.readouterr().out)
+    status, out, _ = call("fits", *words)
+    assert status == 0
+    found = json.loads(out)
     (answer,) = found["answers"]
     assert not answer["fits"]  # 128 GiB of embeddings alone
     assert 0.95 <= answer["largest_peak_bytes"] / found["memory_bytes"] <= 1

@@ -5,20 +5,11 @@ so that a run does not depend on how a batch is spread over devices. That leaves
 voices.
 """
 
-from jaxtriplet.speech.augmentation.channels import filter_channel, reverberate
-from jaxtriplet.speech.augmentation.features import FeatureAugmentation, mask_features
-from jaxtriplet.speech.augmentation.noise import add_noise, change_gain
-from jaxtriplet.speech.augmentation.strengths import WaveformAugmentation
-from jaxtriplet.speech.augmentation.waveforms import augment_waveforms, stages
-
-__all__ = [
-    "FeatureAugmentation",
-    "WaveformAugmentation",
-    "add_noise",
-    "augment_waveforms",
-    "change_gain",
-    "filter_channel",
-    "mask_features",
-    "reverberate",
-    "stages",
-]
+from jaxtriplet.speech.augmentation.channels import filter_channel as filter_channel, reverberate as reverberate
+from jaxtriplet.speech.augmentation.features import (
+    FeatureAugmentation as FeatureAugmentation,
+    mask_features as mask_features,
+)
+from jaxtriplet.speech.augmentation.noise import add_noise as add_noise, change_gain as change_gain
+from jaxtriplet.speech.augmentation.strengths import WaveformAugmentation as WaveformAugmentation
+from jaxtriplet.speech.augmentation.waveforms import augment_waveforms as augment_waveforms, stages as stages

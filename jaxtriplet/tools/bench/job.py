@@ -12,13 +12,22 @@ from jaxtriplet.tools.bench import machine, picture, race, report
 from jaxtriplet.tools.bench.plan import Plan
 
 
-def bench(plan: Plan, out: Path | None, *, plot: bool, overwrite: bool, quiet: bool) -> tuple[Path, dict[str, Any]]:
+def bench(
+    plan: Plan | None = None,
+    out: Path | None = None,
+    *,
+    quick: bool = False,
+    plot: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> tuple[Path, dict[str, Any]]:
     """Measures, and writes `bench.md`, `bench.json` and, with `plot`, `bench.png`.
 
     Args:
-        plan: What to measure, resolved.
+        plan: What to measure; None for the usual.
         out: The folder for the results; None for `runs/bench-<time>`.
-        plot: Whether to measure what the picture needs, and draw it.
+        quick: Whether what the plan leaves open is to take a minute or two.
+        plot: Whether to measure what the picture needs, which takes half an hour, and draw it.
         overwrite: Whether the folder may hold something.
         quiet: Whether to show no progress bar.
 
@@ -26,8 +35,9 @@ def bench(plan: Plan, out: Path | None, *, plot: bool, overwrite: bool, quiet: b
         The folder, and the content of `bench.json`.
 
     Raises:
-        ValueError: The folder does not fit, or no contender is installed.
+        ValueError: The plan or the folder does not fit, or no contender is installed.
     """
+    plan = (plan or Plan()).resolved(quick=quick)
     present = [contender for contender in plan.contenders if not contender.missing]
     missing = [contender for contender in plan.contenders if contender.missing]
     if not present:

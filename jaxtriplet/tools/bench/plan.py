@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Self
+from collections.abc import Collection, Iterator
+from typing import Annotated, NamedTuple, Self
 
-from jaxtriplet.jobs.configs import option
+from jaxtriplet import _checks
+from jaxtriplet.jobs.fields import described
+from jaxtriplet.losses import registry
 from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
 
 
@@ -37,26 +39,23 @@ SWEEP_ROUNDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The numbers of a benchmark; each is also an option of `jaxtriplet bench`."""
+    """The numbers of a benchmark, limits being each contender's; each is also an option of `jaxtriplet bench`."""
 
-    losses: str = option(",".join(LOSSES), "Which losses, joined by commas.")
-    batch_sizes: str | None = option(None, "Rows B of the table's batches, joined by commas; else 1024,2048.")
-    rows_per_class: int = option(8, "Rows K of each class: a usual P x K batch.", least=2)
-    dim: int = option(256, "Numbers D in an embedding, float32: a speaker encoder's usual width.", least=1)
-    rounds: int | None = option(None, "Turns of each contender, of which the median counts; else 9.", least=1)
-    only: str | None = option(None, f"Contenders, joined by commas; else all: {', '.join(CONTENDERS)}.")
-    memory_limit: float | None = option(
-        None, "GiB that a contender may add to its libraries' own; else half the machine's.", least=0.001
-    )
-    time_limit: float = option(
-        60.0, "Seconds for a first call, compilation included, and for all turns of one contender.", least=0.001
-    )
+    losses: Annotated[str, described("Which losses, joined by commas.")] = ",".join(LOSSES)
+    batch_sizes: Annotated[str, described("Rows B of the batches, joined by commas; else 1024,2048.")] | None = None
+    rows_per_class: Annotated[int, described("Rows K of each class: a usual P x K batch.", ge=2)] = 8
+    dim: Annotated[int, described("Numbers D in an embedding, float32: a speaker encoder's usual width.", ge=1)] = 256
+    rounds: Annotated[int, described("Turns of each contender, whose median counts; else 9.", ge=1)] | None = None
+    only: Annotated[str, described(f"Contenders, joined by commas; else all: {', '.join(CONTENDERS)}.")] | None = None
+    memory_limit: Annotated[float, described("GiB that each may add; else half the machine's.", ge=0.001)] | None = None
+    time_limit: Annotated[float, described("Seconds for compiling and a call, and for all turns.", ge=0.001)] = 60.0
 
     def resolved(self, *, quick: bool = False) -> Self:
         """Returns the plan with the defaults filled in that depend on the machine, or on whether it shall be quick.
 
         Raises:
-            ValueError: A loss or contender is unknown, or a size does not fit.
+            ValueError: A loss or contender is unknown, nobody computes a loss, or a size does not
+                fit.
 
         Example:
             >>> Plan(rounds=5).resolved(quick=True).batch_sizes
@@ -64,12 +63,18 @@ class Plan:
         """
         plan = dataclasses.replace(
             self,
+            losses=self.losses.replace("_", "-"),
             batch_sizes=self.batch_sizes or ("512" if quick else "1024,2048"),
             rounds=self.rounds or (3 if quick else 9),
             memory_limit=self.memory_limit or machine_memory() / 2**31,
         )
-        _known("loss", plan.losses, LOSSES)
+        _known("loss", plan.losses, registry.trainable())
         _known("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS)
+        for loss in _split(plan.losses):
+            if registry.find(loss).class_weights:
+                raise ValueError(f"{loss} has class weights; what is measured is losses of rows alone")
+            if not any(contender.computes(loss) for contender in plan.contenders):
+                raise ValueError(f"{plan.only} cannot compute {loss}")
         for size in plan.table_sizes:
             if size % self.rows_per_class or size < 2 * self.rows_per_class:
                 raise ValueError(f"a batch of {size} rows is not two or more classes of {self.rows_per_class}")
@@ -127,8 +132,9 @@ def _split(words: str) -> list[str]:
     return [word.strip() for word in words.split(",") if word.strip()]
 
 
-def _known(kind: str, words: str, known: Any) -> None:
+def _known(kind: str, words: str, known: Collection[str]) -> None:
     if not _split(words):
         raise ValueError(f"no {kind} is named; known: {', '.join(known)}")
-    if unknown := [word for word in _split(words) if word not in known]:
-        raise ValueError(f"unknown {kind} {unknown[0]!r}; known: {', '.join(known)}")
+    for word in _split(words):
+        if word not in known:
+            raise ValueError(f"unknown {kind} {word!r}{_checks.nearest(word, known)}; known: {', '.join(known)}")

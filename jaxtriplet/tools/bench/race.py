@@ -3,14 +3,8 @@
 So all are measured in the same minutes: what else the machine does disturbs them alike.
 """
 
-import json
-import os
-import select
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -19,6 +13,7 @@ from typing import Any, NamedTuple
 from jaxtriplet.tools.bench import worker
 from jaxtriplet.tools.bench.contenders import Contender
 from jaxtriplet.tools.bench.plan import Line, Plan, Setting
+from jaxtriplet.tools.workers import Worker, WorkerError
 
 MARGIN = 0.2
 # Seconds for importing the libraries, which is nobody's time; sentence-transformers alone took 20 on a busy machine.
@@ -67,62 +62,6 @@ class Outcome:
 Result = tuple[Setting, list[Outcome]]
 
 
-class Worker:
-    """A contender's process."""
-
-    def __init__(self, contender: Contender, setting: Setting, limits: Limits) -> None:
-        """Starts it, and tells it its job."""
-        root = Path(__file__).parents[3]
-        paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (`close` closes it)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", worker.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            # The figures are the processor's, whatever else the machine has.
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu"},
-        )
-        self._say(
-            setting._asdict()
-            | {"contender": contender.name, "module": str(contender.module)}
-            | {"margin": MARGIN, "memory_limit": limits.memory, "time_limit": limits.seconds}
-        )
-
-    def _say(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # If it is dead, `hear` will say so.
-            print(json.dumps(message), file=self._process.stdin, flush=True)
-
-    def measure(self, seconds: float) -> dict[str, Any]:
-        """Asks for a measurement, and returns it."""
-        self._say({})
-        return self.hear(seconds)
-
-    def hear(self, seconds: float, named: float | None = None) -> dict[str, Any]:
-        """Returns the next line; `failed` if there is none within these seconds (`named` is the limit to name)."""
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], seconds)[0]:
-            return {"failed": worker.over(named or seconds)}
-        line = self._process.stdout.readline()
-        return json.loads(line) if line else {"failed": self._last_words()}
-
-    def _last_words(self) -> str:
-        status = self._process.wait()
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors if line.strip()]
-        killed = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-        return f"{killed}: {lines[-1][:100]}" if lines else killed
-
-    def close(self) -> None:
-        """Ends the process, if it has not ended."""
-        if not self._errors.closed:
-            self._process.kill()
-            self._process.communicate()
-            self._errors.close()
-
-
 def race(
     setting: Setting,
     contenders: Sequence[Contender],
@@ -147,8 +86,13 @@ def race(
         running: dict[str, Worker] = {}
         for contender in contenders:
             tell(f"{setting}: {contender.name} starts")
-            process = Worker(contender, setting, limits)
-            stack.callback(process.close)
+            # The figures are the processor's, whatever else the machine has.
+            process = stack.enter_context(Worker(Path(worker.__file__), {"JAX_PLATFORMS": "cpu"}))
+            process.say(
+                setting._asdict()
+                | {"contender": contender.name, "module": str(contender.module)}
+                | {"margin": MARGIN, "memory_limit": limits.memory, "time_limit": limits.seconds}
+            )
             _get_ready(outcomes[contender.name], process, limits.seconds)
             running = _still_running(running | {contender.name: process}, outcomes)
         for number in range(rounds):
@@ -167,7 +111,7 @@ def _still_running(running: dict[str, Worker], outcomes: dict[str, Outcome]) -> 
 
 
 def _get_ready(outcome: Outcome, process: Worker, seconds: float) -> None:
-    outcome.ready = process.hear(STARTUP + seconds, named=seconds)
+    outcome.ready = _heard(process, STARTUP + seconds, seconds)
     outcome.failure = outcome.ready.pop("failed", None)
 
 
@@ -175,10 +119,22 @@ def _take_turn(outcome: Outcome, process: Worker, seconds: float) -> None:
     spent = [turn["wall"] * outcome.ready["calls"] for turn in outcome.turns]
     if spent and sum(spent) + spent[-1] > seconds:
         return
-    turn = process.measure(seconds)
+    process.say({})
+    turn = _heard(process, seconds, seconds)
     outcome.failure = turn.pop("failed", None)
     if not outcome.failure:
         outcome.turns.append(turn)
+
+
+def _heard(process: Worker, seconds: float, named: float) -> dict[str, Any]:
+    """Returns what the worker says, or why there is nothing; `named` is the limit to name."""
+    try:
+        return process.hear(seconds)
+    except TimeoutError:
+        return {"failed": worker.over(named)}
+    except WorkerError as end:
+        words = f"killed by signal {-end.status}" if end.status < 0 else f"exit status {end.status}"
+        return {"failed": f"{words}: {end.words[:100]}" if end.words else words}
 
 
 def run(
@@ -193,8 +149,8 @@ def run(
         tell: Is told each step.
 
     Yields:
-        Each setting with its outcomes. A setting of the picture that was in the table is not measured again, and a
-        contender that failed on the way up an axis is left out of the rest of it.
+        Each setting with the outcomes of those who compute its loss. A setting of the picture that was in the table is
+        not measured again, and a contender that failed on the way up an axis is left out of the rest of it.
     """
     assert plan.memory_limit is not None  # resolved
     limits = Limits(int(plan.memory_limit * 2**30), plan.time_limit)
@@ -202,6 +158,7 @@ def run(
     for line in lines:
         running = list(contenders)
         for setting in line.settings:
+            running = [contender for contender in running if contender.computes(setting.loss)]
             if setting not in done:
                 done[setting] = race(setting, running, line.rounds, limits, tell)
                 yield setting, done[setting]

@@ -71,7 +71,7 @@ def agreement(setting: Setting, outcomes: Sequence[Outcome]) -> str | None:
     values = {
         outcome.contender: (outcome.ready["value"], outcome.ready["gradient_norm"])
         for outcome in outcomes
-        if not outcome.failure and setting.loss in CONTENDERS[outcome.contender].same_value
+        if not outcome.failure and CONTENDERS[outcome.contender].agrees(setting.loss)
     }
     ours = values.pop("jaxtriplet", None)
     if not ours or not values:

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import jaxtriplet as jt
 from jaxtriplet import masks
 from jaxtriplet.distances import euclidean, squared_euclidean
+from jaxtriplet.losses import registry
 
 Loss = Callable[..., Any]
 Graded = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
@@ -23,7 +23,7 @@ def prepare(
     That function raises a `MemoryError` of how many bytes the compiled plan needs, if those are more.
     """
     arguments = jnp.asarray(labels), jnp.asarray(embeddings), jnp.float32(margin)
-    graded = floor if contender == "floor" else _graded(LOSSES[contender][loss])
+    graded = floor if contender == "floor" else _graded(TEXTBOOK[loss] if contender == "textbook" else _ours(loss))
 
     def build(memory_limit: int) -> dict[str, Callable[[], Any]]:
         compiled = jax.jit(graded).lower(*arguments).compile()
@@ -38,6 +38,11 @@ def prepare(
 def _memory(compiled: jax.stages.Compiled) -> int:
     plan = compiled.memory_analysis()
     return int(plan.temp_size_in_bytes + plan.output_size_in_bytes) if plan else 0
+
+
+def _ours(name: str) -> Loss:
+    loss = registry.find(name)
+    return lambda labels, x, margin: loss(labels, x, **({"margin": margin} if "margin" in loss.numbers else {}))
 
 
 def _graded(loss: Loss) -> Graded:
@@ -80,11 +85,8 @@ def textbook_batch_hard(labels: jax.Array, x: jax.Array, margin: jax.Array) -> j
     return jnp.mean(jax.nn.relu(farthest - nearest + margin))
 
 
-LOSSES: dict[str, dict[str, Loss]] = {
-    "jaxtriplet": {"semi-hard": jt.semi_hard, "batch-all": jt.batch_all, "batch-hard": jt.batch_hard},
-    "textbook": {
-        "semi-hard": textbook_semi_hard,
-        "batch-all": textbook_batch_all,
-        "batch-hard": textbook_batch_hard,
-    },
+TEXTBOOK: dict[str, Loss] = {
+    "semi-hard": textbook_semi_hard,
+    "batch-all": textbook_batch_all,
+    "batch-hard": textbook_batch_hard,
 }

@@ -1,11 +1,14 @@
 """The contenders in PyTorch: their own classes, set to the meanings of this library where they can be."""
 
-import functools
 import os
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
+
+LossFn = Callable[[Any, Any], Any]  # of labels and embeddings
 
 
 def prepare(
@@ -14,7 +17,7 @@ def prepare(
     """Returns a function that returns what to call: one variant with one thread, one with all cores."""
     import torch
 
-    loss_fn = PEERS[contender](loss, margin)
+    loss_fn = PEERS[contender][loss](margin)
     targets, rows = torch.from_numpy(labels).long(), torch.from_numpy(embeddings).requires_grad_()
 
     def call(threads: int) -> tuple[Any, Any]:
@@ -29,38 +32,48 @@ def prepare(
         return value.item(), gradient
 
     counts = sorted({1, os.cpu_count() or 1})
-    variants = {f"{n} thread{'s' * (n > 1)}": functools.partial(call, n) for n in counts}
+    variants = {f"{n} thread{'s' * (n > 1)}": partial(call, n) for n in counts}
     return lambda memory_limit: dict(variants)
 
 
-def sentence_transformers(loss: str, margin: float) -> Callable[[Any, Any], Any]:
-    """Returns a loss of sentence-transformers as a function of labels and embeddings; its model is never called."""
-    from sentence_transformers import losses
-    from sentence_transformers.losses import BatchHardTripletLossDistanceFunction as Distance
-
-    if loss == "batch-all":
-        return losses.BatchAllTripletLoss(model=None, margin=margin).batch_all_triplet_loss
-    if loss == "batch-hard":
-        return losses.BatchHardTripletLoss(model=None, margin=margin).batch_hard_triplet_loss
-    squared = functools.partial(Distance.eucledian_distance, squared=True)
-    return losses.BatchSemiHardTripletLoss(None, squared, margin).batch_semi_hard_triplet_loss
+def _sentence(name: str, method: str, margin: float, *, squared: bool = False) -> LossFn:
+    losses = import_module("sentence_transformers.losses")
+    distance = partial(losses.BatchHardTripletLossDistanceFunction.eucledian_distance, squared=squared)
+    # It is given embeddings, and never calls its model.
+    return getattr(getattr(losses, name)(None, distance_metric=distance, margin=margin), method)
 
 
-def pytorch_metric_learning(loss: str, margin: float) -> Callable[[Any, Any], Any]:
-    """Returns a loss of pytorch-metric-learning, with its miner, as a function of labels and embeddings."""
+def _triplets(
+    margin: float, *, power: int = 1, reducer: str = "AvgNonZeroReducer", mine: Callable[..., Any] | None = None
+) -> LossFn:
     from pytorch_metric_learning import distances, losses, miners, reducers
 
-    distance = distances.LpDistance(normalize_embeddings=False, power=2 if loss == "semi-hard" else 1)
-    # Batch-hard is a mean over all anchors; the library's default would leave out the terms that are zero.
-    reducer = reducers.MeanReducer() if loss == "batch-hard" else reducers.AvgNonZeroReducer()
-    loss_fn = losses.TripletMarginLoss(margin, distance=distance, reducer=reducer)
-    if loss == "batch-all":
-        return lambda labels, rows: loss_fn(rows, labels)
-    if loss == "batch-hard":
-        miner: Any = miners.BatchHardMiner(distance=distance)
-    else:
-        miner = miners.TripletMarginMiner(margin, type_of_triplets="semihard", distance=distance)
+    distance = distances.LpDistance(normalize_embeddings=False, power=power)
+    loss_fn = losses.TripletMarginLoss(margin, distance=distance, reducer=getattr(reducers, reducer)())
+    miner = mine(miners, margin, distance) if mine else lambda rows, labels: None
     return lambda labels, rows: loss_fn(rows, labels, miner(rows, labels))
 
 
-PEERS = {"sentence-transformers": sentence_transformers, "pytorch-metric-learning": pytorch_metric_learning}
+def _semi_hard_miner(miners: Any, margin: float, distance: Any) -> Any:
+    return miners.TripletMarginMiner(margin, type_of_triplets="semihard", distance=distance)
+
+
+def _batch_hard_miner(miners: Any, margin: float, distance: Any) -> Any:
+    del margin
+    return miners.BatchHardMiner(distance=distance)
+
+
+# By contender and loss: a function of the margin.
+PEERS: dict[str, dict[str, Callable[[float], LossFn]]] = {
+    "sentence-transformers": {
+        "semi-hard": partial(_sentence, "BatchSemiHardTripletLoss", "batch_semi_hard_triplet_loss", squared=True),
+        "batch-all": partial(_sentence, "BatchAllTripletLoss", "batch_all_triplet_loss"),
+        "batch-hard": partial(_sentence, "BatchHardTripletLoss", "batch_hard_triplet_loss"),
+    },
+    "pytorch-metric-learning": {
+        "semi-hard": partial(_triplets, power=2, mine=_semi_hard_miner),
+        "batch-all": _triplets,
+        # A mean over all anchors; the library's default would leave out the terms that are zero.
+        "batch-hard": partial(_triplets, reducer="MeanReducer", mine=_batch_hard_miner),
+    },
+}

@@ -1,22 +1,20 @@
-"""One contender in a process of its own: a JSON object a line on standard input, and one for each on standard output.
+"""One contender as a worker's program (`tools.workers`).
 
-The first line in is the job: `module` (a file with `prepare`), `contender`, `loss`, `batch_size`, `rows_per_class`,
-`dim`, `margin`, `memory_limit` (bytes) and `time_limit` (seconds). The first line out says that it is built and warm:
+The first message is the job: `module` (a file with `prepare`), `contender`, `loss`, `batch_size`, `rows_per_class`,
+`dim`, `margin`, `memory_limit` (bytes) and `time_limit` (seconds). The first answer says that it is built and warm:
 `value` and `gradient_norm`, `first_call` (seconds, compilation included), `choice` (which variant was fastest) and
-`calls` (how many make one measurement). Each further line in asks for a measurement: `wall` and `cpu` (seconds a call)
-and `peak` (bytes of the whole process so far). A line out with `failed` says why there is nothing more.
+`calls` (how many make one measurement). Each further message asks for a measurement: `wall` and `cpu` (seconds a call)
+and `peak` (bytes of the whole process so far). An answer with `failed` says why there is nothing more.
 
-It is run by its path: as a module of the package it would import JAX into every contender's memory.
+It imports nothing of this package, which would bring JAX into every contender's memory.
 """
 
-import json
 import math
-import os
 import resource
 import runpy
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,48 +80,36 @@ def over(seconds: float) -> str:
     return f"over {seconds:g} s"
 
 
-def serve(job: dict[str, Any], answer: Callable[..., None], asked: Any) -> None:
-    """Builds and warms the contender, then measures it whenever a line comes in."""
-    limit = job["memory_limit"]
+def serve(messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Takes the job, and yields what becomes of it; whatever a library raises is its result."""
+    job = next(messages)
+    try:
+        yield from _measurements(job, messages)
+    except MemoryError as error:
+        known, limit = [size for size in error.args if isinstance(size, int)], job["memory_limit"]
+        yield {"failed": f"needs {'' if known else 'more than '}{[*known, limit][0] / 2**30:.3g} GiB"}
+    except Exception as error:
+        yield {"failed": f"{type(error).__name__}: {' '.join(str(error).split())}"[:100]}
+
+
+def _measurements(job: dict[str, Any], asked: Iterator[Any]) -> Iterator[dict[str, Any]]:
+    """Builds and warms the contender, then measures it whenever it is asked."""
     labels, embeddings = make_batch(job["batch_size"], job["rows_per_class"], job["dim"])
     prepare = runpy.run_path(job["module"])["prepare"]
-    try:
-        build = prepare(job["contender"], job["loss"], labels, embeddings, job["margin"])
-        started = time.perf_counter()
-        variants = build(limit)
-        limit_memory(limit)
-        value, gradient = next(iter(variants.values()))()
-        first_call = time.perf_counter() - started
-        if first_call > job["time_limit"]:
-            return answer(failed=over(job["time_limit"]))
-        norm = float(np.linalg.norm(np.asarray(gradient)))
-        choice, seconds = fastest(variants)
-        calls = max(1, math.ceil(LEAST_SECONDS / seconds))
-        answer(value=float(value), gradient_norm=norm, first_call=first_call, choice=choice, calls=calls)
-        for _ in asked:
-            wall, cpu = measure(variants[choice], calls)
-            answer(wall=wall, cpu=cpu, peak=peak_memory())
-    except MemoryError as error:
-        needed = next((f"{size / 2**30:.3g}" for size in error.args if isinstance(size, int)), None)
-        answer(failed=f"needs {needed or f'more than {limit / 2**30:.3g}'} GiB")
-    return None
-
-
-def main() -> None:
-    """Serves standard input; what libraries print goes to standard error."""
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-
-    def answer(**fields: Any) -> None:
-        print(json.dumps(fields), file=replies, flush=True)
-
-    job = json.loads(sys.stdin.readline())
-    try:
-        serve(job, answer, sys.stdin)
-    except Exception as error:  # Whatever a library raises is its result.
-        words = " ".join(str(error).split())
-        answer(failed=f"{type(error).__name__}: {words}"[:100])
-
-
-if __name__ == "__main__":
-    main()
+    build = prepare(job["contender"], job["loss"], labels, embeddings, job["margin"])
+    started = time.perf_counter()
+    variants = build(job["memory_limit"])
+    limit_memory(job["memory_limit"])
+    value, gradient = next(iter(variants.values()))()
+    first_call = time.perf_counter() - started
+    if first_call > job["time_limit"]:
+        yield {"failed": over(job["time_limit"])}
+        return
+    norm = float(np.linalg.norm(np.asarray(gradient)))
+    choice, seconds = fastest(variants)
+    calls = max(1, math.ceil(LEAST_SECONDS / seconds))
+    warm = {"first_call": first_call, "choice": choice, "calls": calls}
+    yield {"value": float(value), "gradient_norm": norm, **warm}
+    for _ in asked:
+        wall, cpu = measure(variants[choice], calls)
+        yield {"wall": wall, "cpu": cpu, "peak": peak_memory()}

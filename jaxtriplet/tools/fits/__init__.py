@@ -1,8 +1,8 @@
 """`jaxtriplet fits`: does a program fit an accelerator, by compiling it for that accelerator, which need not be there.
 
-- `targets`: the accelerators; `programs`: what is compiled for them.
+- `targets`: the accelerators; `programs`: what is compiled for them, which `lowering` traces.
 - `hlo` reads the compiled text: collectives, and how often loops run.
-- `worker` compiles in a process of its own, which `compiler` starts and asks.
+- `worker` compiles in a process of its own, which `compiler` asks.
 - `search` finds the largest batch; `report` makes a table and JSON of it all.
 
 The backends' own compilers do the work, so that memory and collectives are those of a real run. Of speed and rounding

@@ -1,17 +1,14 @@
 """The worker's process, started and asked: what becomes of a program on an accelerator that is not there."""
 
 import dataclasses
-import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
 from jaxtriplet.tools.fits import targets
 from jaxtriplet.tools.fits.hlo import Collective
 from jaxtriplet.tools.fits.programs import Program
+from jaxtriplet.tools.workers import Worker, WorkerError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,31 +49,12 @@ class Compiled:
         return sum(one.sent_bytes for one in self.collectives)
 
 
-class Compiler:
+class Compiler(Worker):
     """Compiles programs in a process that is started when there is one, and ended with the context."""
 
     def __init__(self) -> None:
         """Starts nothing yet."""
-        self._process: subprocess.Popen[str] | None = None
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (`__exit__` closes it)
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Ends the process."""
-        self._end()
-        self._errors.close()
-
-    def _end(self) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        process.kill()
-        with suppress(BrokenPipeError):
-            process.communicate()
-        return process.returncode
+        super().__init__(Path(__file__).with_name("worker.py"), targets.environment())
 
     def __call__(self, program: Program) -> Compiled:
         """Compiles a program.
@@ -92,33 +70,12 @@ class Compiler:
                 fails for another reason than memory.
         """
         targets.check(program.target, program.devices)
-        said = self._ask(dataclasses.asdict(program.checked()))
+        self.say(dataclasses.asdict(program.checked()))
+        try:
+            said = self.hear()
+        except WorkerError as end:
+            words = end.words[:200] or "it said nothing"
+            said = {"failed": f"the compiler's process ended with status {end.status}: {words}"}
         if "failed" in said:
             raise ValueError(f"{program.target} with {program.devices} devices: {said['failed']}")
         return Compiled.of(said)
-
-    def _ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        process = self._process = self._process or self._start()
-        assert process.stdin is not None
-        assert process.stdout is not None
-        with suppress(BrokenPipeError):  # If it is dead, the end of its output says so.
-            print(json.dumps(job), file=process.stdin, flush=True)
-        if line := process.stdout.readline():
-            return json.loads(line)
-        process.wait()
-        return {"failed": self._last_words(self._end())}
-
-    def _start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "jaxtriplet.tools.fits.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=targets.environment(),
-        )
-
-    def _last_words(self, status: int) -> str:
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors if line.strip()]
-        return f"the compiler's process ended with status {status}: {lines[-1][:200] if lines else 'it said nothing'}"

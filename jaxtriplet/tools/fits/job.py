@@ -2,23 +2,24 @@
 
 from collections.abc import Callable, Sequence
 
-from jaxtriplet.tools.fits import targets
+from jaxtriplet.tools.fits import search, targets
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.report import Answer, size
-from jaxtriplet.tools.fits.search import largest
 
 
-def fits(programs: Sequence[Program], *, with_largest: bool, tell: Callable[[str], None]) -> list[Answer]:
-    """Answers for each program whether it fits its target.
+def fits(
+    programs: Sequence[Program], *, largest: bool = True, tell: Callable[[str], object] = lambda step: None
+) -> list[Answer]:
+    """Answers for each program whether it fits its target, such as `fits([Program("h100", 8, "ge2e", 4096)])`.
 
     Args:
         programs: The programs.
-        with_largest: Whether to look for the largest batch that fits.
+        largest: Whether to look for the largest batch that fits, which takes minutes.
         tell: Is told each compilation.
 
     Returns:
-        An answer for each.
+        An answer for each; `report.markdown` makes a table of them, `report.as_json` an object.
 
     Raises:
         ValueError: A program cannot be compiled.
@@ -34,14 +35,14 @@ def fits(programs: Sequence[Program], *, with_largest: bool, tell: Callable[[str
             tell(f"{program.target} x {program.devices}, {program.batch_size:,} rows: {words}")
             return found
 
-        return [_answer(program, compiled, with_largest) for program in programs]
+        return [_answer(program, compiled, largest) for program in programs]
 
 
-def _answer(program: Program, compiled: Callable[[Program], Compiled], with_largest: bool) -> Answer:
+def _answer(program: Program, compiled: Callable[[Program], Compiled], largest: bool) -> Answer:
     found = compiled(program)
-    if not with_largest:
+    if not largest:
         return Answer(program, found)
-    rows, there = largest(
+    rows, there = search.largest(
         lambda rows: compiled(program.with_rows(rows)),
         program.batch_size,
         found,
@@ -49,17 +50,3 @@ def _answer(program: Program, compiled: Callable[[Program], Compiled], with_larg
         memory=targets.TARGETS[program.target].memory,
     )
     return Answer(program, found, rows, there)
-
-
-def counts(words: str) -> list[int]:
-    """Reads numbers of devices, joined by commas.
-
-    Example:
-        >>> counts("1, 4,16")
-        [1, 4, 16]
-    """
-    try:
-        found = [int(word) for word in words.split(",")]
-    except ValueError:
-        raise ValueError(f"the devices {words!r} are not whole numbers joined by commas") from None
-    return found

@@ -6,6 +6,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxtriplet import _checks
+
 _GIB = 2**30
 _HERE = Path(__file__).parent
 
@@ -53,6 +55,7 @@ TARGETS: dict[str, Target] = {
 
 def check(name: str, devices: int) -> None:
     """Raises a `ValueError` if there is no such slice of the target, or what compiles for it is not installed."""
+    _checks.option("target", name, TARGETS)
     target = TARGETS[name]
     if devices not in target.slices:
         raise ValueError(f"{name} is known with {', '.join(map(str, target.slices))} devices, not {devices}")
@@ -62,20 +65,14 @@ def check(name: str, devices: int) -> None:
 
 def installed(distribution: str) -> bool:
     """Returns whether a distribution is installed."""
-    try:
-        metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return any(metadata.distributions(name=distribution))
 
 
 def environment() -> dict[str, str]:
-    """Returns the environment in which JAX compiles for accelerators that are not there; set it before JAX starts."""
-    paths = [str(_HERE.parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    """Returns what a process's environment has to have before JAX compiles for accelerators that are not there."""
     # Autotuning would run the kernels that it compares.
     flags = [*filter(None, [os.environ.get("XLA_FLAGS")]), "--xla_gpu_autotune_level=0"]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(paths),
+    return {
         "XLA_FLAGS": " ".join(flags),
         "JAX_PLATFORMS": "cpu",
         "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",

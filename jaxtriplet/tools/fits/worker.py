@@ -1,32 +1,31 @@
-"""A process that compiles: a program a line on standard input, as JSON, and what became of it on standard output.
+"""Compiling as a worker's program (`tools.workers`): a message is a `Program`, an answer what became of it.
 
-A line out holds either `failed`, why the program could not be compiled, or `fits`, `peak_bytes` (of one device; where
+An answer holds either `failed`, why the program could not be compiled, or `fits`, `peak_bytes` (of one device; where
 the compiler refuses, what it says is needed), `seconds` and, of what it did compile, `collectives`, `flops` (a loop's
 body counted once; null where the compiler does not tell) and `loops` (the trips of each that is in no other).
 
 It is to run in `targets.environment`.
 """
 
-import json
-import os
 import re
-import sys
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 
-from jaxtriplet.tools.fits import hlo, programs
+from jaxtriplet.tools.fits import hlo, lowering
+from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.targets import TARGETS
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def answer(program: programs.Program) -> dict[str, Any]:
+def answer(program: Program) -> dict[str, Any]:
     """Compiles a program and returns what became of it."""
     started = time.perf_counter()
     try:
-        compiled = programs.lower(program).compile()
+        compiled = lowering.lower(program).compile()
     except ValueError as error:
         return {"failed": _line(error)}
     except jax.errors.JaxRuntimeError as error:
@@ -65,13 +64,6 @@ def _line(error: Exception) -> str:
     return words if len(words) <= 300 else f"{words[:300]}..."
 
 
-def main() -> None:
-    """Serves standard input; what the compilers print goes to standard error."""
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        print(json.dumps(answer(programs.Program(**json.loads(line)))), file=replies, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def serve(jobs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yields what became of each program."""
+    return (answer(Program(**job)) for job in jobs)

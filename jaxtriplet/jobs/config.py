@@ -1,0 +1,165 @@
+"""One configuration of everything that is trained: nested sections, which files hold, and flat names of all fields.
+
+    config = Config.of_recipe("best", steps=800)  # a recipe is a set of values
+    config = Config.read("runs/1/config.json").replace(margin=0.3)
+
+The command line has an option for each field. `fields.py` says what their metadata may hold.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from jaxtriplet import _checks
+from jaxtriplet.jobs.fields import Field, build, described, fields_of
+from jaxtriplet.jobs.objective import losses_of, with_hinge, with_margin
+from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
+from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, Judging, Loss, Optimizer, Training
+from jaxtriplet.jobs.sources import find
+
+FORMAT = 2
+"""Of config.json; version 0.1 wrote flat ones without a number."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What a run is made with.
+
+    Example:
+        >>> config = Config.of_recipe("ge2e", steps=10)
+        >>> config.optimizer.learning_rate, config.training.steps, config.flat()["loss"]
+        (0.01, 10, 'ge2e')
+    """
+
+    recipe: Annotated[
+        str, described("Named settings, which other options change; see the list below.", choices=RECIPES)
+    ] = "best"
+    data: Data = dataclasses.field(default_factory=Data)
+    encoder: Encoder = dataclasses.field(default_factory=Encoder)
+    loss: Loss = dataclasses.field(default_factory=Loss)
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+    training: Training = dataclasses.field(default_factory=Training)
+    judging: Judging = dataclasses.field(default_factory=Judging)
+
+    @property
+    def num_outputs(self) -> int | None:
+        """How many logits the loss sees; None if it sees embeddings."""
+        return self.encoder.outputs if self.loss.takes_logits else None
+
+    @classmethod
+    def of_recipe(cls, recipe: str, **numbers: Any) -> Self:
+        """Returns the settings of a recipe.
+
+        Args:
+            recipe: Its name.
+            **numbers: What is to be otherwise, by flat names.
+
+        Raises:
+            ValueError: There is no such recipe, or a number does not fit.
+        """
+        _checks.option("`recipe`", recipe, RECIPES)
+        values = {**RECIPES[recipe], "recipe": recipe}
+        chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", values.get("loss", Loss().name))
+        for one in reversed(losses_of(loss)):
+            values |= chosen.get(one.command, {})
+        return cls._made(values, numbers)
+
+    @classmethod
+    def read(cls, path: Path | str) -> Self:
+        """Reads the config.json of a run, of version 0.1 too.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ValueError: It is no config, or one of a newer version; a field is unknown, or does not fit.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+            if not isinstance(content, dict):
+                raise ValueError("it is no object")
+            return cls._of_0_1(content) if "format" not in content else cls._of_nested(content)
+        except ValueError as error:
+            raise ValueError(f"{path} is no config of a run that this version reads: {error}") from None
+
+    @classmethod
+    def _of_nested(cls, content: dict[str, Any]) -> Self:
+        if (found := content.pop("format")) != FORMAT:
+            raise ValueError(f"its format is {found}, and this version knows {FORMAT} and what version 0.1 wrote")
+        names = {field.path: field.name for field in fields_of(cls).values()}
+        values = {}
+        for section, inside in content.items():
+            for key, value in inside.items() if isinstance(inside, dict) else [("", inside)]:
+                path = (section, key) if key else (section,)
+                if path not in names:
+                    hint = _checks.nearest(".".join(path), [".".join(one) for one in names])
+                    raise ValueError(f"unknown field `{'.'.join(path)}`{hint}")
+                values[names[path]] = value
+        return cls._made(values, {})
+
+    @classmethod
+    def _of_0_1(cls, content: dict[str, Any]) -> Self:
+        if not {"loss", "steps"} <= content.keys():
+            raise ValueError("it has neither a format nor a loss and steps")
+        recipe = content.get("recipe", "japanese-vowels")
+        return cls._made({**RECIPES.get(str(recipe), {}), "recipe": recipe, **content}, {})
+
+    @classmethod
+    def _made(cls, values: Mapping[str, Any], asked: Mapping[str, Any]) -> Self:
+        """Returns a config that makes sense.
+
+        Args:
+            values: What is set.
+            asked: What somebody asked for, in place of that.
+        """
+        merged = {**values, **asked}
+        loss, source = merged.get("loss", Loss().name), merged.get("source", Data().source)
+        if "margin" not in asked and not with_margin(loss):
+            merged["margin"] = None
+        config: Self = build(cls, merged)
+        if strangers := [f"`{name}`" for name in asked if fields_of(cls)[name].extra["only"] not in (None, source)]:
+            when = "with `data`" if find(source).needs_data else "without `data`"
+            raise ValueError(f"{', '.join(strangers)}: of no use {when}")
+        if config.loss.margin is not None and not with_margin(loss):
+            raise ValueError(f"{loss} has no margin")
+        if config.loss.hinge != "relu" and not with_hinge(loss):
+            raise ValueError(f"{loss} has no `hinge` to choose")
+        _ = config.data.crop_seconds, config.data.speed_factors
+        return config
+
+    def replace(self, **numbers: Any) -> Self:
+        """Returns another config.
+
+        Args:
+            **numbers: What is to be otherwise, by flat names.
+
+        Raises:
+            ValueError: A number does not fit.
+
+        Example:
+            >>> Config().replace(steps=7).training.steps
+            7
+        """
+        return self._made({name: field.of(self) for name, field in fields_of(type(self)).items()}, numbers)
+
+    def fields(self) -> list[Field]:
+        """Returns the fields that its source of data has a use for."""
+        source = self.data.source
+        return [field for field in fields_of(type(self)).values() if field.extra["only"] in (None, source)]
+
+    def flat(self) -> dict[str, Any]:
+        """Returns what its source of data has a use for, by flat names."""
+        return {field.name: field.of(self) for field in self.fields()}
+
+    def nested(self) -> dict[str, Any]:
+        """Returns what its source of data has a use for, section by section, as config.json holds it."""
+        content: dict[str, Any] = {"format": FORMAT}
+        for field in self.fields():
+            place = content
+            for section in field.path[:-1]:
+                place = place.setdefault(section, {})
+            place[field.path[-1]] = field.of(self)
+        return content

@@ -1,0 +1,101 @@
+"""Where the processes and devices of a job meet, and how a batch divides among them."""
+
+import os
+import sys
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+
+from jaxtriplet import _checks, parallel
+from jaxtriplet.jobs.config import Config
+
+
+def parts_of(config: Config) -> tuple[int, str]:
+    """Returns into how many parts a batch divides at most, and what they are: rows, or triplets that keep together.
+
+    Args:
+        config: The numbers of the run.
+
+    Example:
+        >>> parts_of(Config.of_recipe("japanese-vowels", loss="deep-speaker", speakers=8, utterances=5))
+        (13, 'triplets')
+    """
+    rows = config.data.speakers * config.data.utterances
+    return (rows // 3, "triplets") if config.loss.in_thirds else (rows, "rows")
+
+
+def devices_for(config: Config, asked: int | None = None) -> Mesh:
+    """Returns the mesh of those devices of this process that share a batch.
+
+    Args:
+        config: The numbers of the run.
+        asked: How many; None for as many as divide a batch.
+
+    Raises:
+        ValueError: A batch does not divide among so many, or there are fewer.
+
+    Example:
+        >>> thirds = Config.of_recipe("japanese-vowels", loss="deep-speaker", speakers=8, utterances=5)
+        >>> devices_for(thirds).size  # of 8 devices none but one shares 13 triplets
+        1
+    """
+    parts, words = parts_of(config)
+    local = jax.local_devices()
+    if asked is not None:
+        _checks.positive_integer("`devices`", asked)
+    number = asked or max(n for n in range(1, len(local) + 1) if parts % n == 0)
+    if number > len(local) or parts % number:
+        raise ValueError(f"{parts} {words} of a batch cannot be spread over {number} of {len(local)} devices")
+    return parallel.data_mesh(local[:number])
+
+
+def meet(
+    config: Config, out: Path | None, coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> Mesh:
+    """Joins the processes of a job, and returns the mesh of all their devices, which share a batch.
+
+    Args:
+        config: The numbers of the run.
+        out: The folder that was asked for.
+        coordinator: As `parallel.initialize` takes it.
+        num_processes: Likewise.
+        process_id: Likewise.
+
+    Raises:
+        ValueError: A batch does not divide among the devices, or there is no folder for all.
+    """
+    if out is None:
+        raise ValueError("`distributed=True` needs `out`, a folder that every process sees")
+    _keep_standard_output()
+    parallel.initialize(coordinator, num_processes, process_id)
+    mesh, processes, speakers = parallel.data_mesh(), jax.process_count(), config.data.speakers
+    if speakers % processes:
+        lacks = "some would have none" if speakers < processes else "each loads its own"
+        raise ValueError(f"{speakers} speakers do not divide among {processes} processes, and {lacks}")
+    parts, words = parts_of(config)
+    if words == "rows":
+        parallel.check_divides(parts, mesh, mesh.axis_names)
+    elif parts % mesh.size:
+        raise ValueError(f"{parts} {words} do not divide among {mesh.size} devices")
+    rows = parts if words == "rows" else 3 * parts
+    mine = parallel.share_of(rows)
+    say(f"rows {mine.start + 1} to {mine.stop} of {rows}, {jax.local_device_count()} of {mesh.size} devices")
+    return mesh
+
+
+def _keep_standard_output() -> None:
+    """Leaves standard output to Python: Gloo greets its peers there."""
+    sys.stdout.flush()
+    sys.stdout = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+
+
+def say(words: str) -> None:
+    """Logs on standard error what one of several processes does.
+
+    Args:
+        words: What it does.
+    """
+    if jax.process_count() > 1:
+        print(f"jaxtriplet: process {jax.process_index()} of {jax.process_count()}: {words}", file=sys.stderr)

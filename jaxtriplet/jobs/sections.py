@@ -1,0 +1,144 @@
+"""The sections of a config, with the default of each number, its bounds and the reason for it."""
+
+import dataclasses
+from functools import partial
+from typing import Annotated
+
+from jaxtriplet.jobs.fields import described, elsewhere
+from jaxtriplet.jobs.objective import losses_of
+from jaxtriplet.jobs.sources import SOURCES
+
+_waves = partial(described, only="recordings")
+_vowels = partial(described, only="japanese-vowels")
+_frames = partial(elsewhere, "jaxtriplet.speech:Augmentation")
+_sound = partial(elsewhere, "jaxtriplet.speech:WaveformAugmentation")
+_masks = partial(elsewhere, "jaxtriplet.speech:FeatureAugmentation")
+_ENCODERS, _NORMALIZATIONS = "jaxtriplet.models:ENCODERS", "jaxtriplet.speech:NORMALIZATIONS"
+_PRESETS, _HINGES, _OPTIMIZERS = ("small", "paper"), ("relu", "softplus"), ("adamw", "sgd")
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a batch is made of."""
+
+    source: Annotated[str, described("Where data come from.", choices=SOURCES, option=False)] = "recordings"
+    speakers: Annotated[int, described("Speakers in a batch, at most as many as there are.", ge=2)] = 16
+    utterances: Annotated[int, described("Utterances (crops) of each, from different sessions first.", ge=2)] = 4
+    sample_rate: Annotated[int, _waves("Hertz; recordings at another rate are resampled.", ge=8000)] = 16_000
+    seconds: Annotated[str, _waves("Lengths of the crops, one drawn for each batch; each compiles once.")] = "2,3"
+    speeds: Annotated[str, _waves("Speeds such as 1,0.9,1.1; each but 1 makes every speaker another one.")] = "1"
+
+    @property
+    def crop_seconds(self) -> tuple[float, ...]:
+        """Lengths of the crops."""
+        return _numbers("seconds", self.seconds)
+
+    @property
+    def speed_factors(self) -> tuple[float, ...]:
+        """Speeds of the crops."""
+        return _numbers("speeds", self.speeds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoder:
+    """The network."""
+
+    name: Annotated[str, _waves("The network.", choices=_ENCODERS)] = "ecapa-tdnn"
+    preset: Annotated[str, _waves("small (two CPU cores) or paper (as published).", choices=_PRESETS)] = "small"
+    embedding_dim: Annotated[int, described("Numbers in an embedding; else the preset's.", ge=1)] | None = None
+    outputs: Annotated[int, described("Logits that kl-hinge compares; other losses have none.", ge=2)] = 64
+    hidden: Annotated[int, _vowels("Cells of each LSTM direction; 270 utterances do not feed many more.", ge=1)] = 64
+    dropout: Annotated[float, _vowels("Share of cells dropped in training.", ge=0, le=0.99)] = 0.2
+    bands: Annotated[int, _waves("Mel bands: what ECAPA-TDNN's paper and most since it take.", ge=1)] = 80
+    normalization: Annotated[
+        str, _waves("mean: each band loses its mean over the utterance; fixed: a constant.", choices=_NORMALIZATIONS)
+    ] = "mean"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """What is minimised."""
+
+    name: Annotated[
+        str, described("A loss, or a sum such as semi-hard+0.1*ge2e.", hints="jaxtriplet.losses.registry:trainable")
+    ] = "batch-all"
+    margin: Annotated[float, described("Gap to keep between speakers; else the loss's own.", ge=0)] | None = 0.2
+    hinge: Annotated[str, described("On batch-hard's margin: relu, or softplus (soft).", choices=_HINGES)] = "relu"
+
+    @property
+    def takes_logits(self) -> bool:
+        """Whether it compares logits and not embeddings."""
+        return losses_of(self.name)[0].sees == "logits"
+
+    @property
+    def in_thirds(self) -> bool:
+        """Whether its rows are anchors, positives and negatives, and not a batch of speakers."""
+        return losses_of(self.name)[0].rows == "thirds"
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """How it is minimised."""
+
+    name: Annotated[
+        str, described("adamw, under a rate that falls to 0 as a cosine; or sgd, halved in steps.", choices=_OPTIMIZERS)
+    ] = "adamw"
+    learning_rate: Annotated[float, described("At first.", ge=1e-9)] = 2e-3
+    warmup: Annotated[
+        int, described("Updates over which the rate of adamw rises: early gradients are large.", ge=0)
+    ] = 50
+    halve_every: Annotated[int, described("Updates after which the rate of sgd is halved.", ge=1)] = 200
+    projection_scale: Annotated[float, described("Factor of an LSTM projection's gradient, for sgd.", ge=0)] = 1.0
+    loss_scale: Annotated[float, described("Factor of the gradient of GE2E's scale and bias, for sgd.", ge=0)] = 1.0
+    weight_decay: Annotated[float, described("Of adamw: a few speakers are soon learnt by heart.", ge=0)] = 0.05
+    clip_norm: Annotated[float, described("Largest norm of the gradient, as in GE2E's paper.", ge=1e-9)] = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What training does to an utterance: to the frames of JapaneseVowels, or to recordings."""
+
+    noise: Annotated[float, _vowels("Gaussian noise on each standardised cepstrum (sd).", ge=0)] = _frames("noise")
+    offset: Annotated[float, _vowels("Constant added to an utterance's cepstra: its channel.", ge=0)] = _frames(
+        "offset"
+    )
+    crop: Annotated[float, _vowels("Most that is cut off an utterance.", ge=0, le=0.9)] = _frames("crop")
+    warp: Annotated[float, _vowels("Most by which its tempo is changed.", ge=0, le=0.9)] = _frames("warp")
+    room_share: Annotated[float, _waves("Crops that are played in a random room.", ge=0, le=1)] = _sound("room")
+    channel_share: Annotated[float, _waves("Crops through a random microphone.", ge=0, le=1)] = _sound("channel")
+    equalizer: Annotated[float, _waves("Spread of its gain in an octave, dB.", ge=0)] = _sound("equalizer")
+    noise_share: Annotated[float, _waves("Crops with noise.", ge=0, le=1)] = _sound("noise")
+    lowest_snr: Annotated[float, _waves("Signal-to-noise ratio at worst, dB.", ge=-20, le=39)] = _sound("snr", 0)
+    gain_share: Annotated[float, _waves("Crops that are made louder or quieter.", ge=0, le=1)] = _sound("gain")
+    time_masks: Annotated[int, _waves("Runs of frames that are hidden in a crop.", ge=0)] = _masks("time_masks")
+    band_masks: Annotated[int, _waves("Runs of mel bands that are hidden in a crop.", ge=0)] = _masks("band_masks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """The updates."""
+
+    steps: Annotated[int, described("Updates.", ge=1)] = 1000
+    average_decay: Annotated[float, described("What an update keeps of the average of weights.", ge=0, le=0.9999)] = (
+        0.99
+    )
+    micro_batch: Annotated[int, described("Rows to encode at a time, to save memory; else all.", ge=1)] | None = None
+    seed: Annotated[int, described("Of everything random: the same seed gives the same run.", ge=0)] = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Judging:
+    """When the encoder is judged on the way, and on what."""
+
+    evaluate_every: Annotated[int, described("Updates between equal error rates on the way.", ge=1)] = 100
+    evaluate_on: Annotated[int, _waves("Recordings of each development speaker that these are of.", ge=2)] = 40
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        numbers = (0.0,)
+    if not all(0 < number < float("inf") for number in numbers):
+        raise ValueError(f"`{name}` must be numbers above 0, joined by commas; got {text!r}")
+    return numbers

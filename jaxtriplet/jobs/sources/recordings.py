@@ -1,0 +1,166 @@
+"""A folder of recordings to train on, judged by speakers who were not trained on, if there are such."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxtriplet import parallel
+from jaxtriplet.data import Crops, Problem, Recordings, load, read, recordings, require_pairs, split_by_speaker
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.listening import name_problems
+from jaxtriplet.jobs.progress import progress
+from jaxtriplet.jobs.sources.source import Judged, Run, Source, with_weights
+from jaxtriplet.jobs.sources.speech import SpeechRun, build_speech_encoder
+from jaxtriplet.metrics import equal_error_rate, judge_unseen, pair_scores
+from jaxtriplet.pages.stages import stage_pictures
+from jaxtriplet.speech import SpeechEncoder, embed_recordings
+from jaxtriplet.training import Batch
+
+SHOWN = 3.0  # seconds of a recording, in the pictures of what training does to it
+MAX_JUDGED = 2000  # recordings have two million pairs, which take a second; more say no more
+
+
+class FolderOfRecordings(Source):
+    """Recordings of speakers in a folder, and of others to develop on."""
+
+    needs_data: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        data: Path,
+        dev: Path | None = None,
+        dev_fraction: float | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Reads what the folders hold."""
+        if dev is not None and dev_fraction is not None:
+            raise ValueError("`dev` names the development speakers, `dev_fraction` draws them: give one of them")
+        self.train, self.dev = _listen(data, "recordings", quiet=quiet), None
+        self._problems: tuple[Problem, ...] = self.train.problems
+        if dev is not None:
+            self.dev = _listen(dev, "development", quiet=quiet)
+            self._problems += self.dev.problems
+            if both := sorted({*self.train.speakers} & {*self.dev.speakers}):
+                raise ValueError(f"speakers to develop on must be others than those to train on; in both: {both[0]}")
+        elif dev_fraction is not None:
+            self.train, self.dev = split_by_speaker(self.train, dev_fraction)
+        for index in (self.train, self.dev):
+            if index is not None:
+                require_pairs(index)
+        copies = len(config.data.speed_factors)
+        several = int(np.sum(np.bincount(self.train.labels) > 1)) * copies
+        self._asked, self.num_classes = config.data.speakers, len(self.train.speakers) * copies
+        self.config = config.replace(speakers=max(2, min(self._asked, several)))
+        self.watched = "training" if self.dev is None else "development"
+        self._judged = _some(self.train if self.dev is None else self.dev, config.judging.evaluate_on)
+
+    def build(self) -> SpeechEncoder:
+        """Returns front end and encoder, with fresh weights."""
+        return build_speech_encoder(self.config)
+
+    def crops(self, shares: int) -> Crops:
+        """Returns the batches by number.
+
+        Args:
+            shares: How many devices share a batch.
+        """
+        data, in_thirds = self.config.data, self.config.loss.in_thirds
+        rows = data.speakers * data.utterances
+        return Crops(
+            self.train,
+            speakers=data.speakers,
+            utterances=data.utterances,
+            seed=self.config.training.seed,
+            seconds=data.crop_seconds,
+            speeds=data.speed_factors,
+            sample_rate=data.sample_rate,
+            triplet_shares=shares if in_thirds else None,
+            share=parallel.share_of(rows // 3 * 3 if in_thirds else rows),
+        )
+
+    def batches(self, shares: int) -> Callable[[int], Iterator[Batch]]:
+        """Returns batches of crops."""
+        crops = self.crops(shares)
+
+        def from_step(begin: int) -> Iterator[Batch]:
+            loader = load(crops)
+            loader.set_state({"next_index": begin})
+            for waveforms, lengths, labels in loader:
+                yield Batch(*map(jnp.asarray, (waveforms, labels, lengths)))
+
+        return from_step
+
+    def rate(self, model: Any) -> float | None:
+        """Returns the equal error rate of the development pairs."""
+        if self.dev is None:
+            return None
+        return equal_error_rate(*pair_scores(embed_recordings(model, self._judged), self._judged.labels))
+
+    def run(self, model: Any) -> SpeechRun:
+        """Returns the run of a trained encoder."""
+        return SpeechRun(self.config, model)
+
+    def judge(self, run: Run) -> Judged:
+        """Judges the embeddings of development speakers; without these, of training speakers."""
+        index = self._judged
+        first = read(index.root / index.paths[0], sample_rate=self.config.data.sample_rate, seconds=SHOWN)
+        return Judged(
+            judge_unseen(embed_recordings(run.model, index), index.labels, judged=self.watched),
+            arrays={"paths": index.paths},
+            page={
+                "label_names": index.speakers,
+                "untrained": embed_recordings(self.build(), index),
+                "more": [stage_pictures(run.model, first)],
+            },
+        )
+
+    @classmethod
+    def read(cls, config: Config, arrays: Mapping[str, Any]) -> SpeechRun:
+        """Returns a run that was saved."""
+        model = build_speech_encoder(config)
+        with_weights(model.encoder, arrays["encoder"])
+        return SpeechRun(config, model)
+
+    def content(self) -> dict[str, Any]:
+        """Returns who speaks in how many recordings, and what is left out: no path but those inside the folders."""
+
+        def of(index: Recordings | None) -> dict[str, Any] | None:
+            if index is None:
+                return None
+            listing = "\n".join(f"{path} {frames}" for path, frames in zip(index.paths, index.frames, strict=True))
+            return {
+                "speakers": list(index.speakers),
+                "recordings": len(index),
+                "hours": round(float(index.seconds.sum()) / 3600, 3),
+                "sha256": hashlib.sha256(listing.encode()).hexdigest(),
+            }
+
+        left_out = [problem._asdict() for problem in self._problems]
+        return {"training": of(self.train), "development": of(self.dev), "left_out": left_out}
+
+    def report(self) -> None:
+        """Says what is left out, and what a batch is made of if not of what was asked for."""
+        name_problems(self._problems, len(self.train) + (0 if self.dev is None else len(self.dev)))
+        if (given := self.config.data.speakers) < self._asked:
+            words = f"{given} speakers in a batch, not {self._asked}: no more have two recordings"
+            print(f"jaxtriplet: {words}", file=sys.stderr)
+
+
+def _listen(folder: Path, words: str, *, quiet: bool) -> Recordings:
+    with progress(words, quiet=quiet) as show:
+        return recordings(folder, progress_fn=show)
+
+
+def _some(index: Recordings, each: int) -> Recordings:
+    """Returns some recordings of each speaker, from all over the order of the paths and so of the sessions."""
+    each = min(each, max(2, MAX_JUDGED // len(index.speakers)))
+    rows = [np.flatnonzero(index.labels == label) for label in range(len(index.speakers))]
+    spread = [own[np.unique(np.linspace(0, len(own) - 1, each).astype(int))] for own in rows]
+    return index.take(np.concatenate(spread))

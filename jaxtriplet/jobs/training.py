@@ -1,0 +1,139 @@
+"""The job `train`: an encoder of whatever a config names, trained, judged and written down."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxtriplet import _checks, pages
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fit import Row, fit
+from jaxtriplet.jobs.meeting import devices_for, meet
+from jaxtriplet.jobs.recipes import usual
+from jaxtriplet.jobs.sources import find
+from jaxtriplet.jobs.sources.source import Run, Source
+
+
+class Trained(NamedTuple):
+    """What `train` made.
+
+    Attributes:
+        folder: Where it is written.
+        figures: The content of metrics.json; None in a process that leaves the judgement to process 0.
+        run: The trained encoder; None likewise.
+        history: The figures of all updates.
+    """
+
+    folder: Path
+    figures: dict[str, Any] | None
+    run: Run | None
+    history: list[Row]
+
+
+def train(
+    config: Config | str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    dev: str | Path | None = None,
+    dev_fraction: float | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    quiet: bool = False,
+    devices: int | None = None,
+    checkpoint_every: int = 100,
+    distributed: bool = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+) -> Trained:
+    """Trains an encoder, judges it, and writes the results into a folder.
+
+    The folder gets config.json, metrics.jsonl (a line per update), checkpoints, metrics.json, the weights, the judged
+    embeddings, report.html and, of recordings, data.json (which were used, and what is wrong with the others).
+
+    Args:
+        config: The numbers of the run, or the file that holds them, such as the config.json of another run; None for
+            the recipe "best" with `data`, else for "japanese-vowels".
+        data: The folder of the recordings to train on: <speaker>/[<session>/]<utterance>.
+        dev: The folder of other speakers, who choose the best checkpoint and judge it.
+        dev_fraction: The share of the speakers in `data` that are held out for that.
+        out: The folder for the results; None for `runs/<time>`.
+        overwrite: Whether the folder may hold something.
+        resume: Whether to go on from the newest checkpoint in the folder.
+        quiet: Whether to show no progress on standard error.
+        devices: How many devices of this process to use; None for as many as divide a batch.
+        checkpoint_every: Updates between checkpoints.
+        distributed: Whether this is one of several processes, which all call this with the same arguments.
+        coordinator: host:port of process 0; None for what SLURM, Open MPI or Kubernetes tell.
+        num_processes: How many processes there are; None likewise.
+        process_id: Which of them this is, from 0; None likewise.
+
+    Returns:
+        The folder, the figures, the run and its history.
+
+    Raises:
+        ValueError: The config, the data, the folder or the devices do not fit, or the loss is no longer finite.
+
+    Example:
+        >>> from jaxtriplet import jobs
+        >>> jobs.train(jobs.Config.of_recipe("best", steps=10))
+        Traceback (most recent call last):
+        ...
+        ValueError: `recipe`: of no use without `data`, a folder for best to train on
+    """
+    asked, folder = _settled(config, data), None if out is None else Path(out)
+    _checks.positive_integer("`checkpoint_every`", checkpoint_every)
+    # Before the processes meet: until then none of them writes, and all see the folder as it was.
+    folder = runs.choose_to_train(asked, folder, overwrite=overwrite, resume=resume)
+    source = _source(asked, data, dev, dev_fraction, quiet=quiet)
+    content = source.content()
+    if resume and (folder / "data.json").is_file() and json.loads((folder / "data.json").read_text()) != content:
+        raise ValueError(f"{folder} was begun with other recordings than {data} now holds")
+    if distributed:
+        mesh = meet(source.config, None if out is None else folder, coordinator, num_processes, process_id)
+    elif (coordinator, num_processes, process_id) != (None, None, None):
+        raise ValueError("`coordinator`, `num_processes` and `process_id` belong to `distributed=True`")
+    else:
+        mesh = devices_for(source.config, devices)
+    batches, started = source.batches(mesh.size), time.perf_counter()
+    if is_first := not jax.process_index():
+        source.report()
+        runs.begin(folder, asked, content, overwrite=overwrite)
+    model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
+    if not is_first:
+        return Trained(folder, None, None, history)
+    run = source.run(model)
+    runs.save_weights(folder, run)
+    judgement, arrays, page = source.judge(run)
+    seconds = round(time.perf_counter() - started, 1)
+    figures = {"judged": judgement.judged, **judgement.figures, "step": step, "training_seconds": seconds}
+    runs.write_json(folder / "metrics.json", figures)
+    np.savez(folder / "embeddings.npz", embeddings=judgement.embeddings, labels=judgement.labels, **arrays)
+    settings = asked.nested()
+    pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
+    return Trained(folder, figures, run, history)
+
+
+def _settled(config: Config | str | Path | None, data: str | Path | None) -> Config:
+    if config is None:
+        return Config.of_recipe(usual(data))
+    return config.replace() if isinstance(config, Config) else Config.read(config)
+
+
+def _source(
+    config: Config, data: str | Path | None, dev: str | Path | None, dev_fraction: float | None, *, quiet: bool
+) -> Source:
+    kind = find(config.data.source)
+    if data is None and (dev, dev_fraction) != (None, None):
+        raise ValueError("`dev` and `dev_fraction` belong to `data`")
+    if data is None and kind.needs_data:
+        raise ValueError(f"`recipe`: of no use without `data`, a folder for {config.recipe} to train on")
+    if data is not None and not kind.needs_data:
+        raise ValueError(f"`data`: of no use with the recipe {config.recipe}")
+    data, dev = (None if one is None else Path(one) for one in (data, dev))
+    return kind(config, data=data, dev=dev, dev_fraction=dev_fraction, quiet=quiet)

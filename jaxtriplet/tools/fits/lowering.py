@@ -1,0 +1,51 @@
+"""Programs traced for devices that are not there, ready to compile; call it in a process with `targets.environment`."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+
+from jaxtriplet import losses, parallel
+from jaxtriplet.losses import registry
+from jaxtriplet.models import build
+from jaxtriplet.tools.fits import targets
+from jaxtriplet.tools.fits.programs import Program
+from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
+
+
+def lower(program: Program) -> Any:
+    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices, an update's state is on each."""
+    mesh = parallel.data_mesh(targets.devices_of(program.target, program.devices))
+    return (_update if program.encoder else _loss)(program, mesh)
+
+
+def _loss(program: Program, mesh: Mesh) -> Any:
+    loss = registry.find(program.loss)
+    rows, whole = (partial(jax.ShapeDtypeStruct, sharding=lie(mesh)) for lie in (parallel.by_rows, parallel.replicated))
+    labels = rows((program.batch_size,), jnp.int32)
+    embeddings = rows((program.batch_size, program.dim), jnp.float32)
+    weights = [whole((program.classes, program.dim), jnp.float32)] if loss.class_weights else []
+    graded = jax.value_and_grad(parallel.sharded(loss, mesh), argnums=(1, 2) if weights else 1)
+    return jax.jit(graded).lower(labels, embeddings, *weights)
+
+
+def _update(program: Program, mesh: Mesh) -> Any:
+    loss_fn = losses.weighted({program.loss: 1.0})
+    logits = program.dim if registry.find(program.loss).sees == "logits" else None
+
+    def start() -> Any:
+        assert program.encoder is not None
+        encoder = partial(build, program.encoder, program.preset, program.features, embedding_dim=program.dim)
+        model, optimizer = encoder(num_outputs=logits, rngs=nnx.Rngs(0)), make_optimizer(1e-3)
+        return create_state(model, loss_fn, optimizer, seed=0, width=program.dim, num_classes=program.classes)
+
+    def batch() -> Batch:
+        integers = jnp.zeros(program.batch_size, jnp.int32)
+        inputs = jnp.zeros((program.batch_size, program.frames, program.features))
+        return Batch(inputs, labels=integers, lengths=integers)
+
+    update: Any = make_update(loss_fn, mesh=mesh, micro_batch=program.micro_batch)
+    return update.lower(jax.eval_shape(start), jax.eval_shape(batch))

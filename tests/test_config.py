@@ -1,0 +1,211 @@
+"""The configuration: its files and names, what is refused, and the devices that share a batch."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.shell_completion import ShellComplete
+
+from jaxtriplet.cli.app import app
+from jaxtriplet.data import japanese_vowels
+from jaxtriplet.jobs import fields, runs, training
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.meeting import devices_for
+from jaxtriplet.jobs.recipes import RECIPES
+from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
+from jaxtriplet.jobs.sources.speech import build_speech_encoder
+
+# One worker takes them all: they share what takes long to make.
+pytestmark = pytest.mark.xdist_group("cli")
+
+# What version 0.1 wrote.
+OLD_VOWELS = json.loads(
+    '{"loss": "semi-hard+0.1*ge2e", "margin": 0.6, "learning_rate": 0.01, "steps": 12, "speakers": 9, "utterances": 4, '
+    '"seed": 3, "hidden": 8, "embedding_dim": 8, "outputs": 64, "dropout": 0.2, "weight_decay": 0.01, '
+    '"clip_norm": 3.0, "average_decay": 0.98, "noise": 0.2, "offset": 0.3, "crop": 0.2, "warp": 0.2, '
+    '"micro_batch": null, "evaluate_every": 6}'
+)
+OLD_SPEECH = json.loads(
+    '{"recipe": "best", "encoder": "lstm", "preset": "small", "embedding_dim": 8, "outputs": 64, "sample_rate": 16000, '
+    '"bands": 40, "normalization": "fixed", "loss": "ge2e", "margin": 0.4, "hinge": "relu", "optimizer": "sgd", '
+    '"learning_rate": 0.002, "warmup": 20, "halve_every": 200, "projection_scale": 0.5, "loss_scale": 1.0, '
+    '"weight_decay": 0.05, "clip_norm": 3.0, "average_decay": 0.99, "steps": 4, "speakers": 3, "utterances": 2, '
+    '"seconds": "0.5", "speeds": "1", "room_share": 0.0, "channel_share": 0.0, "equalizer": 4.0, "noise_share": 0.0, '
+    '"lowest_snr": 5.0, "gain_share": 0.0, "time_masks": 0, "band_masks": 0, "micro_batch": null, '
+    '"evaluate_every": 100, "evaluate_on": 40, "seed": 0}'
+)
+
+
+def written(folder: Path, content: object) -> Path:
+    path = folder / "config.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_file_gives_the_config_that_wrote_it(recipe: str, tmp_path: Path) -> None:
+    config = Config.of_recipe(recipe, steps=7, seed=3)
+    assert Config.read(written(tmp_path, config.nested())) == config
+    assert Config.of_recipe(**config.flat()) == config
+
+
+def test_every_field_has_words_and_a_name_of_its_own() -> None:
+    found = fields.fields_of(Config)
+    sections = [kind for name, kind in Config.__annotations__.items() if name != "recipe"]
+    assert len(found) == 1 + sum(len(section.__dataclass_fields__) for section in sections)
+    assert all(field.meta.description for field in found.values())
+
+
+@pytest.mark.parametrize("old", [OLD_VOWELS, OLD_SPEECH], ids=["vowels", "speech"])
+def test_what_version_0_1_wrote_is_read(old: dict[str, Any], tmp_path: Path) -> None:
+    flat = Config.read(written(tmp_path, old)).flat()
+    # GE2E has no margin, whatever the old file says.
+    assert {name: flat[name] for name in old} == old | ({"margin": None} if old["loss"] == "ge2e" else {})
+    assert flat["source"] == ("recordings" if "recipe" in old else "japanese-vowels")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("steps: 3", "Expecting value"),
+        ([1], "no object"),
+        ({"steps": 3}, "neither a format nor a loss"),
+        ({"format": 3}, "its format is 3"),
+        ({"format": 2, "training": {"stepz": 3}}, "unknown field `training.stepz`; did you mean training.steps?"),
+        ({"format": 2, "train": {"steps": 3}}, "unknown field `train.steps`; did you mean training.steps?"),
+        ({"format": 2, "training": 3}, "unknown field `training`"),
+        ({"format": 2, "training": {"steps": "3"}}, "`steps` must be int, got str"),
+        ({"format": 2, "training": {"steps": 0}}, "`steps` must be int >= 1"),
+        ({"format": 2, "encoder": {"name": "ecapa"}}, "`encoder` must be one of"),
+        ({"format": 2, "loss": {"name": 3}}, "`loss` must be text"),
+        ({"format": 2, "recipe": ["best"]}, "`recipe` must be str, got array"),
+        ({"format": 2, "loss": {"name": "semihard"}}, "unknown loss 'semihard'; did you mean semi-hard?"),
+        ({"format": 2, "loss": {"name": "batch-all", "hinge": "softplus"}}, "`hinge`"),
+        (OLD_VOWELS | {"warm_up": 3}, "unknown field `warm_up`; did you mean warmup?"),
+    ],
+    ids=str,
+)
+def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_path: Path) -> None:
+    path = written(tmp_path, content)
+    with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
+        Config.read(path)
+    assert str(caught.value).startswith(f"{path} ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "complaint"),
+    [
+        ({"recipe": "bets"}, "did you mean best?"),
+        ({"recipe": "best", "stepz": 3}, "did you mean steps?"),
+        ({"recipe": "best", "hidden": 3}, "`hidden`: of no use with `data`"),
+        ({"recipe": "japanese-vowels", "bands": 3}, "`bands`: of no use without `data`"),
+        ({"recipe": "japanese-vowels", "loss": "deep-speaker+batch-all"}, "they cannot be summed"),
+        ({"recipe": "japanese-vowels", "loss": "kl-hinge+ge2e"}, "they cannot be summed"),
+        ({"recipe": "japanese-vowels", "loss": "triplet"}, "given rows"),
+        ({"recipe": "best", "loss": "ge2e", "margin": 0.1}, "ge2e has no margin"),
+        ({"recipe": "best", "loss": "kl-hinge", "hinge": "softplus"}, "`hinge`"),
+    ],
+    ids=str,
+)
+def test_numbers_that_do_not_fit_are_refused(numbers: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        Config.of_recipe(**numbers)
+
+
+def test_a_loss_has_what_its_recipe_found_for_it_else_its_own_margin() -> None:
+    def chosen(loss: str) -> tuple[float, float | None]:
+        config = Config.of_recipe("japanese-vowels", loss=loss)
+        return config.optimizer.learning_rate, config.loss.margin
+
+    assert chosen("kl-hinge") == (6e-3, 2.0)
+    assert chosen("ge2e") == (1e-2, None)
+    assert chosen("ge2e+batch-all") == (1e-2, 0.6)
+    assert chosen("semi-hard-all") == (1e-2, None)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "devices"),
+    [
+        ({"loss": "batch-all", "speakers": 9, "utterances": 10}, 6),
+        ({"loss": "deep-speaker", "speakers": 8, "utterances": 5}, 1),  # 13 triplets
+        ({"loss": "deep-speaker", "speakers": 8, "utterances": 4}, 5),  # 10
+        ({"loss": "deep-speaker", "speakers": 8, "utterances": 3}, 8),
+    ],
+)
+def test_as_many_devices_as_divide_what_is_drawn_share_a_batch(numbers: dict[str, Any], devices: int) -> None:
+    config = Config.of_recipe("japanese-vowels", **numbers)
+    assert devices_for(config).size == devices
+    with pytest.raises(ValueError, match=r"of a batch cannot be spread over 7 of 8 devices"):
+        devices_for(config, 7)
+
+
+def test_triplets_that_no_number_of_devices_shares_train_on_one(call: Any, tmp_path: Path) -> None:
+    words = ("--loss", "deep-speaker", "--speakers", 8, "--utterances", 5, "--hidden", 8, "--embedding-dim", 8)
+    assert call("train", *words, "--steps", 1, "--quiet", "--out", tmp_path / "run").status == 0
+
+
+def test_options_count_more_than_the_file_beside_them(call: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    asked: list[Config] = []
+
+    def train(config: Config, **_: Any) -> training.Trained:
+        asked.append(config)
+        return training.Trained(tmp_path, None, None, [])
+
+    monkeypatch.setattr(training, "train", train)
+    config = Config.of_recipe("japanese-vowels", loss="kl-hinge", steps=5)
+    path = written(tmp_path, config.nested())
+    assert call("train", "--config", path).status == 0
+    assert call("train", "--config", path, "--steps", 6, "--loss", "ge2e").status == 0
+    assert asked == [config, config.replace(steps=6, loss="ge2e")]
+    assert (asked[1].loss.margin, asked[1].optimizer.learning_rate) == (None, 6e-3)
+    for words, complaint in (
+        (["--hidden", "0"], "--hidden"),
+        (["--bands", "40"], "--bands: of no use without --data"),
+        (["--recipe", "best"], "--recipe sets what --config sets: give one of them"),
+    ):
+        status, out, err = call("train", "--config", path, *words)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert complaint in err
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["--recipe", "g"], ["ge2e"]),
+        (["--encoder", "e"], ["ecapa-tdnn"]),
+        (["--normalization", ""], ["mean", "fixed"]),
+        (["--loss", "semi-hard+0.1*ge"], ["semi-hard+0.1*ge2e", "semi-hard+0.1*ge2e-contrast"]),
+    ],
+)
+def test_a_shell_completes_the_words_of_a_config(words: list[str], offered: list[str]) -> None:
+    shell = ShellComplete(app, {}, "jaxtriplet", "_JAXTRIPLET_COMPLETE")
+    assert [item.value for item in shell.get_completions(["train", *words[:-1]], words[-1])] == offered
+
+
+# --- runs of version 0.1 ----------------------------------------------------------------------------------------------
+
+
+def test_runs_of_version_0_1_embed_as_they_did(tmp_path: Path) -> None:
+    speech, vowels = tmp_path / "speech", tmp_path / "vowels"
+    speech.mkdir()
+    vowels.mkdir()
+    config = Config.read(written(tmp_path, OLD_SPEECH))
+    run = runs.SpeechRun(config, build_speech_encoder(config))
+    runs.save(speech, run)
+    written(speech, OLD_SPEECH)
+    sound, lengths = np.random.default_rng(0).normal(size=(2, 4000)).astype(np.float32), np.array([4000, 3000])
+    np.testing.assert_array_equal(runs.load_speech(speech).embed(sound, lengths), run.embed(sound, lengths))
+
+    source = JapaneseVowels(Config.read(written(tmp_path, OLD_VOWELS)))
+    of_vowels = source.run(source.build())
+    runs.save(vowels, of_vowels)
+    written(vowels, OLD_VOWELS)
+    test = japanese_vowels("test")
+    now, then = (one.embed(test.features, test.lengths) for one in (runs.load(vowels), of_vowels))
+    np.testing.assert_array_equal(now, then)
+    with pytest.raises(ValueError, match=r"holds a run of japanese-vowels; recordings need one"):
+        runs.load_speech(vowels)
