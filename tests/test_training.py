@@ -1,6 +1,6 @@
 """The compiled update: one trace, donated, sums of losses, and the same run on one device and on eight."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import chex
@@ -43,8 +43,20 @@ def both() -> losses.Weighted:
     return losses.weighted({"semi_hard": 1.0, "ge2e": 0.1}, semi_hard={"margin": 0.5}, ge2e={"method": "contrast"})
 
 
+# States are of one kind, and share what is compiled, if their optimizers are one and the same.
+one_optimizer = cache(make_optimizer)
+
+
 def fresh(loss_fn: Any, *, rate: float = 1e-2, seed: int = 0, **model: Any) -> TrainState:
-    return create_state(encoder(**model), loss_fn, make_optimizer(rate), seed=seed)
+    return create_state(encoder(**model), loss_fn, one_optimizer(rate), seed=seed)
+
+
+@cache
+def of_one_trace() -> Any:
+    """The update with dropout and augmentation, for which one trace must do."""
+    update = make_update(both(), augment_fn=augment)
+    chex.clear_trace_counter()
+    return jax.jit(chex.assert_max_traces(update.__wrapped__, 1), donate_argnums=0)
 
 
 def vector(tree: Any) -> np.ndarray:
@@ -54,12 +66,9 @@ def vector(tree: Any) -> np.ndarray:
 @pytest.fixture(scope="module")
 def run() -> tuple[list[Any], TrainState]:
     """Eight steps of a sum of losses, with dropout and augmentation, on one device."""
-    update = make_update(both(), augment_fn=augment)
-    chex.clear_trace_counter()
-    update = jax.jit(chex.assert_max_traces(update.__wrapped__, 1), donate_argnums=0)
     state, seen = fresh(both()), []
     for step in range(8):
-        state, metrics = update(state, batch(step))
+        state, metrics = of_one_trace()(state, batch(step))
         seen.append(jax.device_get(metrics))
     return seen, state
 
@@ -105,8 +114,7 @@ def _replicated(state: TrainState) -> TrainState:
 
 def test_the_same_seed_gives_the_same_run_and_another_a_different_one(run: Any) -> None:
     seen, _ = run
-    update = make_update(both(), augment_fn=augment)
-    again, other = fresh(both()), fresh(both(), seed=1)
+    update, again, other = of_one_trace(), fresh(both()), fresh(both(), seed=1)
     assert update(again, batch(0))[1].loss == seen[0].loss
     assert update(other, batch(0))[1].loss != seen[0].loss
 
@@ -178,6 +186,7 @@ def test_the_update_knows_no_speech(run: Any) -> None:
     assert np.isfinite(metrics.loss)
 
 
+@pytest.mark.exhaustive  # three encoders to compile
 def test_partial_options_reach_the_augmentation() -> None:
     loss_fn = losses.weighted({"batch_all": 1.0})
     still = partial(augment, noise=0.0, offset=0.0, crop=0.0, warp=0.0)
