@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 # A squared norm below this belongs to a row too short to have a direction (shorter than 1e-6); dividing by a smaller
 # one than that, `finfo.tiny` say, has gradients that overflow float32.
@@ -46,7 +47,7 @@ def soft_unit(x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
 
 
-def l2_normalize(embeddings: jax.Array) -> jax.Array:
+def l2_normalize(embeddings: ArrayLike) -> jax.Array:
     r"""Scales rows to unit Euclidean length.
 
     $$x \mapsto x / |x|$$
@@ -65,9 +66,10 @@ def l2_normalize(embeddings: jax.Array) -> jax.Array:
         >>> l2_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
         [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
-    x = embeddings.astype(compute_dtype(embeddings))
+    rows = jnp.asarray(embeddings)
+    x = rows.astype(compute_dtype(rows))
     squared = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-    return (x / jnp.sqrt(jnp.where(squared > SHORTEST_SQUARED, squared, 1))).astype(embeddings.dtype)
+    return (x / jnp.sqrt(jnp.where(squared > SHORTEST_SQUARED, squared, 1))).astype(rows.dtype)
 
 
 def log_probabilities(x: jax.Array, *, from_logits: bool) -> tuple[jax.Array, jax.Array]:

@@ -1,6 +1,6 @@
-"""The tables that every property test runs over: a new loss gets all of them by one line in `LOSSES` (and `MINING`)."""
+"""The tables that every property test runs over: a new loss gets all of them by one row in `ROWS`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxtriplet as jt
+from jaxtriplet.losses import registry
 
-from .reference import batch_all, batch_hard, distances, ge2e, kl, paired, semi_hard
+from . import toys
+from .reference import batch_all, batch_hard, distances, ge2e, kl, paired, semi_hard, toys as toy_loops
 from .reference.terms import Terms
 
-DIM = 4
+DIM, NUM_CLASSES = 4, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +24,32 @@ class Case:
     """One loss with its own options, in the form `loss(labels [B], rows [B, *shape], *numbers, **options)`."""
 
     name: str
+    declared: registry.Loss
     loss: Callable[..., Any]
     reference: Callable[..., Terms]  # (labels, rows, *numbers), padding deleted
-    numbers: tuple[float, ...] = (0.5,)
-    reduction: str = "mean"
-    shape: tuple[int, ...] = (DIM,)
-    probabilities: bool = False
+    numbers: tuple[Any, ...]  # of a loss with class weights, these come first
+    options: Mapping[str, Any]
+
+    @property
+    def reduction(self) -> str:
+        """The name of the reduction that the loss has by itself."""
+        default = self.declared.signature.parameters["reduce_fn"].default
+        return next(name for name, reduce_fn in REDUCTIONS.items() if reduce_fn is default)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of what stands for one row: a row, or the two or three rows of a term."""
+        return (DIM,) if self.declared.rows == "batch" else (_sides(self.declared), DIM)
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether rows are probability vectors."""
+        return not self.options.get("from_logits", True)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a loss as it comes, no variant of one."""
+        return self.name == self.declared.name and not self.declared.fixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,112 +85,149 @@ DISTANCES = {
     "symmetric_kl": (jt.distances.symmetric_kl, distances.symmetric_kl),
     "manhattan": (manhattan, distances.manhattan),
 }
+# What a function of ours is called in the references: those of the distances, and a hinge.
+TWINS = {**dict(DISTANCES.values()), jax.nn.softplus: distances.softplus}
 
 REDUCTIONS = {"mean": jt.reductions.mean, "mean_active": jt.reductions.mean_active, "sum": jt.reductions.sum}
 
 
-def _triplet(labels: jax.Array, rows: jax.Array, margin: float, **options: Any) -> Any:
-    return jt.triplet(rows[:, 0], rows[:, 1], rows[:, 2], margin, **options)
+@dataclass(frozen=True, eq=False)
+class Row:
+    """What no declaration says of a loss: its loop in NumPy, and what to try."""
+
+    loop: Callable[..., Terms]
+    """`(labels, rows, *numbers, **options)`; of given rows, `(rows, ...)` or `(same, rows, ...)`."""
+    numbers: tuple[float, ...] = (0.5,)
+    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Options to try too, by a word for them; beside these, a hinge is tried soft, and a distance as every other."""
+    also_numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """The numbers for some of these."""
+    sorts: bool = False
+    """Whether large classes go another way than small ones."""
 
 
-def _deep_speaker(labels: jax.Array, rows: jax.Array, margin: float, *, where: Any = None, **options: Any) -> Any:
-    thirds = jnp.concatenate([rows[:, 0], rows[:, 1], rows[:, 2]])
-    return jt.deep_speaker(thirds, margin, where=None if where is None else jnp.tile(where, 3), **options)
-
-
-def _siamese(labels: jax.Array, rows: jax.Array, margin: float, **options: Any) -> Any:
-    return jt.siamese_kl_hinge(labels % 2 == 1, rows[:, 0], rows[:, 1], margin, **options)
-
-
-def _paired_reference(reference: Callable[..., Terms], **options: Any) -> Callable[..., Terms]:
-    return lambda labels, rows, *numbers, **more: reference(rows, *numbers, **options, **more)
-
-
-def _siamese_reference(**options: Any) -> Callable[..., Terms]:
-    return lambda labels, rows, margin: kl.siamese_kl_hinge(labels % 2 == 1, rows, margin, **options)
-
-
-# The losses that mine by distances; each is tried with every distance.
-MINING = [
-    ("semi_hard", jt.semi_hard, semi_hard.hardest, "mean", distances.squared_euclidean),
-    (
-        "semi_hard-all",
-        partial(jt.semi_hard, negatives="all"),
-        semi_hard.every,
-        "mean_active",
-        distances.squared_euclidean,
+# One row for each loss, and for each variant by a word of its options.
+ROWS = {
+    "semi_hard": Row(semi_hard.hardest, sorts=True),
+    "semi_hard_all": Row(semi_hard.every, sorts=True),
+    "batch_all": Row(batch_all.batch_all, sorts=True),
+    "batch_hard": Row(batch_hard.batch_hard),
+    "ge2e": Row(
+        partial(ge2e.ge2e, method="softmax"),
+        (3.0, -1.0),
+        also={"bound": {"num_speakers": 20}},
+        also_numbers={"bound": (-3.0, 0.5)},
     ),
-    ("batch_all", jt.batch_all, batch_all.batch_all, "mean_active", distances.euclidean),
-    ("batch_hard", jt.batch_hard, batch_hard.batch_hard, "mean", distances.euclidean),
-    (
-        "batch_hard-soft",
-        partial(jt.batch_hard, hinge_fn=jax.nn.softplus),
-        partial(batch_hard.batch_hard, hinge=distances.softplus),
-        "mean",
-        distances.euclidean,
-    ),
-    ("triplet", _triplet, _paired_reference(paired.triplet), "mean", distances.euclidean),
-]
-_TRIPLETS = {"triplet": (3, DIM)}
+    "ge2e_contrast": Row(partial(ge2e.ge2e, method="contrast"), (3.0, -1.0)),
+    "kl_hinge": Row(kl.kl_hinge, also={"probabilities": {"from_logits": False}}),
+    "triplet": Row(paired.triplet),
+    "deep_speaker": Row(paired.deep_speaker),
+    "siamese_kl_hinge": Row(kl.siamese_kl_hinge, also={"one_sided": {"symmetric": False, "from_logits": False}}),
+    "toy": Row(toy_loops.toy, (2.0, 3.0, 0.8)),
+    "toy_softmax": Row(toy_loops.toy_softmax, (5.0,)),
+}
+
+DECLARED = registry.named() | toys.TOYS
+
+
+def _sides(declared: registry.Loss) -> int:
+    """How many rows stand for one, where they do not meet those of a batch."""
+    if declared.rows == "thirds":
+        return 3
+    return len([name for name in declared.function.row_arguments if name != "same"])
+
+
+def _loss(declared: registry.Loss, labels: Any, rows: Any, *numbers: Any, where: Any = None, **options: Any) -> Any:
+    """Calls a loss whose rows do not come as a batch of any labels."""
+    if declared.class_weights:
+        return declared(labels % NUM_CLASSES, rows, *numbers, where=where, **options)
+    sides = [rows[:, side] for side in range(rows.shape[1])]
+    if declared.rows == "thirds":
+        where = None if where is None else jnp.tile(where, 3)
+        return declared(None, jnp.concatenate(sides), *numbers, where=where, **options)
+    same = [labels % 2 == 1] if "same" in declared.function.row_arguments else []
+    return declared.function(*same, *sides, *numbers, where=where, **declared.fixed, **options)
+
+
+def _reference(declared: registry.Loss, loop: Callable[..., Terms], labels: Any, rows: Any, *numbers: Any) -> Terms:
+    if declared.class_weights:
+        return loop(labels % NUM_CLASSES, rows, *numbers)
+    if declared.rows == "batch":
+        return loop(labels, rows, *numbers)
+    same = [labels % 2 == 1] if declared.rows == "given" and "same" in declared.function.row_arguments else []
+    return loop(*same, rows, *numbers)
+
+
+def case_of(name: str, variant: str = "", **options: Any) -> Case:
+    """Makes the case of a loss, or of it with other options, from its declaration and its row."""
+    declared, row = DECLARED[name], ROWS[name]
+    theirs = {
+        option.removesuffix("_fn"): TWINS.get(value, value)
+        for option, value in {**_distance(declared), **options}.items()
+    }
+    spread_out = declared.rows == "batch" and not declared.class_weights
+    loss = partial(declared, **options) if spread_out else partial(_loss, declared, **options)
+    numbers = row.also_numbers.get(variant, row.numbers)
+    if declared.class_weights:
+        numbers = (np.random.default_rng(7).normal(size=(NUM_CLASSES, DIM)) + 0.3, *numbers)
+    return Case(
+        f"{name}-{variant}" if variant else name,
+        declared,
+        loss,
+        partial(_reference, declared, partial(row.loop, **theirs)),
+        numbers,
+        options,
+    )
+
+
+def _distance(declared: registry.Loss) -> dict[str, Any]:
+    """The distance of a loss that takes any."""
+    return {option: value for option, value in declared.options.items() if option == "distance_fn"}
+
+
+def _variants(name: str) -> dict[str, Mapping[str, Any]]:
+    """The options that a loss is tried with beside its own."""
+    declared = DECLARED[name]
+    soft = {"soft": {"hinge_fn": jax.nn.softplus}} if "hinge_fn" in declared.options and not declared.fixed else {}
+    return {**soft, **ROWS[name].also}
+
 
 # Every loss as it comes, and with its own keywords.
 LOSSES = [
-    *(
-        Case(name, loss, partial(reference, distance=default), reduction=reduction, shape=_TRIPLETS.get(name, (DIM,)))
-        for name, loss, reference, reduction, default in MINING
-    ),
-    Case("ge2e", jt.ge2e, partial(ge2e.ge2e, method="softmax"), (3.0, -1.0), "sum"),
-    Case(
-        "ge2e-contrast", partial(jt.ge2e, method="contrast"), partial(ge2e.ge2e, method="contrast"), (3.0, -1.0), "sum"
-    ),
-    Case("ge2e-bound", partial(jt.ge2e, num_speakers=20), partial(ge2e.ge2e, method="softmax"), (-3.0, 0.5), "sum"),
-    Case("kl_hinge", jt.kl_hinge, kl.kl_hinge),
-    Case(
-        "kl_hinge-soft",
-        partial(jt.kl_hinge, hinge_fn=jax.nn.softplus),
-        partial(kl.kl_hinge, hinge=distances.softplus),
-    ),
-    Case(
-        "kl_hinge-probabilities",
-        partial(jt.kl_hinge, from_logits=False),
-        partial(kl.kl_hinge, from_logits=False),
-        probabilities=True,
-    ),
-    Case("deep_speaker", _deep_speaker, _paired_reference(paired.deep_speaker), shape=(3, DIM)),
-    Case("siamese_kl_hinge", _siamese, _siamese_reference(), shape=(2, DIM)),
-    Case(
-        "siamese_kl_hinge-one_sided",
-        partial(_siamese, symmetric=False, from_logits=False),
-        _siamese_reference(symmetric=False, from_logits=False),
-        shape=(2, DIM),
-        probabilities=True,
-    ),
-    Case(
-        "siamese_kl_hinge-soft",
-        partial(_siamese, hinge_fn=jax.nn.softplus),
-        _siamese_reference(hinge=distances.softplus),
-        shape=(2, DIM),
-    ),
+    case
+    for name in ROWS
+    for case in (case_of(name), *(case_of(name, word, **options) for word, options in _variants(name).items()))
 ]
 
-# One of each, for the tests that compile anew: a variant's name has a hyphen.
-PLAIN = [case for case in LOSSES if "-" not in case.name]
+# One of each, for the tests that compile anew.
+PLAIN = [case for case in LOSSES if case.plain]
 
-# The mining losses with every other distance; their variants do not look at distances differently.
+# The losses that take any distance with every other one; their variants do not look at distances differently.
 BY_DISTANCE = [
-    Case(
-        f"{name}-{distance}",
-        partial(loss, distance_fn=ours),
-        partial(reference, distance=theirs),
-        reduction=reduction,
-        shape=_TRIPLETS.get(name, (DIM,)),
-    )
-    for name, loss, reference, reduction, default in MINING
-    for distance, (ours, theirs) in DISTANCES.items()
-    if theirs is not default and "-" not in name
+    case_of(case.name, distance, distance_fn=ours)
+    for case in PLAIN
+    for distance, (ours, _) in DISTANCES.items()
+    if case.declared.options.get("distance_fn", ours) is not ours
 ]
 
 CASES = LOSSES + BY_DISTANCE
+
+# Those whose rows meet the rows of a batch, one of each formula.
+MEETING = [
+    case
+    for case in LOSSES
+    if case.name == case.declared.name and case.declared.rows == "batch"
+    if not case.declared.class_weights
+]
+# Those of them that the engine mines, by any distance.
+MINED = [case for case in MEETING if "distance_fn" in case.declared.options]
+# Rows, speakers, pairs and several numbers: losses that look at labels and numbers each in their own way.
+ONE_OF_A_KIND = [case for case in PLAIN if case.name in ("batch_hard", "ge2e", "kl_hinge", "toy")]
+
+
+def named(name: str) -> Case:
+    """The case of this name."""
+    return next(case for case in CASES if case.name == name)
 
 
 # --- batches ----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Accelerators, if there are any, round products differently: the figures of these tests are the CPU's.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -51,15 +51,49 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
+@pytest.fixture
+def toys(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The toys, among the losses that are known by name for as long as the test runs."""
+    from jaxtriplet.losses import registry
+
+    from .toys import TOYS
+
+    for name, one in TOYS.items():
+        monkeypatch.setitem(registry.LOSSES, name, one)
+    return TOYS
+
+
+# Tests of a whole job that say little more than another one: they take long, and run with `--exhaustive`.
+SELDOM = {
+    "test_every_loss_over_processes_is_that_of_one_device[4-2]",
+    "test_a_launcher_tells_the_processes_their_places[mpirun]",
+    "test_what_does_not_divide_is_said_by_every_process_before_the_first_step[speakers]",
+    "test_what_does_not_divide_is_said_by_every_process_before_the_first_step[too few speakers]",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Without the option, every loss and every property is tried once; see `modes.py`."""
+    parser.addoption("--exhaustive", action="store_true", help="run the whole tables: each loss in each property")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Knows the mark below where pytest-xdist is not installed."""
+    """Knows the marks."""
+    config.addinivalue_line("markers", "exhaustive: runs with --exhaustive alone")
+    # Where pytest-xdist is not installed, nobody else does.
     config.addinivalue_line("markers", "xdist_group(name): tests of one worker (--dist loadgroup)")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one case share what it compiled: one worker takes them all."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is exhaustive, and gives the tests of one case, which share what it compiled, to one worker."""
     for item in items:
+        if item.name in SELDOM:
+            item.add_marker(pytest.mark.exhaustive)
         parameters = getattr(getattr(item, "callspec", None), "params", {})
         if "case" in parameters:
             item.add_marker(pytest.mark.xdist_group(parameters["case"].name))
+    if not config.getoption("--exhaustive"):
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)

@@ -14,12 +14,9 @@ import numpy as np
 
 from jaxtriplet import parallel
 
-from .cases import DIM, LOSSES, Case
+from .cases import DIM, MEETING, Case
 
 ROWS, FEATURES = 16, 3
-# Those whose rows meet the rows of other devices, one of each formula.
-NAMES = ("semi_hard", "semi_hard-all", "batch_all", "batch_hard", "ge2e", "ge2e-contrast", "kl_hinge")
-MEETING = [case for case in LOSSES if case.name in NAMES]
 
 
 def all_reductions(total: jax.Array, valid: jax.Array, active: jax.Array) -> jax.Array:

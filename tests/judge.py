@@ -71,20 +71,29 @@ def expected(case: Case, batch: Batch, dtype: Any = np.float64) -> Terms:
 
 @cache
 def expected_gradient(case: Case, batch: Batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Central differences in the numbers and in the distinct rows, and which of these each row is.
+    """Central differences in the numbers (in one vector) and in the distinct rows, and which of these each row is.
 
     Equal rows are moved together: which of them a loss sends a tie's gradient to is its own affair, the sum is not.
     """
     labels, rows = deleted(case, batch)
     distinct, which = np.unique(rows.reshape(-1, rows.shape[-1]), axis=0, return_inverse=True)
 
-    def loss(distinct: np.ndarray, numbers: np.ndarray) -> float:
-        return case.reference(labels, distinct[which].reshape(rows.shape), *numbers).reduced(case.reduction)
+    shapes = [np.shape(number) for number in case.numbers]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
 
-    numbers = np.array(case.numbers)
+    def loss(distinct: np.ndarray, numbers: np.ndarray) -> float:
+        apart = (part.reshape(shape) for part, shape in zip(np.split(numbers, ends), shapes, strict=True))
+        return case.reference(labels, distinct[which].reshape(rows.shape), *apart).reduced(case.reduction)
+
+    numbers = flat(case.numbers)
     by_rows = central_differences(lambda x: loss(x, numbers), distinct)
     by_numbers = central_differences(lambda n: loss(distinct, n), numbers)
     return by_numbers, by_rows, which
+
+
+def flat(numbers: tuple[Any, ...]) -> np.ndarray:
+    """All the numbers of a loss in one vector, its class weights included."""
+    return np.concatenate([np.ravel(number) for number in numbers])
 
 
 def summed(gradient: np.ndarray, which: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -92,3 +101,21 @@ def summed(gradient: np.ndarray, which: np.ndarray, like: np.ndarray) -> np.ndar
     sums = np.zeros_like(like)
     np.add.at(sums, which, gradient.reshape(-1, gradient.shape[-1]))
     return sums
+
+
+def value(case: Case, batch: Batch, dtype: Any) -> None:
+    """Asserts that a loss has the value of its reference."""
+    rtol = {np.float64: 1e-10, np.float32: 2e-5}[dtype]
+    reference = expected(case, batch, dtype).reduced(case.reduction)
+    np.testing.assert_allclose(outcome(case, batch, dtype)["loss"], reference, rtol, atol=rtol)
+
+
+def gradient(case: Case, batch: Batch, dtype: Any) -> None:
+    """Asserts that a loss has the gradient of its reference, by the rows and by its numbers."""
+    out = outcome(case, batch, dtype)
+    by_numbers, by_rows, which = expected_gradient(case, batch)
+    # Central differences are good to about 1e-9 of the loss; float32 to its own rounding, squared distances included.
+    scale = max(1.0, np.abs(by_rows).max(initial=0.0), np.abs(by_numbers).max())
+    atol = scale * {np.float64: 2e-7, np.float32: 1e-4}[dtype]
+    np.testing.assert_allclose(summed(out["rows"][batch.valid], which, by_rows), by_rows, 0, atol)
+    np.testing.assert_allclose(flat(out["numbers"]), by_numbers, 0, atol)

@@ -12,7 +12,8 @@ from jax.sharding import Mesh, PartitionSpec as P
 
 import jaxtriplet as jt
 
-from .cases import DIM, LOSSES, PLAIN, Case, random_rows
+from .cases import DIM, LOSSES, ONE_OF_A_KIND, PLAIN, Case, random_rows
+from .modes import trials
 
 NUM_DEVICES, NUM_FEATURES = 8, 3
 NUM_ROWS = 2 * NUM_DEVICES
@@ -143,27 +144,32 @@ def judge(case: Case, recipe: str, dtype: Any, tolerance: float) -> None:
 
 # Every case under `shard_map`, one of each loss inside `pmap` too, and in all recipes if its rows meet those of other
 # devices: each has to be compiled.
-PAIRED = [case for case in PLAIN if case.shape != (DIM,)]
-MEETING = [case for case in PLAIN if case not in PAIRED]
+MEETING = [case for case in PLAIN if case.declared.rows == "batch"]
 TRIALS = [
     (case, recipe)
     for case in LOSSES
     for recipe in RECIPES
-    if recipe == "shard_map" or case in MEETING or (case in PAIRED and recipe == "pmap")
+    if recipe == "shard_map" or case in MEETING or (case in PLAIN and recipe == "pmap")
 ]
+of_meeting = trials("case", MEETING, always=lambda case: case in ONE_OF_A_KIND, ids=lambda case: case.name)
 
 
-@pytest.mark.parametrize(("case", "recipe"), TRIALS, ids=[f"{case.name}-{recipe}" for case, recipe in TRIALS])
+@trials(
+    ("case", "recipe"),
+    TRIALS,
+    always=lambda case, recipe: case in ONE_OF_A_KIND or (case in PLAIN and recipe == "shard_map"),
+    ids=lambda case, recipe: f"{case.name}-{recipe}",
+)
 def test_many_devices_equal_one(case: Case, recipe: str, x64: None) -> None:
     judge(case, recipe, np.float64, 1e-12)
 
 
-@pytest.mark.parametrize("case", MEETING, ids=lambda case: case.name)
+@of_meeting
 def test_many_devices_equal_one_in_float32(case: Case) -> None:
     judge(case, "shard_map", np.float32, 1e-6)
 
 
-@pytest.mark.parametrize("case", MEETING, ids=lambda case: case.name)
+@of_meeting
 def test_each_device_returns_the_terms_of_its_own_rows(case: Case, x64: None) -> None:
     def terms(labels: Any, rows: Any, where: Any, axis_name: Any = None) -> Any:
         return case.loss(labels, rows, *case.numbers, where=where, reduce_fn=None, axis_name=axis_name)

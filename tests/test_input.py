@@ -1,6 +1,5 @@
 """Bad input is refused at trace time, in the user's words."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -9,18 +8,26 @@ import numpy as np
 import pytest
 
 import jaxtriplet as jt
+from jaxtriplet.losses import registry
 
-BATCH_LOSSES = [
-    jt.semi_hard,
-    partial(jt.semi_hard, negatives="all"),
-    jt.batch_all,
-    jt.batch_hard,
-    jt.ge2e,
-    jt.kl_hinge,
-    jt.ge2e_similarity,
-]
-NAMES = ["semi_hard", "semi_hard-all", "batch_all", "batch_hard", "ge2e", "kl_hinge", "ge2e_similarity"]
-every_loss = pytest.mark.parametrize("loss", BATCH_LOSSES, ids=NAMES)
+from .toys import TOYS
+
+NAMED = registry.named() | TOYS
+CLASSES = jnp.ones((3, 3), jnp.float32)
+
+
+def with_weights(one: registry.Loss) -> Any:
+    """The loss as a function of labels and rows, its class weights given if it has any."""
+    return (
+        (lambda labels, rows, *numbers, **more: one(labels, rows, CLASSES, *numbers, **more))
+        if one.class_weights
+        else one
+    )
+
+
+BATCH_LOSSES = {name: with_weights(one) for name, one in NAMED.items() if one.rows == "batch"}
+BATCH_LOSSES["ge2e_similarity"] = jt.ge2e_similarity
+every_loss = pytest.mark.parametrize("loss", BATCH_LOSSES.values(), ids=BATCH_LOSSES)
 LABELS = jnp.asarray([0, 1, 0, 1, 2, 2], jnp.int32)
 ROWS = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
 
@@ -69,24 +76,39 @@ def test_where_must_be_a_mask_of_rows(loss: Any, where: Any) -> None:
         loss(LABELS, ROWS, where=where)
 
 
-@pytest.mark.parametrize("loss", [jt.semi_hard, jt.batch_all, jt.batch_hard, jt.kl_hinge])
-@pytest.mark.parametrize("margin", [jnp.ones(6), jnp.ones((1,)), None], ids=["a row", "one entry", "none"])
-def test_the_margin_must_be_a_scalar(loss: Any, margin: Any) -> None:
-    with pytest.raises(ValueError, match="margin must be"):
-        loss(LABELS, ROWS, margin)
+NUMBERS = [(name, number) for name, one in NAMED.items() if not one.fixed for number in one.numbers]
+
+
+@pytest.mark.parametrize("wrong", [jnp.ones(6), jnp.ones((1,)), None], ids=["a row", "one entry", "none"])
+@pytest.mark.parametrize(("name", "number"), NUMBERS)
+def test_numbers_must_be_scalars(name: str, number: str, wrong: Any) -> None:
+    one = NAMED[name]
+    same = [LABELS % 2 == 0] if "same" in one.function.row_arguments else []
+    rows = [LABELS, ROWS] if one.rows == "batch" else [*same, *[ROWS] * (len(one.function.row_arguments) - len(same))]
+    rows += [CLASSES] if one.class_weights else []
+    with pytest.raises(ValueError, match=f"{number} must be"):
+        one.function(*rows, **{number: wrong})
 
 
 @pytest.mark.parametrize("name", ["scale", "bias"])
-def test_scale_and_bias_must_be_scalars(name: str) -> None:
-    for function in (jt.ge2e, jt.ge2e_similarity):
-        with pytest.raises(ValueError, match=f"{name} must be"):
-            function(LABELS, ROWS, **{name: jnp.ones(6)})
+def test_the_similaritys_scale_and_bias_must_be_scalars(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        jt.ge2e_similarity(LABELS, ROWS, **{name: jnp.ones(6)})
+
+
+WORDS = [(one, option, words) for one in NAMED.values() for option, words in one.words.items()]
+
+
+@pytest.mark.parametrize(("one", "option", "words"), WORDS, ids=[f"{one.name}-{option}" for one, option, _ in WORDS])
+def test_unknown_words_are_refused_and_the_known_ones_named(one: registry.Loss, option: str, words: Any) -> None:
+    with pytest.raises(ValueError, match=rf"{option} must be .*{'.*'.join(words)}.*got 'none of them'"):
+        one(LABELS, ROWS, **{option: "none of them"})
 
 
 def test_unknown_words() -> None:
     with pytest.raises(ValueError, match=r"negatives must be .*hardest.*all.*got 'hard'"):
         jt.semi_hard(LABELS, ROWS, negatives="hard")
-    with pytest.raises(ValueError, match=r"method must be .*softmax.*contrast.*got 'sofmax'"):
+    with pytest.raises(ValueError, match=r"method must be .*softmax.*contrast.*got 'sofmax'.*did you mean softmax"):
         jt.ge2e(LABELS, ROWS, method="sofmax")
 
 

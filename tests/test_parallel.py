@@ -17,13 +17,16 @@ from jaxtriplet.speech.features import augment
 from jaxtriplet.tools.fits import hlo
 from jaxtriplet.training import Batch, make_update
 
-from .global_batch import MEETING, ROWS, batch, figures, in_global_view, on_a_mesh
+from .cases import MEETING
+from .global_batch import ROWS, batch, figures, in_global_view, on_a_mesh
 from .test_training import DEVICES, batch as training_batch, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
 
 MESH = parallel.data_mesh()
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-12)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [pytest.param("float32", 1e-6, marks=pytest.mark.exhaustive), ("float64", 1e-12)]
+)
 def test_every_loss_and_reduction_in_the_global_view_is_that_of_one_device(dtype: str, tolerance: float) -> None:
     with jax.enable_x64(dtype == "float64"):
         alone = jax.device_get(jax.jit(partial(figures, MEETING))(*batch(dtype)))

@@ -11,15 +11,18 @@ import pytest
 
 import jaxtriplet as jt
 
-from .cases import BATCHES, CASES, LOSSES, PLAIN, Batch, Case, random_rows, rows_of
+from .cases import BATCHES, CASES, LOSSES, ONE_OF_A_KIND, PLAIN, Batch, Case, random_rows, rows_of
 from .judge import compiled_reductions, deleted, outcome, run
+from .modes import trials
 
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-plain_loss = pytest.mark.parametrize("case", PLAIN, ids=lambda case: case.name)
-# Rows, speakers and pairs look at labels and take numbers each in their own way.
-ONE_OF_A_KIND = [case for case in PLAIN if case.name in ("batch_hard", "ge2e", "kl_hinge")]
-one_of_a_kind = pytest.mark.parametrize("case", ONE_OF_A_KIND, ids=lambda case: case.name)
-every_loss = pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
+
+def of_losses(cases: list[Case]) -> Any:
+    """Parametrises a test by cases, of which the plain losses run always."""
+    return trials("case", cases, always=lambda case: case in PLAIN, ids=lambda case: case.name)
+
+
+every_case, every_loss, plain_loss = of_losses(CASES), of_losses(LOSSES), of_losses(PLAIN)
+one_of_a_kind = of_losses(ONE_OF_A_KIND)
 NAMED = {batch.name: batch for batch in BATCHES}
 
 

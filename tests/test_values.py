@@ -1,5 +1,9 @@
 """Every loss equals its reference: value, terms, statistics and gradient, on every batch of the table."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import chex
@@ -9,8 +13,10 @@ import pytest
 
 import jaxtriplet as jt
 
-from .cases import BATCHES, CASES, LOSSES, PLAIN, REDUCTIONS, SMALL_BATCHES, Batch, Case, rows_of
-from .judge import compiled_reductions, expected, expected_gradient, outcome, run, summed
+from . import judge
+from .cases import BATCHES, CASES, LOSSES, ONE_OF_A_KIND, PLAIN, REDUCTIONS, SMALL_BATCHES, Batch, Case, rows_of
+from .judge import compiled_reductions, expected, flat, outcome, run
+from .modes import trials
 
 # What costs is compiling. Batches of no row and of one are other shapes: one of each loss takes them. Of the other
 # distances, float32 takes those of the loss that looks at every pair of distances.
@@ -21,7 +27,7 @@ TRIALS = [
         (case, batch, np.float32)
         for case in CASES
         for batch in BATCHES
-        if case in LOSSES or case.name.startswith("batch_all")
+        if case in LOSSES or case.declared.name == "batch_all"
     ),
 ]
 # Central differences are slow: of the other distances only the batches that differ in kind.
@@ -32,27 +38,39 @@ GRADIENT_TRIALS = [
 ]
 
 
-def over(trials: list[tuple[Any, ...]]) -> Any:
+def always(case: Case, batch: Batch, dtype: Any = np.float64) -> bool:
+    """Every loss and variant in float64, one of a kind in float32, and other distances with the loss of all pairs."""
+    if batch in SMALL_BATCHES or dtype is np.float32:
+        return case in ONE_OF_A_KIND
+    return case in LOSSES or case.declared.name == "batch_all"
+
+
+def over(table: list[tuple[Any, ...]]) -> Any:
     """Parametrises a test by case, batch and precision."""
-    ids = [f"{case.name}-{batch.name}-{dtype.__name__}" for case, batch, dtype in trials]
-    return pytest.mark.parametrize(("case", "batch", "dtype"), trials, ids=ids)
+    names = ("case", "batch", "dtype")
+    return trials(
+        names, table, always=always, ids=lambda case, batch, dtype: f"{case.name}-{batch.name}-{dtype.__name__}"
+    )
 
 
-every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def name_of(case: Case, batch: Batch) -> str:
+    return f"{case.name}-{batch.name}"
+
+
 every_loss = pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
-every_batch = pytest.mark.parametrize("batch", BATCHES, ids=lambda batch: batch.name)
-tolerance = {np.float64: 1e-10, np.float32: 2e-5}
 
 
 @over(TRIALS)
 def test_the_loss_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
-    out, terms = outcome(case, batch, dtype), expected(case, batch, dtype)
-    rtol = tolerance[dtype]
-    np.testing.assert_allclose(out["loss"], terms.reduced(case.reduction), rtol, atol=rtol)
+    judge.value(case, batch, dtype)
 
 
-@every_loss
-@every_batch
+@trials(
+    ("case", "batch"),
+    [(case, batch) for case in LOSSES for batch in BATCHES],
+    always=lambda case, batch: case in PLAIN,
+    ids=name_of,
+)
 def test_each_reduction_is_the_references(case: Case, batch: Batch) -> None:
     out = run(case, batch.labels, rows_of(case, batch), batch.valid, function=compiled_reductions)
     for name in REDUCTIONS:
@@ -64,8 +82,7 @@ def test_each_reduction_is_the_references(case: Case, batch: Batch) -> None:
     np.testing.assert_allclose(out["loss"], outcome(case, batch)["loss"], 1e-14)
 
 
-@every_case
-@every_batch
+@trials(("case", "batch"), [(case, batch) for case in CASES for batch in BATCHES], always=always, ids=name_of)
 def test_the_statistics_are_the_references(case: Case, batch: Batch) -> None:
     stats, reference = outcome(case, batch)["stats"], expected(case, batch).stats()
     assert isinstance(stats, jt.Stats)
@@ -81,20 +98,35 @@ def test_value_and_gradient_are_finite(case: Case, batch: Batch, dtype: Any) -> 
     assert {out["loss"].dtype, out["rows"].dtype} == {np.dtype(dtype)}
     assert np.isfinite(out["loss"])
     assert np.isfinite(out["rows"]).all()
-    assert np.isfinite(out["numbers"]).all()
+    assert np.isfinite(flat(out["numbers"])).all()
     assert np.isfinite(jax.tree.leaves(out["stats"])).all()
     np.testing.assert_array_equal(out["rows"][~batch.valid], 0)
 
 
 @over(GRADIENT_TRIALS)
 def test_the_gradient_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
-    out = outcome(case, batch, dtype)
-    by_numbers, by_rows, which = expected_gradient(case, batch)
-    # Central differences are good to about 1e-9 of the loss; float32 to its own rounding, squared distances included.
-    scale = max(1.0, np.abs(by_rows).max(initial=0.0), np.abs(by_numbers).max())
-    atol = scale * {np.float64: 2e-7, np.float32: 1e-4}[dtype]
-    np.testing.assert_allclose(summed(out["rows"][batch.valid], which, by_rows), by_rows, 0, atol)
-    np.testing.assert_allclose(out["numbers"], by_numbers, 0, atol)
+    judge.gradient(case, batch, dtype)
+
+
+def test_optimised_as_users_run_them_the_losses_are_the_references() -> None:
+    """All tests compile at XLA's level 0: once, in processes of their own, every loss is compiled as for a user."""
+    flags = [flag for flag in os.environ["XLA_FLAGS"].split() if "optimization_level" not in flag]
+    root = Path(__file__).parent.parent
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.optimised", dtype],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=root,
+            env=os.environ | {"XLA_FLAGS": " ".join(flags)},
+        )
+        for dtype in ("float32", "float64")
+    ]
+    for one in running:
+        said, _ = one.communicate(timeout=600)
+        assert one.returncode == 0, said
+        assert said.splitlines()[-1] == f"{2 * len(LOSSES)} trials of {len(LOSSES)} losses"
 
 
 @every_loss

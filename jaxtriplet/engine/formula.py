@@ -47,7 +47,7 @@ def formula(term_fn: TermFn) -> Rule:
 def _rule(term_fn: TermFn, tile: Tile, numbers: Any) -> Mined:
     def sums(distances: jax.Array, numbers: Any) -> tuple[jax.Array, Terms]:
         found = count(*term_fn(tile._replace(distances=distances), numbers))
-        terms = Terms(*(jnp.sum(part.reshape(-1, part.shape[-1]), axis=0) for part in found))
+        terms = Terms(*(jnp.sum(part, axis=0) if part.ndim > 1 else part for part in found))
         return terms.total, terms
 
     total, pull, terms = jax.vjp(sums, tile.distances, numbers, has_aux=True)

@@ -110,7 +110,8 @@ class Loss:
 
     def check(self, options: Mapping[str, Any]) -> None:
         """Raises a `ValueError` if options are not those of the loss, or not among their words."""
-        known = [*self.numbers, *self.options, "reduce_fn", "block_size"]
+        shared = (name for name in ("reduce_fn", "block_size") if name in self.signature.parameters)
+        known = [*self.numbers, *self.options, *shared]
         for name, value in options.items():
             if name not in known:
                 hint = _checks.nearest(name, known) or f"; it has {', '.join(known)}"

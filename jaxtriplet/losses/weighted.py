@@ -110,8 +110,8 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         `init(key, width, num_classes)` gives what the losses train along, such as GE2E's scale and bias.
 
     Raises:
-        ValueError: A loss is unknown, none is given, options are given for one that is not in the sum, or are none of
-            its own.
+        ValueError: A loss is unknown, none is given, one is given twice, options are given for one that is not in the
+            sum, or are none of its own.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -127,10 +127,14 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
     """
     if not weights:
         raise ValueError(f"weights must name a loss: {', '.join(registry.LOSSES)}")
-    found = {registry.find(name).name: weight for name, weight in weights.items()}
-    for name in found:
-        if registry.find(name).rows == "given":
-            raise ValueError(f"{name} is a loss of given rows, and no batch has them")
+    found: dict[str, float] = {}
+    for spelt, weight in weights.items():
+        loss = registry.find(spelt)
+        if loss.rows == "given":
+            raise ValueError(f"{loss.name} is a loss of given rows, and no batch has them")
+        if loss.name in found:
+            raise ValueError(f"{loss.name} stands twice in {', '.join(weights)}")
+        found[loss.name] = weight
     for name, own in options.items():
         if name not in found:
             raise ValueError(f"options must be of one of {', '.join(found)}; got {name!r}")

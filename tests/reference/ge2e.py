@@ -48,11 +48,21 @@ def contrast_term(own: float, others: list[float]) -> float:
     return 1 - sigmoid(own) + max(sigmoid(s) for s in others)
 
 
-def ge2e(labels: np.ndarray, embeddings: np.ndarray, scale: float, bias: float, *, method: str) -> Terms:
+def ge2e(
+    labels: np.ndarray,
+    embeddings: np.ndarray,
+    scale: float,
+    bias: float,
+    *,
+    method: str,
+    num_speakers: int | None = None,
+) -> Terms:
     """One term per utterance whose speaker has another utterance; one speaker alone has none.
 
-    The statistics are about the utterances that have a term: 1 - <embedding, centroid>.
+    The statistics are about the utterances that have a term: 1 - <embedding, centroid>. A bound on the number of
+    speakers changes nothing.
     """
+    assert num_speakers is None or num_speakers >= len(set(labels))
     matrix, columns = cosines(labels, embeddings)
     terms = Terms(len(labels), norms=[np.linalg.norm(row) for row in embeddings])
     term = {"softmax": softmax_term, "contrast": contrast_term}[method]
