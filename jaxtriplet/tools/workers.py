@@ -12,23 +12,25 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 _ROOT = Path(__file__).parents[2]
 
 
+@dataclass
 class WorkerError(Exception):
     """A worker ended where its answer was due."""
 
-    def __init__(self, status: int, words: str) -> None:
-        """Takes the exit status, negative for a signal, and the last line on standard error, or nothing."""
-        super().__init__(status, words)
-        self.status, self.words = status, words
+    status: int
+    """The exit status, negative for a signal."""
+    words: str
+    """The last line on standard error, or nothing."""
 
 
-class Worker:
+class Worker(ExitStack):
     """A program's process: started by a message when there is none, ended by `close` or with the context."""
 
     def __init__(self, program: Path, environment: dict[str, str]) -> None:
@@ -38,16 +40,9 @@ class Worker:
             program: The file with `serve`; it finds this package.
             environment: What the process has in its environment beside this one's.
         """
+        super().__init__()
         self._program, self._environment = program, environment
         self._running: tuple[subprocess.Popen[str], IO[str]] | None = None
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Ends the process."""
-        self.close()
 
     def say(self, message: Mapping[str, Any]) -> None:
         """Sends a message; if the process is dead, `hear` says so."""
@@ -78,18 +73,8 @@ class Worker:
         self.close()
         raise WorkerError(status, words[-1] if words else "")
 
-    def close(self) -> None:
-        """Ends the process, if there is one."""
-        if self._running:
-            process, errors = self._running
-            self._running = None
-            process.kill()
-            with suppress(BrokenPipeError):
-                process.communicate()
-            errors.close()
-
     def _start(self) -> tuple[subprocess.Popen[str], IO[str]]:
-        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (`close` closes it)
+        errors = self.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (the stack closes it)
         path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         process = subprocess.Popen(
             [sys.executable, "-P", __file__, str(self._program)],
@@ -99,6 +84,10 @@ class Worker:
             text=True,
             env=os.environ | {"PYTHONPATH": path} | self._environment,
         )
+        # What `close` does, the last first.
+        self.callback(setattr, self, "_running", None)
+        self.callback(process.communicate)
+        self.callback(process.kill)
         return process, errors
 
 

@@ -105,16 +105,16 @@ def not_installed(contender: Contender) -> str:
 def as_json(result: Result) -> dict[str, Any]:
     """Returns one setting as JSON: seconds and bytes; null where a contender failed."""
     setting, outcomes = result
-    return setting._asdict() | {"outcomes": [_outcome(outcome) for outcome in outcomes]}
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "contender": outcome.contender,
-        "failure": outcome.failure,
-        "wall_seconds": outcome.figure("wall"),
-        "cpu_seconds": outcome.figure("cpu"),
-        "peak_bytes": outcome.figure("peak"),
-        **outcome.ready,
-        "turns": outcome.turns,
-    }
+    shown = [
+        {
+            "contender": outcome.contender,
+            "failure": outcome.failure,
+            "wall_seconds": outcome.figure("wall"),
+            "cpu_seconds": outcome.figure("cpu"),
+            "peak_bytes": outcome.figure("peak"),
+            **outcome.ready,
+            "turns": outcome.turns,
+        }
+        for outcome in outcomes
+    ]
+    return setting._asdict() | {"outcomes": shown}

@@ -4,6 +4,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
@@ -35,7 +36,8 @@ class Module(NamedTuple):
     entry: str
 
 
-class Collective(NamedTuple):
+@dataclass(frozen=True)
+class Collective:
     """Equal collectives of one step."""
 
     kind: str
@@ -65,10 +67,10 @@ def read(text: str) -> Module:
             entry = name if line.startswith("ENTRY ") else entry
             computations[name] = []
         elif name and (match := _INSTRUCTION.fullmatch(line)):
-            root, *words = match.groups("")
-            if not words[2]:
+            root, written, arrays, opcode, rest = match.groups("")
+            if not opcode:
                 raise ValueError(f"not an instruction of HLO: {line[:100]}")
-            computations[name].append(Instruction(*words, bool(root)))
+            computations[name].append(Instruction(written, arrays, opcode, rest, bool(root)))
     return Module(computations, entry)
 
 
@@ -129,10 +131,8 @@ def _whole(array: re.Match[str], parts: int) -> tuple[str, int]:
 
 
 def _group(rest: str) -> int | None:
-    if match := re.search(r"replica_groups=\{\{([\d,]*)\}", rest):
-        return match[1].count(",") + 1
-    match = re.search(r"replica_groups=\[\d+,(\d+)\]<=", rest)
-    return int(match[1]) if match else None
+    match = re.search(r"replica_groups=(?:\{\{([\d,]*)\}|\[\d+,(\d+)\]<=)", rest)
+    return match and (int(match[2]) if match[2] else match[1].count(",") + 1)
 
 
 def _sent(kind: str, size: int, group: int) -> int:

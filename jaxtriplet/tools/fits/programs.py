@@ -55,7 +55,3 @@ class Program:
     @property
     def _in_thirds(self) -> bool:
         return registry.find(self.loss).rows == "thirds"
-
-    def with_rows(self, batch_size: int) -> Self:
-        """Returns the program for a batch of another size."""
-        return dataclasses.replace(self, batch_size=batch_size)

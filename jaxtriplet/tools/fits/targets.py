@@ -92,10 +92,9 @@ def devices_of(name: str, devices: int) -> list[Any]:
     from jax.experimental import topologies
 
     target = TARGETS[name]
-    topology = target.slices[devices]
-    if target.platform == "tpu":
-        found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
-    else:
-        description = (_HERE / f"{name}.textproto").read_text()
-        found = topologies.get_topology_desc(platform=target.platform, target_config=description, topology=topology)
+    asked = {"topology_name" if target.platform == "tpu" else "topology": target.slices[devices]}
+    description = _HERE / f"{name}.textproto"
+    if description.exists():
+        asked["target_config"] = description.read_text()
+    found = topologies.get_topology_desc(platform=target.platform, **asked)
     return list(found.devices[:devices])
