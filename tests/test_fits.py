@@ -10,7 +10,6 @@ from typing import Any
 import click
 import jax
 import jax.numpy as jnp
-import msgspec
 import pytest
 
 from jaxtriplet import engine, reductions
@@ -33,14 +32,15 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "devices_of", lambda name, devices: jax.devices()[:devices])
 
 
-def said(program: Program) -> dict[str, Any]:
+def said(program: Program) -> Any:
     """What the worker says of a program."""
-    return next(worker.serve([vars(program)]))
+    return next(worker.serve([program]))
 
 
 @pytest.mark.usefixtures("simulated")
 def test_the_worker_tells_what_it_compiled() -> None:
-    found = msgspec.convert(said(Program("h100", 4, "batch-hard", 1024, 16)), Compiled)
+    found = said(Program("h100", 4, "batch-hard", 1024, 16))
+    assert isinstance(found, Compiled)
     assert found.fits
     assert found.peak_bytes > 0
     assert found.trips == 2  # 256 anchors of a device, in tiles of 128
@@ -120,9 +120,9 @@ def test_the_whole_update_is_lowered_and_donates_its_state(encoder: str, loss: s
 
 @pytest.mark.usefixtures("simulated")
 def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "does not divide" in said(Program("h100", 2, "batch-hard", 9, 4))["failed"]
+    assert "does not divide" in said(Program("h100", 2, "batch-hard", 9, 4))
 
-    def refuse(words: str) -> dict[str, Any]:
+    def refuse(words: str) -> Any:
         def lower(program: Program) -> Any:
             raise jax.errors.JaxRuntimeError(words)
 
@@ -130,9 +130,9 @@ def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch
         return said(Program("tpu-v5e", 1, "batch-hard", 8, 4))
 
     full = refuse("RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Used 16.13G of 15.75G hbm. Exceeded by 394.3M.")
-    assert (full["fits"], full["peak_bytes"]) == (False, int(16.13 * 2**30))
-    assert refuse("RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem")["failed"].startswith("RESOURCE")
-    assert len(refuse("INTERNAL: " + 500 * "x")["failed"]) == 303
+    assert (full.fits, full.peak_bytes) == (False, int(16.13 * 2**30))
+    assert refuse("RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem").startswith("RESOURCE")
+    assert len(refuse("INTERNAL: " + 500 * "x")) == 303
 
 
 def test_a_program_knows_how_its_rows_divide() -> None:

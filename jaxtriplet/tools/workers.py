@@ -1,19 +1,18 @@
-"""Work in a process of its own: for each JSON object on a line of standard input, one on standard output.
+"""Work in a process of its own, which is sent messages and sends an answer for each.
 
 A program is a file with a function `serve(messages)` that yields an answer for each message. Its process runs this
 file by its path, which needs the standard library alone: what a program does not import is not in its memory.
 """
 
-import json
 import os
 import runpy
-import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,15 +41,15 @@ class Worker(ExitStack):
         """
         super().__init__()
         self._program, self._environment = program, environment
-        self._running: tuple[subprocess.Popen[str], IO[str]] | None = None
+        self._running: tuple[subprocess.Popen[bytes], Connection, IO[str]] | None = None
 
-    def say(self, message: Mapping[str, Any]) -> None:
+    def say(self, message: Any) -> None:
         """Sends a message; if the process is dead, `hear` says so."""
         self._running = self._running or self._start()
         with suppress(BrokenPipeError):
-            print(json.dumps(message), file=self._running[0].stdin, flush=True)
+            self._running[1].send(message)
 
-    def hear(self, seconds: float | None = None) -> dict[str, Any]:
+    def hear(self, seconds: float | None = None) -> Any:
         """Returns the next answer.
 
         Args:
@@ -61,43 +60,44 @@ class Worker(ExitStack):
             WorkerError: There will be none; the next message starts another process.
         """
         assert self._running is not None
-        process, errors = self._running
-        assert process.stdout is not None
-        if not select.select([process.stdout], [], [], seconds)[0]:
+        process, connection, errors = self._running
+        if not connection.poll(seconds):
             raise TimeoutError
-        if line := process.stdout.readline():
-            return json.loads(line)
+        with suppress(EOFError, ConnectionResetError):
+            return connection.recv()
         status = process.wait()
         errors.seek(0)
         words = [line.strip() for line in errors if line.strip()]
         self.close()
         raise WorkerError(status, words[-1] if words else "")
 
-    def _start(self) -> tuple[subprocess.Popen[str], IO[str]]:
+    def _start(self) -> tuple[subprocess.Popen[bytes], Connection, IO[str]]:
         errors = self.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (the stack closes it)
         path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        process = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(self._program)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ | {"PYTHONPATH": path} | self._environment,
-        )
+        ours, theirs = Pipe()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(theirs.fileno()), str(self._program)],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,  # What libraries print is no answer.
+                stderr=errors,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONPATH": path} | self._environment,
+            )
         # What `close` does, the last first.
         self.callback(setattr, self, "_running", None)
-        self.callback(process.communicate)
+        self.enter_context(ours)
+        self.callback(process.wait)
         self.callback(process.kill)
-        return process, errors
+        return process, ours, errors
 
 
-def serve(program: str) -> None:
-    """Answers standard input with a program; what libraries print goes to standard error."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for answer in runpy.run_path(program)["serve"](map(json.loads, sys.stdin)):
-        print(json.dumps(answer), file=answers, flush=True)
+def serve(handle: str, program: str) -> None:
+    """Answers what comes through a connection with a program, until it is closed."""
+    with suppress(EOFError), Connection(int(handle)) as connection:
+        for answer in runpy.run_path(program)["serve"](iter(connection.recv, None)):
+            connection.send(answer)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

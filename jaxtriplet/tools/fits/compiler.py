@@ -3,8 +3,6 @@
 import dataclasses
 from pathlib import Path
 
-import msgspec
-
 from jaxtriplet.tools.fits import targets
 from jaxtriplet.tools.fits.hlo import Collective
 from jaxtriplet.tools.fits.programs import Program
@@ -63,12 +61,11 @@ class Compiler(Worker):
             ValueError: The program cannot be compiled: it does not divide, something is not installed, or the compiler
                 fails for another reason than memory.
         """
-        self.say(vars(program))
+        self.say(program)
         try:
             said = self.hear()
         except WorkerError as end:
-            words = end.words[:200] or "it said nothing"
-            said = {"failed": f"the compiler's process ended with status {end.status}: {words}"}
-        if "failed" in said:
-            raise ValueError(f"{program.target} with {program.devices} devices: {said['failed']}")
-        return msgspec.convert(said, Compiled)
+            said = f"the compiler's process ended with status {end.status}: {end.words[:200] or 'it said nothing'}"
+        if isinstance(said, Compiled):
+            return said
+        raise ValueError(f"{program.target} with {program.devices} devices: {said}")

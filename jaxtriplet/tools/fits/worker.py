@@ -1,15 +1,13 @@
 """Compiling as a worker's program (`tools.workers`): a message is a `Program`, an answer what became of it.
 
-An answer holds the fields of `Compiled`, or `failed`, why the program could not be compiled.
+An answer is a `Compiled`, or why the program could not be compiled.
 
 It is to run in `targets.environment`.
 """
 
-import dataclasses
 import re
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import jax
 
@@ -60,11 +58,11 @@ def needed_bytes(message: str) -> int | None:
     return int(float(match[1]) * _UNITS[match[2]]) if match else None
 
 
-def serve(jobs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def serve(programs: Iterable[Program]) -> Iterator[Compiled | str]:
     """Yields what became of each program."""
-    for job in jobs:
+    for program in programs:
         try:
-            yield dataclasses.asdict(answer(Program(**job)))
+            yield answer(program)
         except ValueError as error:
             words = " ".join(str(error).split())
-            yield {"failed": words if len(words) <= 300 else f"{words[:300]}..."}
+            yield words if len(words) <= 300 else f"{words[:300]}..."
