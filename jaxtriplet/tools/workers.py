@@ -43,24 +43,20 @@ class Worker(ExitStack):
         self._program, self._environment = program, environment
         self._running: tuple[subprocess.Popen[bytes], Connection, IO[str]] | None = None
 
-    def say(self, message: Any) -> None:
-        """Sends a message; if the process is dead, `hear` says so."""
-        self._running = self._running or self._start()
-        with suppress(BrokenPipeError):
-            self._running[1].send(message)
-
-    def hear(self, seconds: float | None = None) -> Any:
-        """Returns the next answer.
+    def ask(self, message: Any, seconds: float | None = None) -> Any:
+        """Sends a message and returns its answer.
 
         Args:
-            seconds: How long to wait for it; None for as long as it takes.
+            message: What the program understands.
+            seconds: How long to wait for the answer; None for as long as it takes.
 
         Raises:
             TimeoutError: There is none within these seconds.
             WorkerError: There will be none; the next message starts another process.
         """
-        assert self._running is not None
-        process, connection, errors = self._running
+        process, connection, errors = self._running = self._running or self._start()
+        with suppress(BrokenPipeError):  # What has ended has no answer, which is told below.
+            connection.send(message)
         if not connection.poll(seconds):
             raise TimeoutError
         with suppress(EOFError, ConnectionResetError):

@@ -77,12 +77,9 @@ def race(
             tell(f"{setting}: {contender.name} starts")
             # The figures are the processor's, whatever else the machine has.
             process = stack.enter_context(Worker(Path(worker.__file__), {"JAX_PLATFORMS": "cpu"}))
-            process.say(
-                setting._asdict()
-                | {"contender": contender.name, "module": str(contender.module)}
-                | {"margin": MARGIN, "memory_limit": limits.memory, "time_limit": limits.seconds}
-            )
-            outcome.ready = _heard(outcome, process, STARTUP + limits.seconds, limits.seconds)
+            job = {"contender": contender.name, "module": str(contender.module), "margin": MARGIN}
+            job |= setting._asdict() | {"memory_limit": limits.memory, "time_limit": limits.seconds}
+            outcome.ready = _answer(outcome, process, job, limits.seconds, startup=STARTUP)
             running.append((outcome, process))
         for number in range(rounds):
             tell(f"{setting}: round {number + 1} of {rounds}")
@@ -96,17 +93,18 @@ def _take_turn(outcome: Outcome, process: Worker, seconds: float) -> None:
     spent = [turn["wall"] * outcome.ready["calls"] for turn in outcome.turns]
     if spent and sum(spent) + spent[-1] > seconds:
         return
-    process.say({})
-    if turn := _heard(outcome, process, seconds, seconds):
+    if turn := _answer(outcome, process, {}, seconds):
         outcome.turns.append(turn)
 
 
-def _heard(outcome: Outcome, process: Worker, seconds: float, named: float) -> dict[str, Any]:
-    """Returns what the worker says, nothing of one that fails; `named` is the limit to name."""
+def _answer(
+    outcome: Outcome, process: Worker, message: dict[str, Any], seconds: float, startup: float = 0.0
+) -> dict[str, Any]:
+    """Returns what the worker answers, which is nothing where it fails."""
     try:
-        said = process.hear(seconds)
+        said: dict[str, Any] = process.ask(message, startup + seconds)
     except TimeoutError:
-        said = {"failed": worker.over(named)}
+        said = {"failed": worker.over(seconds)}
     except WorkerError as end:
         words = f"killed by signal {-end.status}" if end.status < 0 else f"exit status {end.status}"
         said = {"failed": f"{words}: {end.words[:100]}" if end.words else words}

@@ -61,9 +61,8 @@ class Compiler(Worker):
             ValueError: The program cannot be compiled: it does not divide, something is not installed, or the compiler
                 fails for another reason than memory.
         """
-        self.say(program)
         try:
-            said = self.hear()
+            said = self.ask(program)
         except WorkerError as end:
             said = f"the compiler's process ended with status {end.status}: {end.words[:200] or 'it said nothing'}"
         if isinstance(said, Compiled):
