@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxtriplet import engine, reductions
-from jaxtriplet.cli.fits import counts, fits
+from jaxtriplet.cli.fits import fits
 from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
 from jaxtriplet.tools.fits import lowering, report, search, targets, worker
@@ -21,6 +21,7 @@ from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.hlo import Collective
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.report import Answer
+from jaxtriplet.tools.words import whole_numbers
 
 # --- programs on simulated devices ------------------------------------------------------------------------------------
 
@@ -31,9 +32,15 @@ def simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "devices_of", lambda name, devices: jax.devices()[:devices])
 
 
+def said(program: Program) -> Any:
+    """What the worker says of a program."""
+    return next(worker.serve([program]))
+
+
 @pytest.mark.usefixtures("simulated")
 def test_the_worker_tells_what_it_compiled() -> None:
-    found = Compiled.of(worker.answer(Program("h100", 4, "batch-hard", 1024, 16)))
+    found = said(Program("h100", 4, "batch-hard", 1024, 16))
+    assert isinstance(found, Compiled)
     assert found.fits
     assert found.peak_bytes > 0
     assert found.trips == 2  # 256 anchors of a device, in tiles of 128
@@ -113,19 +120,19 @@ def test_the_whole_update_is_lowered_and_donates_its_state(encoder: str, loss: s
 
 @pytest.mark.usefixtures("simulated")
 def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "does not divide" in worker.answer(Program("h100", 2, "batch-hard", 9, 4))["failed"]
+    assert "does not divide" in said(Program("h100", 2, "batch-hard", 9, 4))
 
-    def refuse(words: str) -> dict[str, Any]:
+    def refuse(words: str) -> Any:
         def lower(program: Program) -> Any:
             raise jax.errors.JaxRuntimeError(words)
 
         monkeypatch.setattr(lowering, "lower", lower)
-        return worker.answer(Program("tpu-v5e", 1, "batch-hard", 8, 4))
+        return said(Program("tpu-v5e", 1, "batch-hard", 8, 4))
 
-    said = refuse("RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Used 16.13G of 15.75G hbm. Exceeded by 394.3M.")
-    assert (said["fits"], said["peak_bytes"]) == (False, int(16.13 * 2**30))
-    assert refuse("RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem")["failed"].startswith("RESOURCE")
-    assert len(refuse("INTERNAL: " + 500 * "x")["failed"]) == 303
+    full = refuse("RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Used 16.13G of 15.75G hbm. Exceeded by 394.3M.")
+    assert (full.fits, full.peak_bytes) == (False, int(16.13 * 2**30))
+    assert refuse("RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem").startswith("RESOURCE")
+    assert len(refuse("INTERNAL: " + 500 * "x")) == 303
 
 
 def test_a_program_knows_how_its_rows_divide() -> None:
@@ -258,10 +265,10 @@ def test_the_table_has_a_column_for_each_number_of_devices() -> None:
         ["largest batch that fits", "2,490,368 rows (15.00 GiB)", "none", ""],
         ["compiled in", "30 s", "10 s", "9 s"],
     ]
-    said = " ".join(lines)
-    assert "this predicts memory, not speed" in said
-    assert "15.75 GiB of a chip" in said
-    assert "which may not be all" in said
+    notes = " ".join(lines)
+    assert "this predicts memory, not speed" in notes
+    assert "15.75 GiB of a chip" in notes
+    assert "which may not be all" in notes
 
 
 def test_the_title_names_the_whole_update() -> None:
@@ -312,7 +319,7 @@ def test_the_command_answers_in_json(call: Any) -> None:
     assert (found["loss"], found["batch_size"], found["encoder"]) == ("ge2e", 64, None)
     (answer,) = found["answers"]
     assert (answer["devices"], answer["fits"], answer["peak_bytes"]) == (2, True, 32 * 10**5)
-    assert answer["collectives"] == [GATHER._asdict()]
+    assert answer["collectives"] == [dataclasses.asdict(GATHER)]
     assert 0.95 * found["memory_bytes"] < answer["largest_peak_bytes"] == answer["largest_batch"] * 10**5 / 2
     _, out, _ = call("fits", *words, "--no-largest")
     assert json.loads(out)["answers"][0]["largest_batch"] is None
@@ -360,4 +367,4 @@ def test_distributions_are_found() -> None:
 
 
 def test_devices_are_counted() -> None:
-    assert counts("4") == [4]
+    assert whole_numbers("devices", "4") == [4]

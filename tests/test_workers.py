@@ -29,11 +29,7 @@ def program(tmp_path: Path) -> Path:
 
 def test_every_message_has_an_answer_from_one_process(program: Path) -> None:
     with Worker(program, {"HERE": "there"}) as worker:
-        answers = []
-        for number in (1, 2):
-            worker.say({"number": number})
-            answers.append(worker.hear())
-    first, second = answers
+        first, second = (worker.ask({"number": number}) for number in (1, 2))
     assert (first["got"], second["got"]) == ({"number": 1}, {"number": 2})
     assert first["process"] == second["process"]
     assert first["here"] == "there"
@@ -42,16 +38,12 @@ def test_every_message_has_an_answer_from_one_process(program: Path) -> None:
 
 def test_an_ending_is_told_with_its_last_words_and_the_next_message_starts_anew(program: Path) -> None:
     with Worker(program, {"HERE": ""}) as worker:
-        worker.say({"status": 3})
         with pytest.raises(WorkerError) as ending:
-            worker.hear()
+            worker.ask({"status": 3})
         assert (ending.value.status, ending.value.words) == (3, "last words")
-        worker.say({})
-        assert worker.hear()["got"] == {}
+        assert worker.ask({})["got"] == {}
 
 
 def test_waiting_has_a_limit_and_closing_ends_the_work(program: Path) -> None:
-    with Worker(program, {"HERE": ""}) as worker:
-        worker.say({"seconds": 60})
-        with pytest.raises(TimeoutError):
-            worker.hear(0.1)
+    with Worker(program, {"HERE": ""}) as worker, pytest.raises(TimeoutError):
+        worker.ask({"seconds": 60}, 0.1)

@@ -7,6 +7,7 @@ import click
 
 from jaxtriplet.cli.options import options_of
 from jaxtriplet.tools.fits.programs import Program
+from jaxtriplet.tools.words import whole_numbers
 
 
 @click.command()
@@ -27,23 +28,6 @@ def fits(devices: str, largest: bool, as_json: bool, quiet: bool, **numbers: Any
     """
     from jaxtriplet.tools.fits import job, report
 
-    def tell(step: str) -> None:
-        if not quiet:
-            click.echo(step, err=True)
-
-    programs = [Program(devices=count, **numbers) for count in counts(devices)]
-    answers = job.fits(programs, largest=largest, tell=tell)
+    programs = [Program(devices=count, **numbers) for count in whole_numbers("devices", devices)]
+    answers = job.fits(programs, largest=largest, quiet=quiet)
     print(json.dumps(report.as_json(answers)) if as_json else report.markdown(answers))
-
-
-def counts(words: str) -> list[int]:
-    """Reads numbers of devices, joined by commas.
-
-    Example:
-        >>> counts("1, 4,16")
-        [1, 4, 16]
-    """
-    try:
-        return [int(word) for word in words.split(",")]
-    except ValueError:
-        raise ValueError(f"the devices {words!r} are not whole numbers joined by commas") from None

@@ -1,4 +1,4 @@
 """Tools beside the library: `bench` races its losses, `fits` compiles them for accelerators that are not there.
 
-Both do their work in processes of their own, `workers`.
+Both do their work in processes of their own, `workers`, and share the lists and tables of `words`.
 """

@@ -1,34 +1,35 @@
-"""Work in a process of its own: for each JSON object on a line of standard input, one on standard output.
+"""Work in a process of its own, which is sent messages and sends an answer for each.
 
 A program is a file with a function `serve(messages)` that yields an answer for each message. Its process runs this
 file by its path, which needs the standard library alone: what a program does not import is not in its memory.
 """
 
-import json
 import os
 import runpy
-import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 _ROOT = Path(__file__).parents[2]
 
 
+@dataclass(eq=False)
 class WorkerError(Exception):
     """A worker ended where its answer was due."""
 
-    def __init__(self, status: int, words: str) -> None:
-        """Takes the exit status, negative for a signal, and the last line on standard error, or nothing."""
-        super().__init__(status, words)
-        self.status, self.words = status, words
+    status: int
+    """The exit status, negative for a signal."""
+    words: str
+    """The last line on standard error, or nothing."""
 
 
-class Worker:
+class Worker(ExitStack):
     """A program's process: started by a message when there is none, ended by `close` or with the context."""
 
     def __init__(self, program: Path, environment: dict[str, str]) -> None:
@@ -38,77 +39,61 @@ class Worker:
             program: The file with `serve`; it finds this package.
             environment: What the process has in its environment beside this one's.
         """
+        super().__init__()
         self._program, self._environment = program, environment
-        self._running: tuple[subprocess.Popen[str], IO[str]] | None = None
+        self._running: tuple[subprocess.Popen[bytes], Connection, IO[str]] | None = None
 
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """Ends the process."""
-        self.close()
-
-    def say(self, message: Mapping[str, Any]) -> None:
-        """Sends a message; if the process is dead, `hear` says so."""
-        self._running = self._running or self._start()
-        with suppress(BrokenPipeError):
-            print(json.dumps(message), file=self._running[0].stdin, flush=True)
-
-    def hear(self, seconds: float | None = None) -> dict[str, Any]:
-        """Returns the next answer.
+    def ask(self, message: Any, seconds: float | None = None) -> Any:
+        """Sends a message and returns its answer.
 
         Args:
-            seconds: How long to wait for it; None for as long as it takes.
+            message: What the program understands.
+            seconds: How long to wait for the answer; None for as long as it takes.
 
         Raises:
             TimeoutError: There is none within these seconds.
             WorkerError: There will be none; the next message starts another process.
         """
-        assert self._running is not None
-        process, errors = self._running
-        assert process.stdout is not None
-        if not select.select([process.stdout], [], [], seconds)[0]:
+        process, connection, errors = self._running = self._running or self._start()
+        with suppress(BrokenPipeError):  # What has ended has no answer, which is told below.
+            connection.send(message)
+        if not connection.poll(seconds):
             raise TimeoutError
-        if line := process.stdout.readline():
-            return json.loads(line)
+        with suppress(EOFError, ConnectionResetError):
+            return connection.recv()
         status = process.wait()
         errors.seek(0)
         words = [line.strip() for line in errors if line.strip()]
         self.close()
         raise WorkerError(status, words[-1] if words else "")
 
-    def close(self) -> None:
-        """Ends the process, if there is one."""
-        if self._running:
-            process, errors = self._running
-            self._running = None
-            process.kill()
-            with suppress(BrokenPipeError):
-                process.communicate()
-            errors.close()
-
-    def _start(self) -> tuple[subprocess.Popen[str], IO[str]]:
-        errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (`close` closes it)
+    def _start(self) -> tuple[subprocess.Popen[bytes], Connection, IO[str]]:
+        errors = self.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (the stack closes it)
         path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        process = subprocess.Popen(
-            [sys.executable, "-P", __file__, str(self._program)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=os.environ | {"PYTHONPATH": path} | self._environment,
-        )
-        return process, errors
+        ours, theirs = Pipe()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(theirs.fileno()), str(self._program)],
+                stdin=subprocess.DEVNULL,
+                stdout=errors,  # What libraries print is no answer.
+                stderr=errors,
+                pass_fds=[theirs.fileno()],
+                env=os.environ | {"PYTHONPATH": path} | self._environment,
+            )
+        # What `close` does, the last first.
+        self.callback(setattr, self, "_running", None)
+        self.enter_context(ours)
+        self.callback(process.wait)
+        self.callback(process.kill)
+        return process, ours, errors
 
 
-def serve(program: str) -> None:
-    """Answers standard input with a program; what libraries print goes to standard error."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    for answer in runpy.run_path(program)["serve"](map(json.loads, sys.stdin)):
-        print(json.dumps(answer), file=answers, flush=True)
+def serve(handle: str, program: str) -> None:
+    """Answers what comes through a connection with a program, until it is closed."""
+    with suppress(EOFError), Connection(int(handle)) as connection:
+        for answer in runpy.run_path(program)["serve"](iter(connection.recv, None)):
+            connection.send(answer)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

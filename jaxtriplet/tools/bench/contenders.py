@@ -45,51 +45,49 @@ def installed_version(distribution: str) -> str | None:
     return next((found.version for found in distributions(name=distribution)), None)
 
 
-CONTENDERS = {
-    contender.name: contender
-    for contender in (
-        Contender("jaxtriplet", _JAX, ("jax",), {"": "margin 0.2; distance and other numbers as by default"}),
-        Contender(
-            "floor",
-            _JAX,
-            ("jax",),
-            {"": "three B x B x D products in jitted JAX, float32: all distances, and the gradient of both sides"},
-            same_value=(),
-        ),
-        Contender(
-            "textbook",
-            _JAX,
-            ("jax",),
-            {
-                "": "the formula in jitted JAX, differentiated by JAX: over all B x B x B triplets",
-                "batch-hard": "over the masked B x B distances",
-            },
-            losses=tuple(with_jax.TEXTBOOK),
-        ),
-        Contender(
-            "sentence-transformers",
-            _TORCH,
-            ("torch", "sentence-transformers"),
-            {"": "its three batch losses on given embeddings; the same meanings, semi-hard on squared distances too"},
-            losses=tuple(with_torch.PEERS["sentence-transformers"]),
-        ),
-        Contender(
-            "pytorch-metric-learning",
-            _TORCH,
-            ("torch", "pytorch-metric-learning"),
-            {
-                "": "TripletMarginLoss over all triplets",
-                "semi-hard": (
-                    "its miner takes every triplet of 0 < d_an - d_ap <= margin, which is jaxtriplet's "
-                    'negatives="all": another value, not compared'
-                ),
-                "batch-hard": "of its hard miner, averaged over all anchors",
-            },
-            losses=tuple(with_torch.PEERS["pytorch-metric-learning"]),
-            same_value=("batch-all", "batch-hard"),
-        ),
-    )
-}
+_ALL = (
+    Contender("jaxtriplet", _JAX, ("jax",), {"": "margin 0.2; distance and other numbers as by default"}),
+    Contender(
+        "floor",
+        _JAX,
+        ("jax",),
+        {"": "three B x B x D products in jitted JAX, float32: all distances, and the gradient of both sides"},
+        same_value=(),
+    ),
+    Contender(
+        "textbook",
+        _JAX,
+        ("jax",),
+        {
+            "": "the formula in jitted JAX, differentiated by JAX: over all B x B x B triplets",
+            "batch-hard": "over the masked B x B distances",
+        },
+        losses=tuple(with_jax.TEXTBOOK),
+    ),
+    Contender(
+        "sentence-transformers",
+        _TORCH,
+        ("torch", "sentence-transformers"),
+        {"": "its three batch losses on given embeddings; the same meanings, semi-hard on squared distances too"},
+        losses=tuple(with_torch.PEERS["sentence-transformers"]),
+    ),
+    Contender(
+        "pytorch-metric-learning",
+        _TORCH,
+        ("torch", "pytorch-metric-learning"),
+        {
+            "": "TripletMarginLoss over all triplets",
+            "semi-hard": (
+                "its miner takes every triplet of 0 < d_an - d_ap <= margin, which is jaxtriplet's "
+                'negatives="all": another value, not compared'
+            ),
+            "batch-hard": "of its hard miner, averaged over all anchors",
+        },
+        losses=tuple(with_torch.PEERS["pytorch-metric-learning"]),
+        same_value=("batch-all", "batch-hard"),
+    ),
+)
+CONTENDERS = {contender.name: contender for contender in _ALL}
 
-LOSSES = tuple(dict.fromkeys(loss for contender in CONTENDERS.values() for loss in contender.losses or ()))
+LOSSES = tuple(dict.fromkeys(loss for contender in _ALL for loss in contender.losses or ()))
 """The losses that somebody else can compute too."""

@@ -58,5 +58,5 @@ def bench(
             (folder / "bench.md").write_text(report.markdown(found["machine"], plan, measured, missing))
             bar.update()
     if plot:
-        picture.save(picture.draw(results, plan.rows_per_class), folder / "bench.png")
+        picture.draw(results, plan.rows_per_class).savefig(folder / "bench.png", dpi=130)
     return folder, found

@@ -1,6 +1,7 @@
 """What is measured: the settings of the table and of the picture, and the limits."""
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Collection, Iterator
 from typing import Annotated, NamedTuple, Self
@@ -9,6 +10,7 @@ from jaxtriplet import _checks
 from jaxtriplet.jobs.fields import described
 from jaxtriplet.losses import registry
 from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
+from jaxtriplet.tools.words import split, whole_numbers
 
 
 class Setting(NamedTuple):
@@ -34,6 +36,7 @@ class Line(NamedTuple):
 # The picture: batches up to a size whose B x B matrix would take 4 GiB; class sizes at a batch that peers still manage.
 SWEEP_BATCH_SIZES = (256, 1024, 4096, 16384, 32768)
 SWEEP_CLASSES_AT = 1024
+SWEEP_ROWS_PER_CLASS = (2, 8, 32, 128, 512)
 SWEEP_ROUNDS = 3
 
 
@@ -70,57 +73,42 @@ class Plan:
         )
         _known("loss", plan.losses, registry.trainable())
         _known("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS)
-        for loss in _split(plan.losses):
+        for loss in split(plan.losses):
             if registry.find(loss).class_weights:
                 raise ValueError(f"{loss} has class weights; what is measured is losses of rows alone")
             if not any(contender.computes(loss) for contender in plan.contenders):
                 raise ValueError(f"{plan.only} cannot compute {loss}")
         for size in plan.table_sizes:
-            if size % self.rows_per_class or size < 2 * self.rows_per_class:
+            if not _divides(size, self.rows_per_class):
                 raise ValueError(f"a batch of {size} rows is not two or more classes of {self.rows_per_class}")
         return plan
 
     @property
     def table_sizes(self) -> list[int]:
         """The batch sizes of the table."""
-        try:
-            return [int(word) for word in _split(self.batch_sizes or "")]
-        except ValueError:
-            raise ValueError(f"the batch sizes {self.batch_sizes!r} are not whole numbers joined by commas") from None
+        return whole_numbers("batch sizes", self.batch_sizes or "")
 
     @property
     def contenders(self) -> list[Contender]:
         """Those who are asked for, in the order of the table, installed or not."""
-        asked = CONTENDERS if self.only is None else _split(self.only)
+        asked = CONTENDERS if self.only is None else split(self.only)
         return [contender for name, contender in CONTENDERS.items() if name in asked]
 
     def lines(self, *, plot: bool) -> Iterator[Line]:
         """Yields what is to be measured: the table, a line a setting, then with `plot` the axes of the picture."""
         assert self.rounds is not None  # resolved
         yield from (Line((setting,), self.rounds) for setting in self.table())
-        if plot:
-            for loss in _split(self.losses):
-                for axis in (self._by_batch_size(loss), self._by_class_size(loss)):
-                    yield Line(tuple(axis), min(self.rounds, SWEEP_ROUNDS))
+        by_size = [(size, self.rows_per_class) for size in SWEEP_BATCH_SIZES]
+        by_class = [(SWEEP_CLASSES_AT, rows) for rows in SWEEP_ROWS_PER_CLASS]
+        for loss in split(self.losses) if plot else ():
+            for axis in (by_size, by_class):
+                settings = (Setting(loss, size, rows, self.dim) for size, rows in axis if _divides(size, rows))
+                yield Line(tuple(settings), min(self.rounds, SWEEP_ROUNDS))
 
     def table(self) -> list[Setting]:
         """Returns the settings of the table."""
-        return [
-            Setting(loss, size, self.rows_per_class, self.dim)
-            for loss in _split(self.losses)
-            for size in self.table_sizes
-        ]
-
-    def _by_batch_size(self, loss: str) -> Iterator[Setting]:
-        for size in SWEEP_BATCH_SIZES:
-            if size % self.rows_per_class == 0 and size >= 2 * self.rows_per_class:
-                yield Setting(loss, size, self.rows_per_class, self.dim)
-
-    def _by_class_size(self, loss: str) -> Iterator[Setting]:
-        rows = 2
-        while rows <= SWEEP_CLASSES_AT // 2:
-            yield Setting(loss, SWEEP_CLASSES_AT, rows, self.dim)
-            rows *= 4
+        shapes = itertools.product(split(self.losses), self.table_sizes)
+        return [Setting(loss, size, self.rows_per_class, self.dim) for loss, size in shapes]
 
 
 def machine_memory() -> int:
@@ -128,13 +116,13 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _split(words: str) -> list[str]:
-    return [word.strip() for word in words.split(",") if word.strip()]
+def _divides(batch_size: int, rows_per_class: int) -> bool:
+    return batch_size % rows_per_class == 0 and batch_size >= 2 * rows_per_class
 
 
 def _known(kind: str, words: str, known: Collection[str]) -> None:
-    if not _split(words):
+    if not split(words):
         raise ValueError(f"no {kind} is named; known: {', '.join(known)}")
-    for word in _split(words):
+    for word in split(words):
         if word not in known:
             raise ValueError(f"unknown {kind} {word!r}{_checks.nearest(word, known)}; known: {', '.join(known)}")

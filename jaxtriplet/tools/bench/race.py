@@ -40,23 +40,12 @@ class Outcome:
     turns: list[dict[str, float]] = field(default_factory=list)
     """`wall`, `cpu` (seconds a call) and `peak` (bytes), for each round."""
 
-    @property
-    def wall(self) -> float | None:
-        """The median wall seconds of a call."""
-        return self._median("wall")
-
-    @property
-    def cpu(self) -> float | None:
-        """The median CPU seconds of a call, all threads together."""
-        return self._median("cpu")
-
-    @property
-    def peak(self) -> float | None:
-        """The peak memory of the process in bytes."""
-        return None if self.failure or not self.turns else max(turn["peak"] for turn in self.turns)
-
-    def _median(self, key: str) -> float | None:
-        return None if self.failure or not self.turns else median(turn[key] for turn in self.turns)
+    def figure(self, key: str) -> float | None:
+        """Returns the median of `wall` or `cpu` (of all threads together), or the most of `peak`; None if it failed."""
+        values = [turn[key] for turn in self.turns]
+        if self.failure or not values:
+            return None
+        return max(values) if key == "peak" else median(values)
 
 
 Result = tuple[Setting, list[Outcome]]
@@ -81,60 +70,48 @@ def race(
     Returns:
         An outcome for each contender, in their order; one that fails says why.
     """
-    outcomes = {contender.name: Outcome(contender.name) for contender in contenders}
+    outcomes = [Outcome(contender.name) for contender in contenders]
     with ExitStack() as stack:
-        running: dict[str, Worker] = {}
-        for contender in contenders:
+        running = []
+        for contender, outcome in zip(contenders, outcomes, strict=True):
             tell(f"{setting}: {contender.name} starts")
             # The figures are the processor's, whatever else the machine has.
             process = stack.enter_context(Worker(Path(worker.__file__), {"JAX_PLATFORMS": "cpu"}))
-            process.say(
-                setting._asdict()
-                | {"contender": contender.name, "module": str(contender.module)}
-                | {"margin": MARGIN, "memory_limit": limits.memory, "time_limit": limits.seconds}
-            )
-            _get_ready(outcomes[contender.name], process, limits.seconds)
-            running = _still_running(running | {contender.name: process}, outcomes)
+            job = {"contender": contender.name, "module": str(contender.module), "margin": MARGIN}
+            job |= setting._asdict() | {"memory_limit": limits.memory, "time_limit": limits.seconds}
+            outcome.ready = _answer(outcome, process, job, limits.seconds, startup=STARTUP)
+            running.append((outcome, process))
         for number in range(rounds):
             tell(f"{setting}: round {number + 1} of {rounds}")
-            for name, process in running.items():
-                _take_turn(outcomes[name], process, limits.seconds)
-            running = _still_running(running, outcomes)
-    return list(outcomes.values())
-
-
-def _still_running(running: dict[str, Worker], outcomes: dict[str, Outcome]) -> dict[str, Worker]:
-    for name, process in running.items():
-        if outcomes[name].failure:
-            process.close()  # What it holds may be what another needs.
-    return {name: process for name, process in running.items() if not outcomes[name].failure}
-
-
-def _get_ready(outcome: Outcome, process: Worker, seconds: float) -> None:
-    outcome.ready = _heard(process, STARTUP + seconds, seconds)
-    outcome.failure = outcome.ready.pop("failed", None)
+            for outcome, process in running:
+                if not outcome.failure:
+                    _take_turn(outcome, process, limits.seconds)
+    return outcomes
 
 
 def _take_turn(outcome: Outcome, process: Worker, seconds: float) -> None:
     spent = [turn["wall"] * outcome.ready["calls"] for turn in outcome.turns]
     if spent and sum(spent) + spent[-1] > seconds:
         return
-    process.say({})
-    turn = _heard(process, seconds, seconds)
-    outcome.failure = turn.pop("failed", None)
-    if not outcome.failure:
+    if turn := _answer(outcome, process, {}, seconds):
         outcome.turns.append(turn)
 
 
-def _heard(process: Worker, seconds: float, named: float) -> dict[str, Any]:
-    """Returns what the worker says, or why there is nothing; `named` is the limit to name."""
+def _answer(
+    outcome: Outcome, process: Worker, message: dict[str, Any], seconds: float, startup: float = 0.0
+) -> dict[str, Any]:
+    """Returns what the worker answers, which is nothing where it fails."""
     try:
-        return process.hear(seconds)
+        said: dict[str, Any] = process.ask(message, startup + seconds)
     except TimeoutError:
-        return {"failed": worker.over(named)}
+        said = {"failed": worker.over(seconds)}
     except WorkerError as end:
         words = f"killed by signal {-end.status}" if end.status < 0 else f"exit status {end.status}"
-        return {"failed": f"{words}: {end.words[:100]}" if end.words else words}
+        said = {"failed": f"{words}: {end.words[:100]}" if end.words else words}
+    outcome.failure = said.pop("failed", None)
+    if outcome.failure:
+        process.close()  # What it holds may be what another needs.
+    return said
 
 
 def run(
@@ -156,11 +133,10 @@ def run(
     limits = Limits(int(plan.memory_limit * 2**30), plan.time_limit)
     done: dict[Setting, list[Outcome]] = {}
     for line in lines:
-        running = list(contenders)
+        failed: set[str] = set()
         for setting in line.settings:
-            running = [contender for contender in running if contender.computes(setting.loss)]
             if setting not in done:
-                done[setting] = race(setting, running, line.rounds, limits, tell)
+                fit = [one for one in contenders if one.computes(setting.loss) and one.name not in failed]
+                done[setting] = race(setting, fit, line.rounds, limits, tell)
                 yield setting, done[setting]
-            failed = {outcome.contender for outcome in done[setting] if outcome.failure}
-            running = [contender for contender in running if contender.name not in failed]
+            failed |= {outcome.contender for outcome in done[setting] if outcome.failure}

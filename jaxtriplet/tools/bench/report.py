@@ -1,19 +1,19 @@
 """Tables of a benchmark: as Markdown, and as what goes into JSON."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import jinja2
+
+from jaxtriplet.tools import words
 from jaxtriplet.tools.bench.contenders import CONTENDERS, Contender
 from jaxtriplet.tools.bench.plan import Plan, Setting
 from jaxtriplet.tools.bench.race import MARGIN, Outcome, Result
 
 _REFERENCES = ("jaxtriplet", "floor")
-_HEADINGS = (
-    "contender",
-    *("wall ms", "/ jaxtriplet", "/ floor"),
-    *("CPU ms", "/ jaxtriplet", "/ floor"),
-    *("peak MiB", "first call s"),
-)
+_RATIOS = [f"/ {name}" for name in _REFERENCES]
+_HEADINGS = ("contender", "wall ms", *_RATIOS, "CPU ms", *_RATIOS, "peak MiB", "first call s")
 
 
 def row(outcome: Outcome, references: Mapping[str, Outcome]) -> list[str]:
@@ -29,17 +29,17 @@ def row(outcome: Outcome, references: Mapping[str, Outcome]) -> list[str]:
     choice = outcome.ready.get("choice")
     name = f"{outcome.contender} ({choice})" if choice else outcome.contender
     if outcome.failure:
-        return [name, _escape(outcome.failure), *[""] * (len(_HEADINGS) - 2)]
+        return [name, outcome.failure.replace("|", "\\|"), *[""] * (len(_HEADINGS) - 2)]
     cells = [name]
     for key in ("wall", "cpu"):
-        cells.append(_milliseconds(getattr(outcome, key)))
+        cells.append(_milliseconds(outcome.figure(key) or 0))
         cells.extend(ratio(outcome, references.get(reference), key) for reference in _REFERENCES)
-    return [*cells, f"{(outcome.peak or 0) / 2**20:,.0f}", f"{outcome.ready['first_call']:.1f}"]
+    return [*cells, f"{(outcome.figure('peak') or 0) / 2**20:,.0f}", f"{outcome.ready['first_call']:.1f}"]
 
 
 def ratio(outcome: Outcome, reference: Outcome | None, key: str) -> str:
     """Returns how many times the reference's median a contender's is, or a dash."""
-    ours, theirs = getattr(outcome, key), getattr(reference, key) if reference else None
+    ours, theirs = outcome.figure(key), reference and reference.figure(key)
     if ours is None or not theirs:
         return "-"
     times = ours / theirs
@@ -51,19 +51,10 @@ def _milliseconds(seconds: float) -> str:
     return f"{1e3 * seconds:,.{decimals}f}"
 
 
-def _escape(words: str) -> str:
-    return words.replace("|", "\\|")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def table(outcomes: Sequence[Outcome]) -> str:
     """Returns the Markdown table of one setting."""
     references = {outcome.contender: outcome for outcome in outcomes}
-    rules = ["---", *["---:"] * (len(_HEADINGS) - 1)]
-    return "\n".join(map(_line, (_HEADINGS, rules, *(row(outcome, references) for outcome in outcomes))))
+    return words.table([_HEADINGS, *(row(outcome, references) for outcome in outcomes)])
 
 
 def agreement(setting: Setting, outcomes: Sequence[Outcome]) -> str | None:
@@ -76,8 +67,8 @@ def agreement(setting: Setting, outcomes: Sequence[Outcome]) -> str | None:
     ours = values.pop("jaxtriplet", None)
     if not ours or not values:
         return None
-    apart = [max(_apart(a, b) for a, b in zip(theirs, ours, strict=True)) for theirs in values.values()]
-    said = ", ".join(f"{name} {gap:.1g}" for name, gap in zip(values, apart, strict=True))
+    apart = {name: max(map(_apart, theirs, ours)) for name, theirs in values.items()}
+    said = ", ".join(f"{name} {gap:.1g}" for name, gap in apart.items())
     return f"Relative difference from jaxtriplet's loss {ours[0]:.6g} and gradient norm {ours[1]:.4g}: {said}."
 
 
@@ -97,40 +88,9 @@ def markdown(machine: Mapping[str, Any], plan: Plan, results: Sequence[Result], 
     Returns:
         Markdown.
     """
-    return "\n\n".join(_sections(machine, plan, results, missing)) + "\n"
-
-
-def _sections(
-    machine: Mapping[str, Any], plan: Plan, results: Sequence[Result], missing: Sequence[Contender]
-) -> Iterator[str]:
-    yield "# Value and gradient of a batch: time and memory"
-    yield _in_words(machine)
-    yield (
-        f"Medians; rounds: {plan.rounds} (fewer where they would take over {plan.time_limit:g} s). Each contender in "
-        "a process of its own, called in turn. CPU is the time of all threads; / jaxtriplet and / floor are ratios; "
-        "peak is the memory of the whole process, libraries and compilation included; the first call includes "
-        f"compilation. Random embeddings of unit length, float32, margin {MARGIN}."
-    )
-    for setting, outcomes in results:
-        yield f"## {setting}"
-        yield table(outcomes)
-        if said := agreement(setting, outcomes):
-            yield said
-    yield "## Notes"
-    yield "\n".join(_notes(plan, missing))
-
-
-def _in_words(machine: Mapping[str, Any]) -> str:
-    hardware = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}"
-    return f"{hardware}; {', '.join(f'{name} {version}' for name, version in machine['versions'].items())}."
-
-
-def _notes(plan: Plan, missing: Sequence[Contender]) -> Iterator[str]:
-    for contender in plan.contenders:
-        notes = [f"{loss}: {words}" if loss else words for loss, words in contender.notes.items()]
-        yield f"- **{contender.name}**: {'; '.join(notes)}."
-    for contender in missing:
-        yield f"- {not_installed(contender)}."
+    template = jinja2.Template(Path(__file__).with_name("bench.md.jinja").read_text(), trim_blocks=True)
+    said = {"machine": machine, "plan": plan, "results": results, "missing": missing, "margin": MARGIN}
+    return template.render(said, table=table, agreement=agreement, not_installed=not_installed)
 
 
 def not_installed(contender: Contender) -> str:
@@ -141,14 +101,16 @@ def not_installed(contender: Contender) -> str:
 def as_json(result: Result) -> dict[str, Any]:
     """Returns one setting as JSON: seconds and bytes; null where a contender failed."""
     setting, outcomes = result
-    return setting._asdict() | {"outcomes": [_outcome(outcome) for outcome in outcomes]}
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    medians = {"wall_seconds": outcome.wall, "cpu_seconds": outcome.cpu, "peak_bytes": outcome.peak}
-    return (
-        {"contender": outcome.contender, "failure": outcome.failure}
-        | medians
-        | outcome.ready
-        | {"turns": outcome.turns}
-    )
+    shown = [
+        {
+            "contender": outcome.contender,
+            "failure": outcome.failure,
+            "wall_seconds": outcome.figure("wall"),
+            "cpu_seconds": outcome.figure("cpu"),
+            "peak_bytes": outcome.figure("peak"),
+            **outcome.ready,
+            "turns": outcome.turns,
+        }
+        for outcome in outcomes
+    ]
+    return setting._asdict() | {"outcomes": shown}

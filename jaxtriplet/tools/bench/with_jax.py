@@ -12,7 +12,6 @@ from jaxtriplet.distances import euclidean, squared_euclidean
 from jaxtriplet.losses import registry
 
 Loss = Callable[..., Any]
-Graded = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
 def prepare(
@@ -23,11 +22,13 @@ def prepare(
     That function raises a `MemoryError` of how many bytes the compiled plan needs, if those are more.
     """
     arguments = jnp.asarray(labels), jnp.asarray(embeddings), jnp.float32(margin)
-    graded = floor if contender == "floor" else _graded(TEXTBOOK[loss] if contender == "textbook" else _ours(loss))
+    loss_fn = TEXTBOOK[loss] if contender == "textbook" else _ours(loss)
+    graded = floor if contender == "floor" else jax.value_and_grad(loss_fn, argnums=1)
 
     def build(memory_limit: int) -> dict[str, Callable[[], Any]]:
         compiled = jax.jit(graded).lower(*arguments).compile()
-        needed = _memory(compiled)
+        plan = compiled.memory_analysis()
+        needed = int(plan.temp_size_in_bytes + plan.output_size_in_bytes) if plan else 0
         if needed > memory_limit:
             raise MemoryError(needed)
         return {"": lambda: jax.block_until_ready(compiled(*arguments))}
@@ -35,19 +36,10 @@ def prepare(
     return build
 
 
-def _memory(compiled: jax.stages.Compiled) -> int:
-    plan = compiled.memory_analysis()
-    return int(plan.temp_size_in_bytes + plan.output_size_in_bytes) if plan else 0
-
-
 def _ours(name: str) -> Loss:
+    # A plain function around it: gradients by the embeddings alone, and the margin traced.
     loss = registry.find(name)
     return lambda labels, x, margin: loss(labels, x, **({"margin": margin} if "margin" in loss.numbers else {}))
-
-
-def _graded(loss: Loss) -> Graded:
-    # A plain function around it: gradients by the embeddings alone, and the margin traced.
-    return jax.value_and_grad(lambda labels, x, margin: loss(labels, x, margin), argnums=1)
 
 
 def floor(labels: jax.Array, x: jax.Array, margin: jax.Array) -> tuple[jax.Array, jax.Array]:

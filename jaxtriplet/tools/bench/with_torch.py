@@ -44,23 +44,14 @@ def _sentence(name: str, method: str, margin: float, *, squared: bool = False) -
 
 
 def _triplets(
-    margin: float, *, power: int = 1, reducer: str = "AvgNonZeroReducer", mine: Callable[..., Any] | None = None
+    margin: float, /, *, power: int = 1, reducer: str = "AvgNonZeroReducer", miner: str = "", **of_miner: Any
 ) -> LossFn:
     from pytorch_metric_learning import distances, losses, miners, reducers
 
     distance = distances.LpDistance(normalize_embeddings=False, power=power)
     loss_fn = losses.TripletMarginLoss(margin, distance=distance, reducer=getattr(reducers, reducer)())
-    miner = mine(miners, margin, distance) if mine else lambda rows, labels: None
-    return lambda labels, rows: loss_fn(rows, labels, miner(rows, labels))
-
-
-def _semi_hard_miner(miners: Any, margin: float, distance: Any) -> Any:
-    return miners.TripletMarginMiner(margin, type_of_triplets="semihard", distance=distance)
-
-
-def _batch_hard_miner(miners: Any, margin: float, distance: Any) -> Any:
-    del margin
-    return miners.BatchHardMiner(distance=distance)
+    mine = getattr(miners, miner)(distance=distance, **of_miner) if miner else lambda rows, labels: None
+    return lambda labels, rows: loss_fn(rows, labels, mine(rows, labels))
 
 
 # By contender and loss: a function of the margin.
@@ -71,9 +62,11 @@ PEERS: dict[str, dict[str, Callable[[float], LossFn]]] = {
         "batch-hard": partial(_sentence, "BatchHardTripletLoss", "batch_hard_triplet_loss"),
     },
     "pytorch-metric-learning": {
-        "semi-hard": partial(_triplets, power=2, mine=_semi_hard_miner),
+        "semi-hard": lambda margin: _triplets(
+            margin, power=2, miner="TripletMarginMiner", margin=margin, type_of_triplets="semihard"
+        ),
         "batch-all": _triplets,
         # A mean over all anchors; the library's default would leave out the terms that are zero.
-        "batch-hard": partial(_triplets, reducer="MeanReducer", mine=_batch_hard_miner),
+        "batch-hard": partial(_triplets, reducer="MeanReducer", miner="BatchHardMiner"),
     },
 }

@@ -3,7 +3,7 @@
 - `targets`: the accelerators; `programs`: what is compiled for them, which `lowering` traces.
 - `hlo` reads the compiled text: collectives, and how often loops run.
 - `worker` compiles in a process of its own, which `compiler` asks.
-- `search` finds the largest batch; `report` makes a table and JSON of it all.
+- `search` finds the largest batch; `report` makes a table and JSON of it all, `fits.md.jinja` the notes.
 
 The backends' own compilers do the work, so that memory and collectives are those of a real run. Of speed and rounding
 on the accelerator this tells nothing.

@@ -1,9 +1,7 @@
 """The worker's process, started and asked: what becomes of a program on an accelerator that is not there."""
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
 
 from jaxtriplet.tools.fits import targets
 from jaxtriplet.tools.fits.hlo import Collective
@@ -25,12 +23,6 @@ class Compiled:
     """Floating-point operations, a loop's body counted once; None if the compiler does not tell."""
     loops: tuple[int | None, ...] = ()
     """The trips of each loop that is in no other; None where they depend on the data."""
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any]) -> Self:
-        """Reads what the worker says."""
-        collectives = tuple(Collective(**one) for one in said.get("collectives", ()))
-        return cls(**{**said, "collectives": collectives, "loops": tuple(said.get("loops", ()))})
 
     @property
     def trips(self) -> int | None:
@@ -69,13 +61,10 @@ class Compiler(Worker):
             ValueError: The program cannot be compiled: it does not divide, something is not installed, or the compiler
                 fails for another reason than memory.
         """
-        targets.check(program.target, program.devices)
-        self.say(dataclasses.asdict(program.checked()))
         try:
-            said = self.hear()
+            said = self.ask(program)
         except WorkerError as end:
-            words = end.words[:200] or "it said nothing"
-            said = {"failed": f"the compiler's process ended with status {end.status}: {words}"}
-        if "failed" in said:
-            raise ValueError(f"{program.target} with {program.devices} devices: {said['failed']}")
-        return Compiled.of(said)
+            said = f"the compiler's process ended with status {end.status}: {end.words[:200] or 'it said nothing'}"
+        if isinstance(said, Compiled):
+            return said
+        raise ValueError(f"{program.target} with {program.devices} devices: {said}")

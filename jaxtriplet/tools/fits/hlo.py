@@ -4,14 +4,16 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 
-_ARRAY = re.compile(r"\b(pred|bf16|[a-z]+(\d+)\w*)\[([\d,]*)\]")
-_INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (.*)")
-_CALLED = re.compile(r"(?:calls|body|to_apply|true_computation|false_computation)=%?([\w.-]+)")
-_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
+# A tuple's type has spaces: it ends where a word stands before a parenthesis, which is the opcode.
+_INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (.*?)(?: ([\w-]+)\((.*))?")
+_CALLED = re.compile(r"\b(?:calls|body|to_apply|(?:true|false|branch)_computations?)=(\{[^}]*\}|%?[\w.-]+)")
+_CONDITION = re.compile(r"condition=%?([\w.-]+)")
 _KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
@@ -34,7 +36,8 @@ class Module(NamedTuple):
     entry: str
 
 
-class Collective(NamedTuple):
+@dataclass(frozen=True)
+class Collective:
     """Equal collectives of one step."""
 
     kind: str
@@ -63,19 +66,12 @@ def read(text: str) -> Module:
             name = line.removeprefix("ENTRY ").split()[0].removeprefix("%")
             entry = name if line.startswith("ENTRY ") else entry
             computations[name] = []
-        elif name and (match := _INSTRUCTION.match(line)):
-            computations[name].append(_instruction(*match.groups()))
+        elif name and (match := _INSTRUCTION.fullmatch(line)):
+            root, written, arrays, opcode, rest = match.groups("")
+            if not opcode:
+                raise ValueError(f"not an instruction of HLO: {line[:100]}")
+            computations[name].append(Instruction(written, arrays, opcode, rest, bool(root)))
     return Module(computations, entry)
-
-
-def _instruction(root: str | None, name: str, line: str) -> Instruction:
-    depth = 0
-    for end, character in enumerate(line):  # A tuple's type has spaces, within its parentheses.
-        depth += (character == "(") - (character == ")")
-        if character == " " and not depth:
-            opcode, _, rest = line[end + 1 :].partition("(")
-            return Instruction(name, line[:end], opcode, rest, bool(root))
-    raise ValueError(f"not an instruction of HLO: {line[:100]}")
 
 
 def collectives(module: Module, devices: int) -> list[Collective]:
@@ -92,7 +88,7 @@ def collectives(module: Module, devices: int) -> list[Collective]:
         The collectives, large ones first.
     """
     found: Counter[tuple[str, str, int, int]] = Counter()
-    for computation, instruction, times in _visits(module, module.entry, 1):
+    for computation, instruction, times, _ in _visits(module, module.entry):
         kind = instruction.opcode.removesuffix("-done")
         if kind in KINDS:
             group = _group(instruction.rest) or devices
@@ -110,20 +106,18 @@ def collectives(module: Module, devices: int) -> list[Collective]:
     return sorted(each, key=lambda one: -one.bytes)
 
 
-def _visits(module: Module, name: str, times: int) -> Iterator[tuple[str, Instruction, int]]:
-    """Yields the instructions that a computation reaches, where each stands, and how often it runs."""
+def _visits(
+    module: Module, name: str, times: int = 1, *, looped: bool = False
+) -> Iterator[tuple[str, Instruction, int, bool]]:
+    """Yields the instructions that a computation reaches, where each stands, how often it runs, and if in a loop."""
     for instruction in module.computations.get(name, []):
-        yield name, instruction, times
+        yield name, instruction, times, looped
         if instruction.opcode in ("async-update", "async-done"):  # They name again what async-start calls.
             continue
-        trips = (trip_count(module, instruction) or 1) if instruction.opcode == "while" else 1
-        for called in _called(instruction):
-            yield from _visits(module, called, times * trips)
-
-
-def _called(instruction: Instruction) -> list[str]:
-    branches = [name.strip(" %") for names in _BRANCHES.findall(instruction.rest) for name in names.split(",")]
-    return _CALLED.findall(instruction.rest) + branches
+        loop = instruction.opcode == "while"
+        trips = (trip_count(module, instruction) or 1) if loop else 1
+        for called in re.findall(r"[\w.-]+", " ".join(_CALLED.findall(instruction.rest))):
+            yield from _visits(module, called, times * trips, looped=looped or loop)
 
 
 def _whole(array: re.Match[str], parts: int) -> tuple[str, int]:
@@ -133,14 +127,12 @@ def _whole(array: re.Match[str], parts: int) -> tuple[str, int]:
     if sizes:
         sizes[0] *= parts
     words = f"{name}[{','.join(map(str, sizes))}]"
-    return words, math.prod(sizes) * max(8, int(bits or (16 if name == "bf16" else 8))) // 8
+    return words, math.prod(sizes) * max(8, int(bits or 8)) // 8
 
 
 def _group(rest: str) -> int | None:
-    if match := re.search(r"replica_groups=\{\{([\d,]*)\}", rest):
-        return match[1].count(",") + 1
-    match = re.search(r"replica_groups=\[\d+,(\d+)\]<=", rest)
-    return int(match[1]) if match else None
+    match = re.search(r"replica_groups=(?:\{\{([\d,]*)\}|\[\d+,(\d+)\]<=)", rest)
+    return match and (int(match[2]) if match[2] else match[1].count(",") + 1)
 
 
 def _sent(kind: str, size: int, group: int) -> int:
@@ -150,15 +142,8 @@ def _sent(kind: str, size: int, group: int) -> int:
 
 def outer_loops(module: Module) -> list[int | None]:
     """Returns the trips of each loop that stands in no other; None where they depend on the data."""
-    found: list[int | None] = []
-    names = [module.entry]
-    for name in names:
-        for instruction in module.computations.get(name, []):
-            if instruction.opcode == "while":
-                found.append(trip_count(module, instruction))
-            else:
-                names.extend(called for called in _called(instruction) if called not in names)
-    return found
+    visits = _visits(module, module.entry)
+    return [trip_count(module, one) for _, one, _, looped in visits if one.opcode == "while" and not looped]
 
 
 def trip_count(module: Module, loop: Instruction) -> int | None:
@@ -168,15 +153,11 @@ def trip_count(module: Module, loop: Instruction) -> int | None:
     """
     if match := _KNOWN_TRIPS.search(loop.rest):
         return int(match[1])
-    condition = re.search(r"condition=%?([\w.-]+)", loop.rest)
+    condition = _CONDITION.search(loop.rest)
     lines = module.computations.get(condition[1], []) if condition else []
-    constants = {line.name: int(line.rest.partition(")")[0]) for line in lines if _is_whole_number(line)}
+    constants = {line.name: line.rest.partition(")")[0] for line in lines if line.opcode == "constant"}
     for line in lines:
         if line.root and line.opcode == "compare" and "direction=LT" in line.rest:
             _, bound, *_ = re.findall(r"%([\w.-]+)", line.rest.partition(")")[0])
-            return constants.get(bound)
+            return int(constants[bound]) if constants.get(bound, "").isdigit() else None
     return None
-
-
-def _is_whole_number(line: Instruction) -> bool:
-    return line.opcode == "constant" and bool(re.match(r"\d+\)", line.rest))

@@ -1,5 +1,7 @@
 """The job of `jaxtriplet fits`: compile, and look for the largest batch."""
 
+import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 
 from jaxtriplet.tools.fits import search, targets
@@ -8,15 +10,13 @@ from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.report import Answer, size
 
 
-def fits(
-    programs: Sequence[Program], *, largest: bool = True, tell: Callable[[str], object] = lambda step: None
-) -> list[Answer]:
+def fits(programs: Sequence[Program], *, largest: bool = True, quiet: bool = False) -> list[Answer]:
     """Answers for each program whether it fits its target, such as `fits([Program("h100", 8, "ge2e", 4096)])`.
 
     Args:
         programs: The programs.
         largest: Whether to look for the largest batch that fits, which takes minutes.
-        tell: Is told each compilation.
+        quiet: Whether not to tell each compilation on standard error.
 
     Returns:
         An answer for each; `report.markdown` makes a table of them, `report.as_json` an object.
@@ -32,7 +32,8 @@ def fits(
         def compiled(program: Program) -> Compiled:
             found = compiler(program)
             words = f"{size(found.peak_bytes)}, {'fits' if found.fits else 'does not fit'}, {found.seconds:.0f} s"
-            tell(f"{program.target} x {program.devices}, {program.batch_size:,} rows: {words}")
+            if not quiet:
+                print(f"{program.target} x {program.devices}, {program.batch_size:,} rows: {words}", file=sys.stderr)
             return found
 
         return [_answer(program, compiled, largest) for program in programs]
@@ -43,7 +44,7 @@ def _answer(program: Program, compiled: Callable[[Program], Compiled], largest: 
     if not largest:
         return Answer(program, found)
     rows, there = search.largest(
-        lambda rows: compiled(program.with_rows(rows)),
+        lambda rows: compiled(dataclasses.replace(program, batch_size=rows)),
         program.batch_size,
         found,
         unit=program.unit,

@@ -34,13 +34,14 @@ class Program:
         Raises:
             ValueError: Its rows cannot be shared out, or are those of no batch.
         """
-        if registry.find(self.loss).rows == "given":
+        rows = registry.find(self.loss).rows
+        if rows == "given":
             raise ValueError(f"{self.loss} is a loss of given rows, and no batch has them")
         if self.micro_batch is not None and self.encoder is None:
             raise ValueError("micro-batches are of the encoder: name an `encoder`")
         if self.batch_size % self.unit:
             split = f"{self.devices} devices" + (f" in micro-batches of {self.micro_batch}" if self.micro_batch else "")
-            thirds = " and into thirds" if self._in_thirds else ""
+            thirds = " and into thirds" if rows == "thirds" else ""
             raise ValueError(
                 f"a batch of {self.batch_size} rows does not divide among {split}{thirds}: "
                 f"take a multiple of {self.unit}"
@@ -50,12 +51,5 @@ class Program:
     @property
     def unit(self) -> int:
         """Of which number of rows a batch is a multiple."""
-        return math.lcm(self.devices * (3 if self._in_thirds else 1), self.micro_batch or 1)
-
-    @property
-    def _in_thirds(self) -> bool:
-        return registry.find(self.loss).rows == "thirds"
-
-    def with_rows(self, batch_size: int) -> Self:
-        """Returns the program for a batch of another size."""
-        return dataclasses.replace(self, batch_size=batch_size)
+        parts = 3 if registry.find(self.loss).rows == "thirds" else 1
+        return math.lcm(self.devices * parts, self.micro_batch or 1)

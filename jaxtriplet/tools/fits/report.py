@@ -1,13 +1,18 @@
 """The answers as a table, and as JSON."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
+
+import jinja2
 
 from jaxtriplet.tools.fits import hlo
 from jaxtriplet.tools.fits.compiler import Compiled
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.search import UNUSED
 from jaxtriplet.tools.fits.targets import TARGETS
+from jaxtriplet.tools.words import table
 
 
 class Answer(NamedTuple):
@@ -42,9 +47,10 @@ def markdown(answers: Sequence[Answer]) -> str:
     Returns:
         Markdown.
     """
-    lines = [[name, *cells] for name, cells in _rows(answers) if any(cells)]
-    lines.insert(1, ["---", *["---:"] * len(answers)])
-    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *_notes(answers)])
+    template = jinja2.Template(Path(__file__).with_name("fits.md.jinja").read_text(), trim_blocks=True)
+    rows = [[name, *cells] for name, cells in _rows(answers) if any(cells)]
+    note = TARGETS[answers[0].program.target].note
+    return template.render(table=table(rows), answers=answers, note=note, unused=f"{UNUSED:.0%}").rstrip()
 
 
 def _rows(answers: Sequence[Answer]) -> Iterator[tuple[str, list[str]]]:
@@ -110,20 +116,6 @@ def _largest(answer: Answer) -> str:
     return f"{answer.largest:,} rows ({size(answer.at_largest.peak_bytes)})"
 
 
-def _notes(answers: Sequence[Answer]) -> Iterator[str]:
-    program = answers[0].program
-    yield "Compiled for the accelerator, not run on it: this predicts memory, not speed."
-    yield f"Memory: {TARGETS[program.target].note}."
-    if any(not one.compiled.fits and not one.compiled.collectives for one in answers):
-        yield "The compiler refuses what does not fit; the peak is then what it says is needed, which may not be all."
-    if any(one.compiled.collectives for one in answers):
-        yield "Bytes are those of the arrays of all devices together; sent by each device, if they stand in a ring."
-    if any(one.compiled.flops for one in answers):
-        yield "FLOPs: those of a loop's body, times its trips; loops whose trips depend on the data count once."
-    if any(one.largest for one in answers):
-        yield f"The largest batch was compiled too; it is found within {UNUSED:.0%} of the memory."
-
-
 def as_json(answers: Sequence[Answer]) -> dict[str, Any]:
     """Returns the answers as JSON: bytes, seconds, floating-point operations; null where something is not known."""
     program = answers[0].program
@@ -135,8 +127,7 @@ def _figures(answer: Answer) -> dict[str, Any]:
     compiled = answer.compiled
     return {
         "devices": answer.program.devices,
-        **vars(compiled),
-        "collectives": [one._asdict() for one in compiled.collectives],
+        **dataclasses.asdict(compiled),
         "sent_bytes": compiled.sent_bytes,
         "trips": compiled.trips,
         "all_flops": compiled.all_flops,

@@ -1,5 +1,6 @@
 """The largest batch that fits."""
 
+import sys
 from collections.abc import Callable
 
 from jaxtriplet.tools.fits.compiler import Compiled
@@ -32,35 +33,32 @@ def largest(probe: Probe, asked: int, found: Compiled, *, unit: int, memory: int
     """
     known = {asked: found}
     for _ in range(TRIES):
-        best = _best(known)
         rows = _guess(known, unit, memory)
-        if rows in (0, *known) or (best and known[best].peak_bytes >= (1 - UNUSED) * memory):
+        if rows in (0, *known):
             break
         known[rows] = probe(rows)
-    best = _best(known)
+    best = max((rows for rows in known if known[rows].fits), default=0)
     return best, known.get(best)
-
-
-def _best(known: dict[int, Compiled]) -> int:
-    return max((rows for rows in known if known[rows].fits), default=0)
 
 
 def _guess(known: dict[int, Compiled], unit: int, memory: int) -> int:
     """Returns the next batch to compile; one that is known, or 0, if there is none."""
     fitting = sorted(rows for rows in known if known[rows].fits)
-    too_large = min((rows for rows in known if not known[rows].fits), default=None)
+    too_large = min((rows for rows in known if not known[rows].fits), default=sys.maxsize)
+    if fitting and known[fitting[-1]].peak_bytes >= (1 - UNUSED) * memory:
+        return fitting[-1]
     if not fitting:
-        assert too_large is not None
         # What a refusal says is needed may not be all, so aim well below.
         rows = int(too_large * min(0.5, 0.5 * memory / known[too_large].peak_bytes))
     elif len(fitting) == 1:
         rows = fitting[0] // 2 if fitting[0] >= 2 * unit else 2 * fitting[0]
     else:
         rows = _along_line(known, fitting[-2], fitting[-1], memory)
-    if too_large is not None and rows >= too_large:
+    if rows >= too_large:
         between, middle = _along_line(known, fitting[-1], too_large, memory), (fitting[-1] + too_large) // 2
         rows = between if middle < between < too_large else middle
-    rows -= rows % _step(rows, unit)
+    # Finer than a percent, and a number that reads well.
+    rows -= rows % (unit * 2 ** max(0, (rows // unit).bit_length() - 8))
     return max(rows, fitting[-1]) if len(fitting) > 1 else rows
 
 
@@ -68,8 +66,3 @@ def _along_line(known: dict[int, Compiled], first: int, second: int, memory: int
     slope = (known[second].peak_bytes - known[first].peak_bytes) / (second - first)
     goal, most = (1 - UNUSED / 2) * memory, GROWTH * second
     return min(most, round(second + (goal - known[second].peak_bytes) / slope)) if slope > 0 else most
-
-
-def _step(rows: int, unit: int) -> int:
-    """Returns to what to round: finer than a percent, and a number that reads well."""
-    return unit * 2 ** max(0, (rows // unit).bit_length() - 8)

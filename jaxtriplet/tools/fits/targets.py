@@ -8,9 +8,6 @@ from typing import Any, NamedTuple
 
 from jaxtriplet import _checks
 
-_GIB = 2**30
-_HERE = Path(__file__).parent
-
 
 class Target(NamedTuple):
     """A kind of accelerator."""
@@ -32,7 +29,7 @@ def _tpu(name: str, memory: float, *shapes: str) -> Target:
     sizes = (1, 2, 4, 8, 16, 32, 64, 128, 256)
     slices = {size: f"{name}:{shape}" for size, shape in zip(sizes, (shapes[0], shapes[0], *shapes), strict=True)}
     note = f"the TPU compiler lets a program use {memory:g} GiB of a chip"
-    return Target("tpu", int(memory * _GIB), slices, ("libtpu",), note)
+    return Target("tpu", int(memory * 2**30), slices, ("libtpu",), note)
 
 
 # The TPU compiler names its limit where it refuses a program ("exceeds available HBM (15.75G)"). Of an H100 80GB, whose
@@ -70,10 +67,9 @@ def installed(distribution: str) -> bool:
 
 def environment() -> dict[str, str]:
     """Returns what a process's environment has to have before JAX compiles for accelerators that are not there."""
-    # Autotuning would run the kernels that it compares.
-    flags = [*filter(None, [os.environ.get("XLA_FLAGS")]), "--xla_gpu_autotune_level=0"]
     return {
-        "XLA_FLAGS": " ".join(flags),
+        # Autotuning would run the kernels that it compares.
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0".strip(),
         "JAX_PLATFORMS": "cpu",
         "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1",
         # libtpu asks the cloud's metadata and its chips what it runs on; this is an answer that suits every topology.
@@ -92,10 +88,9 @@ def devices_of(name: str, devices: int) -> list[Any]:
     from jax.experimental import topologies
 
     target = TARGETS[name]
-    topology = target.slices[devices]
-    if target.platform == "tpu":
-        found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
-    else:
-        description = (_HERE / f"{name}.textproto").read_text()
-        found = topologies.get_topology_desc(platform=target.platform, target_config=description, topology=topology)
+    asked = {"topology_name" if target.platform == "tpu" else "topology": target.slices[devices]}
+    description = Path(__file__).with_name(f"{name}.textproto")
+    if description.exists():
+        asked["target_config"] = description.read_text()
+    found = topologies.get_topology_desc(platform=target.platform, **asked)
     return list(found.devices[:devices])

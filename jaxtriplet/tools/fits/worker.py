@@ -1,8 +1,6 @@
 """Compiling as a worker's program (`tools.workers`): a message is a `Program`, an answer what became of it.
 
-An answer holds either `failed`, why the program could not be compiled, or `fits`, `peak_bytes` (of one device; where
-the compiler refuses, what it says is needed), `seconds` and, of what it did compile, `collectives`, `flops` (a loop's
-body counted once; null where the compiler does not tell) and `loops` (the trips of each that is in no other).
+An answer is a `Compiled`, or why the program could not be compiled.
 
 It is to run in `targets.environment`.
 """
@@ -10,40 +8,41 @@ It is to run in `targets.environment`.
 import re
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import jax
 
 from jaxtriplet.tools.fits import hlo, lowering
+from jaxtriplet.tools.fits.compiler import Compiled
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.targets import TARGETS
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
-def answer(program: Program) -> dict[str, Any]:
-    """Compiles a program and returns what became of it."""
+def answer(program: Program) -> Compiled:
+    """Compiles a program and returns what became of it.
+
+    Raises:
+        ValueError: It cannot be compiled, for another reason than memory.
+    """
     started = time.perf_counter()
     try:
         compiled = lowering.lower(program).compile()
-    except ValueError as error:
-        return {"failed": _line(error)}
     except jax.errors.JaxRuntimeError as error:
         needed = needed_bytes(str(error))
         if needed is None:
-            return {"failed": _line(error)}
-        return {"fits": False, "peak_bytes": needed, "seconds": time.perf_counter() - started}
-    peak = compiled.memory_analysis().peak_memory_in_bytes
+            raise ValueError(*error.args) from error
+        return Compiled(False, needed, time.perf_counter() - started)
     seconds = time.perf_counter() - started
-    module = hlo.read(compiled.as_text())
-    return {
-        "fits": peak <= TARGETS[program.target].memory,
-        "peak_bytes": peak,
-        "seconds": seconds,
-        "collectives": [one._asdict() for one in hlo.collectives(module, program.devices)],
-        "flops": (compiled.cost_analysis() or {}).get("flops"),
-        "loops": hlo.outer_loops(module),
-    }
+    peak, module = compiled.memory_analysis().peak_memory_in_bytes, hlo.read(compiled.as_text())
+    return Compiled(
+        fits=peak <= TARGETS[program.target].memory,
+        peak_bytes=peak,
+        seconds=seconds,
+        collectives=tuple(hlo.collectives(module, program.devices)),
+        flops=(compiled.cost_analysis() or {}).get("flops"),
+        loops=tuple(hlo.outer_loops(module)),
+    )
 
 
 def needed_bytes(message: str) -> int | None:
@@ -59,11 +58,11 @@ def needed_bytes(message: str) -> int | None:
     return int(float(match[1]) * _UNITS[match[2]]) if match else None
 
 
-def _line(error: Exception) -> str:
-    words = " ".join(str(error).split())
-    return words if len(words) <= 300 else f"{words[:300]}..."
-
-
-def serve(jobs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def serve(programs: Iterable[Program]) -> Iterator[Compiled | str]:
     """Yields what became of each program."""
-    return (answer(Program(**job)) for job in jobs)
+    for program in programs:
+        try:
+            yield answer(program)
+        except ValueError as error:
+            words = " ".join(str(error).split())
+            yield words if len(words) <= 300 else f"{words[:300]}..."
