@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtriplet.speech import augmentation
-from jaxtriplet.speech.augmentation import FeatureAugmentation, WaveformAugmentation
+from jaxtriplet import speech
+from jaxtriplet.speech import FeatureAugmentation, WaveformAugmentation
 
 RATE, ROWS, SAMPLES = 16000, 6, 4000
 LENGTHS = jnp.array([4000, 2500, 1, 0, 4000, 3000])
@@ -23,8 +23,8 @@ OFF = WaveformAugmentation(room=0.0, channel=0.0, noise=0.0, gain=0.0)
 ALWAYS = WaveformAugmentation(room=1.0, channel=1.0, noise=1.0, gain=1.0, reverberation_time=(0.05, 0.1))
 SEVERAL = jnp.arange(400)
 
-augment = jax.jit(augmentation.augment_waveforms, static_argnames="strengths")
-stages = jax.jit(partial(augmentation.stages, strengths=ALWAYS))
+augment = jax.jit(speech.augment_waveforms, static_argnames="strengths")
+stages = jax.jit(partial(speech.stages, strengths=ALWAYS))
 
 
 def everything(keys, waveforms, lengths):
@@ -107,7 +107,7 @@ def test_a_share_of_the_rows_is_changed():
 
 
 def test_noise_has_the_ratio_that_was_asked_for():
-    found = jax.jit(partial(augmentation.add_noise, snr=(7.0, 7.0)))(KEYS, WAVEFORMS, LENGTHS)
+    found = jax.jit(partial(speech.add_noise, snr=(7.0, 7.0)))(KEYS, WAVEFORMS, LENGTHS)
     for row, clean, length in zip(np.asarray(found), CLEAN, LENGTHS, strict=True):
         if length:
             ratio = 10 * np.log10(power(clean[:length]) / power((row - clean)[:length]))
@@ -117,7 +117,7 @@ def test_noise_has_the_ratio_that_was_asked_for():
 def test_noise_ratios_are_drawn_from_the_range():
     keys = jax.vmap(partial(jax.random.fold_in, jax.random.key(1)))(SEVERAL)
     clean = jnp.broadcast_to(CLEAN[:1, :200], (len(SEVERAL), 200))
-    noisy = jax.jit(augmentation.add_noise)(keys, clean, jnp.full(len(SEVERAL), 200))
+    noisy = jax.jit(speech.add_noise)(keys, clean, jnp.full(len(SEVERAL), 200))
     ratios = 10 * np.log10(power(clean) / power(noisy - clean))
     low, high = WaveformAugmentation.snr
     assert low - 0.01 < ratios.min() < low + 2
@@ -127,7 +127,7 @@ def test_noise_ratios_are_drawn_from_the_range():
 @pytest.mark.parametrize("slope", [0.0, 2.0])
 def test_noise_has_the_slope_that_was_asked_for(slope):
     clean = np.random.default_rng(0).normal(size=(8, 16000)).astype(np.float32)
-    noise = run(augmentation.add_noise, clean, snr=(0.0, 0.0), slope=(slope, slope)) - clean
+    noise = run(speech.add_noise, clean, snr=(0.0, 0.0), slope=(slope, slope)) - clean
     frequencies = np.fft.rfftfreq(16000, 1 / RATE)
     spectrum = np.mean(np.abs(np.fft.rfft(noise * np.hanning(16000), axis=1)) ** 2, axis=0)
     inner = (frequencies > 200) & (frequencies < 7500)
@@ -137,7 +137,7 @@ def test_noise_has_the_slope_that_was_asked_for(slope):
 
 def test_a_room_has_the_times_and_ratios_that_were_asked_for():
     responses = run(
-        augmentation.reverberate, impulses(8, 8000, 0), reverberation_time=(0.3, 0.3), direct_to_reverberant=(3.0, 3.0)
+        speech.reverberate, impulses(8, 8000, 0), reverberation_time=(0.3, 0.3), direct_to_reverberant=(3.0, 3.0)
     ).astype(np.float64)
     tail = np.square(responses[:, 1:])
     np.testing.assert_allclose(10 * np.log10(responses[:, 0] ** 2 / tail.sum(axis=1)), 3.0, atol=1e-3)
@@ -147,7 +147,7 @@ def test_a_room_has_the_times_and_ratios_that_were_asked_for():
     np.testing.assert_allclose(-60 / decay, 0.3, rtol=0.05)
 
 
-@pytest.mark.parametrize("function", [augmentation.reverberate, augmentation.filter_channel])
+@pytest.mark.parametrize("function", [speech.reverberate, speech.filter_channel])
 def test_rooms_and_channels_keep_the_power(function):
     found = np.asarray(jax.jit(function)(KEYS, WAVEFORMS, LENGTHS))
     assert found.shape == WAVEFORMS.shape
@@ -155,15 +155,15 @@ def test_rooms_and_channels_keep_the_power(function):
 
 
 def test_a_dry_room_and_an_open_channel_change_nothing():
-    dry = run(augmentation.reverberate, CLEAN[[0, 4]], direct_to_reverberant=(150.0, 150.0))
+    dry = run(speech.reverberate, CLEAN[[0, 4]], direct_to_reverberant=(150.0, 150.0))
     np.testing.assert_allclose(dry, CLEAN[[0, 4]], atol=1e-6)
-    wide = run(augmentation.filter_channel, CLEAN[[0, 4]], equalizer=0.0, low_cut=(0.0, 0.0), high_cut=(1e6, 1e6))
+    wide = run(speech.filter_channel, CLEAN[[0, 4]], equalizer=0.0, low_cut=(0.0, 0.0), high_cut=(1e6, 1e6))
     np.testing.assert_allclose(wide, CLEAN[[0, 4]], atol=1e-6)
 
 
 def test_a_channel_cuts_off_where_it_was_asked_to():
     found = run(
-        augmentation.filter_channel,
+        speech.filter_channel,
         impulses(2, 4096, 1000),
         equalizer=0.0,
         low_cut=(300.0, 300.0),
@@ -180,7 +180,7 @@ def test_a_channel_cuts_off_where_it_was_asked_to():
 
 
 def test_channels_differ_by_as_much_as_was_asked_for():
-    found = run(augmentation.filter_channel, impulses(300, 1024, 512), equalizer=4.0)
+    found = run(speech.filter_channel, impulses(300, 1024, 512), equalizer=4.0)
     octaves = 20 * np.log10(np.abs(np.fft.rfft(found, axis=1))[:, [32, 64, 128]])  # 500, 1000, 2000 Hz
     # Between neighbours, which no common gain changes; the window of the filter rounds the corners off by some tenths.
     np.testing.assert_allclose(np.diff(octaves, axis=1).std(axis=0), 4.0 * np.sqrt(2), rtol=0.2)
@@ -190,7 +190,7 @@ def test_channels_differ_by_as_much_as_was_asked_for():
 
 MASKS = FeatureAugmentation(time_masks=1, time_width=6, time_share=0.25, band_masks=1, band_width=4)
 FRAMES, BANDS = 30, 10
-mask = jax.jit(augmentation.mask_features, static_argnames="strengths")
+mask = jax.jit(speech.mask_features, static_argnames="strengths")
 
 
 def masked(strengths, count):
@@ -261,10 +261,10 @@ def test_masks_belong_to_the_row():
 )
 def test_bad_batch(keys, waveforms, lengths, message):
     with pytest.raises(ValueError, match=message):
-        augmentation.augment_waveforms(keys, waveforms, lengths)
+        speech.augment_waveforms(keys, waveforms, lengths)
 
 
 def test_a_compiled_batch_of_one_passes_a_channel() -> None:
     """XLA rewrites powers of quotients where there is one row, and these would overflow."""
     keys, waveforms = jax.random.split(jax.random.key(0), 1), jnp.ones((1, 1600))
-    assert jnp.isfinite(jax.jit(augmentation.filter_channel)(keys, waveforms, jnp.array([1600]))).all()
+    assert jnp.isfinite(jax.jit(speech.filter_channel)(keys, waveforms, jnp.array([1600]))).all()

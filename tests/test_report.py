@@ -216,6 +216,7 @@ def test_every_colour_has_one_for_dark_pages() -> None:
         assert f"{VARIABLES[colour]}: {colour};" in light
         assert f"{VARIABLES[colour]}: #" in dark
     assert len(set(VARIABLES.values())) == len(VARIABLES)
+    assert {value for name, value in pictures.THEME.items() if "color" in name} <= VARIABLES.keys() | {"none"}
 
 
 def test_a_colour_in_a_name_stays_a_word() -> None:

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _VERSION = 1  # to be raised when `inspect` learns to see more
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[int, int]
-"""Time of the last change (ns) and size (bytes) of a file."""
+"""Time of the last change (ns) and size (bytes) of a file; both 0 if there is none."""
 _Known = dict[str, tuple[Stamp, Content]]
 
 
@@ -47,36 +47,26 @@ def contents(
     cache = _cache_file(root, cache_dir)
     stamps = {path: _stamp(root / path) for path in paths}
     known = _load(cache)
-    new = [path for path, stamp in stamps.items() if stamp and (path not in known or known[path][0] != stamp)]
-    try:
-        for path, content in _inspected(root, new, progress_fn):
-            known[path] = stamps[path] or (0, 0), content
-    finally:  # an interrupted look at a large folder goes on from here
-        if new:
-            _save(cache, known)
-    missing = Content(0, 0, "no such file")
-    return [known[path][1] if stamps[path] else missing for path in paths]
-
-
-def _inspected(
-    root: Path, paths: list[str], progress_fn: Callable[[int, int], None] | None
-) -> Iterator[tuple[str, Content]]:
+    new = [path for path, stamp in stamps.items() if path not in known or known[path][0] != stamp]
     pool = ThreadPoolExecutor(os.cpu_count())  # libsndfile decodes without holding Python's lock
     try:
-        found = pool.map(lambda path: inspect(root / path), paths)
-        for done, (path, content) in enumerate(zip(paths, found, strict=True), 1):
-            yield path, content
+        found = pool.map(lambda path: inspect(root / path), new)
+        for done, (path, content) in enumerate(zip(new, found, strict=True), 1):
+            known[path] = stamps[path], content
             if progress_fn:
-                progress_fn(done, len(paths))
-    finally:
+                progress_fn(done, len(new))
+    finally:  # an interrupted look at a large folder goes on from here
         pool.shutdown(cancel_futures=True)
+        if new:
+            _save(cache, known)
+    return [known[path][1] for path in paths]
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
     except OSError:
-        return None
+        return 0, 0
     return status.st_mtime_ns, status.st_size
 
 

@@ -19,11 +19,9 @@ class Batches(Protocol[_Batch]):
 
     def __len__(self) -> int:
         """Returns the number of steps."""
-        ...
 
     def __getitem__(self, step: int, /) -> _Batch:
         """Returns the batch of a step."""
-        ...
 
 
 class Loader(Iterator[_Batch], Protocol[_Batch]):
@@ -31,11 +29,9 @@ class Loader(Iterator[_Batch], Protocol[_Batch]):
 
     def get_state(self) -> dict[str, Any]:
         """Returns where it is: small, and fit for JSON."""
-        ...
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes to where it was, so that the same batches follow."""
-        ...
 
 
 class Waveforms(NamedTuple):
@@ -158,10 +154,10 @@ class Crops:
 
     def _crop(self, row: int, length: int, where: float) -> np.ndarray:
         """Returns at most `length` samples; `where` in [0, 1) says from where."""
-        copy, row = divmod(row, len(self._recordings))
+        copy, row = divmod(row, len(self._recordings.lengths))
         speed = self._speeds[copy]
         wanted = int(np.ceil(length * speed))
-        room = max(self._recordings.length(row) - wanted, 0)
+        room = max(self._recordings.lengths[row] - wanted, 0)
         return resample(self._recordings.part(row, int(where * (room + 1)), wanted), speed)[:length]
 
 
@@ -254,15 +250,9 @@ class _Decoded:
 
     def __init__(self, index: Recordings, sample_rate: int, memory: int) -> None:
         self._index, self._sample_rate = index, sample_rate
-        self._lengths = (index.frames * sample_rate // index.sample_rates).tolist()
-        self._keep = np.cumsum(self._lengths) * np.float32().nbytes <= memory
+        self.lengths = (index.frames * sample_rate // index.sample_rates).tolist()
+        self._keep = np.cumsum(self.lengths) * np.float32().nbytes <= memory
         self._kept: dict[int, np.ndarray] = {}
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def length(self, row: int) -> int:
-        return self._lengths[row]
 
     def part(self, row: int, start: int, count: int) -> np.ndarray:
         path, rate = self._index.root / self._index.paths[row], self._sample_rate

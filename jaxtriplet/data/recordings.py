@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxtriplet.data import layouts
+from jaxtriplet.data.audio import Content
 from jaxtriplet.data.contents import contents
 from jaxtriplet.data.layouts import LAYOUT, Entry, Problem
 
@@ -57,13 +58,13 @@ class Recordings:
             M recordings, without problems.
         """
         rows = np.asarray(rows)
-        chosen, labels = np.unique(self.labels[rows], return_inverse=True)
+        chosen, labels = _numbered(self.labels[rows])
         return dataclasses.replace(
             self,
             paths=self.paths[rows],
             speakers=tuple(self.speakers[i] for i in chosen),
-            labels=labels.astype(np.int32),
-            sessions=np.unique(self.sessions[rows], return_inverse=True)[1].astype(np.int32),
+            labels=labels,
+            sessions=_numbered(self.sessions[rows])[1],
             frames=self.frames[rows],
             sample_rates=self.sample_rates[rows],
             problems=(),
@@ -114,7 +115,9 @@ def recordings(
         raise ValueError(f"{root}: no such folder")
     if not labelled:
         return recordings_of(root, layouts.unlabelled(root), cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, *layouts.labelled(root), cache_dir=cache_dir, progress_fn=progress_fn)
+    entries, problems = layouts.labelled(root)
+    found = contents(root, [entry.path for entry in entries], cache_dir=cache_dir, progress_fn=progress_fn)
+    return _index(root, entries, problems, found)
 
 
 def recordings_of(
@@ -148,8 +151,9 @@ def recordings_of(
         ...
         ValueError: ... no recording that can be used; the first of 1: a.wav: no such file
     """
-    entries = [Entry(path, "", "") for path in paths]
-    return _index(Path(root), entries, [], cache_dir=cache_dir, progress_fn=progress_fn)
+    root, paths = Path(root), list(paths)
+    found = contents(root, paths, cache_dir=cache_dir, progress_fn=progress_fn)
+    return _index(root, [Entry(path, "", "") for path in paths], [], found)
 
 
 def split_by_speaker(index: Recordings, fraction: float, *, seed: int = 0) -> tuple[Recordings, Recordings]:
@@ -219,29 +223,28 @@ def require_pairs(index: Recordings) -> None:
         raise ValueError(f"no speaker in {index.root} has two recordings, so there is no positive pair")
 
 
-def _index(
-    root: Path,
-    entries: Sequence[Entry],
-    problems: Iterable[Problem],
-    *,
-    cache_dir: str | Path | None,
-    progress_fn: Callable[[int, int], None] | None,
-) -> Recordings:
-    found = contents(root, [entry.path for entry in entries], cache_dir=cache_dir, progress_fn=progress_fn)
+def _index(root: Path, entries: Sequence[Entry], problems: Iterable[Problem], found: Sequence[Content]) -> Recordings:
     pairs = list(zip(entries, found, strict=True))
     problems = (*problems, *(Problem(entry.path, content.problem) for entry, content in pairs if content.problem))
-    usable = [(entry, content) for entry, content in pairs if not content.problem]
+    usable = [(*entry, *content) for entry, content in pairs if not content.problem]
     if not usable:
         first = f"; the first of {len(problems)}: {': '.join(problems[0])}" if problems else f": expected {LAYOUT}"
         raise ValueError(f"{root} holds no recording that can be used{first}")
-    speakers, labels = np.unique([entry.speaker for entry, _ in usable], return_inverse=True)
+    paths, speakers, sessions, frames, sample_rates, _ = zip(*usable, strict=True)
+    names, labels = _numbered(speakers)
     return Recordings(
         root=root,
-        paths=np.array([entry.path for entry, _ in usable]),
-        speakers=tuple(speakers.tolist()),
-        labels=labels.astype(np.int32),
-        sessions=np.unique([entry.session for entry, _ in usable], return_inverse=True)[1].astype(np.int32),
-        frames=np.array([content.frames for _, content in usable], np.int64),
-        sample_rates=np.array([content.sample_rate for _, content in usable], np.int32),
+        paths=np.array(paths),
+        speakers=tuple(names.tolist()),
+        labels=labels,
+        sessions=_numbered(sessions)[1],
+        frames=np.array(frames, np.int64),
+        sample_rates=np.array(sample_rates, np.int32),
         problems=problems,
     )
+
+
+def _numbered(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distinct values in order, and the place of each value among them, int32."""
+    distinct, places = np.unique(values, return_inverse=True)
+    return distinct, places.astype(np.int32)

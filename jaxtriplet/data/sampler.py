@@ -38,7 +38,7 @@ class SpeakerSampler:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
-        order, starts, counts = _by_speaker(labels)
+        order, starts, counts = _grouped(_integers("labels", labels, "N"))
         rows = np.split(order, starts[1:])
         self._rows = [own for own, count in zip(rows, counts, strict=True) if count >= min(utterances, 2)]
         if not self._rows:
@@ -49,11 +49,7 @@ class SpeakerSampler:
                 f"the labels hold {len(self._rows)}"
             )
         self._speakers, self._utterances, self._seed = speakers, utterances, seed
-        self._sessions = np.zeros(len(order), np.int32) if sessions is None else np.asarray(sessions)
-        if self._sessions.shape != order.shape or not np.issubdtype(self._sessions.dtype, np.integer):
-            raise ValueError(
-                f"sessions must be integers of shape [{len(order)}]; got {self._sessions.dtype}{self._sessions.shape}"
-            )
+        self._sessions = _integers("sessions", np.zeros_like(order) if sessions is None else sessions, len(order))
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [P * K] integers, speaker by speaker."""
@@ -101,7 +97,7 @@ class TripletSampler:
         _checks.positive_integer("triplets", triplets)
         if triplets % shares:
             raise ValueError(f"{triplets} triplets do not divide among {shares} devices")
-        self._order, starts, counts = _by_speaker(labels)
+        self._order, starts, counts = _grouped(_integers("labels", labels, "N"))
         if len(counts) < 2:
             raise ValueError(f"a negative needs a second speaker; the labels hold {len(counts)}")
         if counts.max() < 2:
@@ -122,15 +118,14 @@ class TripletSampler:
         return self._order[thirds.swapaxes(0, 1).ravel()]
 
 
-def _by_speaker(labels: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the rows in order of speaker, where in them each speaker starts, and how many rows each has."""
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"labels must be integers of shape [N]; got {labels.dtype}{labels.shape}")
-    return _grouped(labels)
-
-
 def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the rows in order of value, where in them each value starts, and how many rows each has."""
     _, starts, counts = np.unique(np.sort(values), return_index=True, return_counts=True)
     return np.argsort(values, kind="stable"), starts, counts
+
+
+def _integers(name: str, values: ArrayLike, size: int | str) -> np.ndarray:
+    numbers = np.asarray(values)
+    if numbers.ndim != 1 or size not in ("N", len(numbers)) or not np.issubdtype(numbers.dtype, np.integer):
+        raise ValueError(f"{name} must be integers of shape [{size}]; got {numbers.dtype}{numbers.shape}")
+    return numbers

@@ -1,6 +1,6 @@
 """How far the equal error rate would move with other speakers: intervals by drawing anew what was measured."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -68,38 +68,29 @@ def bootstrap_interval(
     scores, same = checked_trials(scores, same)
     if not 0 < level < 1 or draws < 1:
         raise ValueError(f"level must lie between 0 and 1, and draws be at least 1; got {level} and {draws}")
-    rng = np.random.default_rng(seed)
-    draw_fn = _trial_draws(len(scores), rng) if speakers is None else _speaker_draws(speakers, len(scores), rng)
     # The order of the trials is the same in every draw: they are sorted once.
     order = np.argsort(scores, kind="stable")
     starts = np.unique(scores[order], return_index=True)[1]
-    rates = [_equal_error_rate(same[order], weights[order], starts) for weights in _valid(draw_fn, same, draws)]
+    rates = [_equal_error_rate(same[order], weights[order], starts) for weights in _draws(speakers, same, draws, seed)]
     low, high = np.quantile(rates, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Interval(low, high)
 
 
-def _trial_draws(total: int, rng: np.random.Generator) -> Callable[[], Weights]:
-    return lambda: np.bincount(rng.integers(total, size=total), minlength=total)
-
-
-def _speaker_draws(speakers: ArrayLike, total: int, rng: np.random.Generator) -> Callable[[], Weights]:
-    if np.shape(speakers) != (total, 2):
-        raise ValueError(f"speakers of {total} trials must have shape [{total}, 2]; got {np.shape(speakers)}")
-    names, places = np.unique(np.asarray(speakers), return_inverse=True)
-    if len(names) < 2:
-        raise ValueError("all trials are of one speaker, so no speakers can be drawn")
-    first, second = places.reshape(total, 2).T
-
-    def draw() -> Weights:
-        counts = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        return counts[first] * np.where(first == second, 1, counts[second])
-
-    return draw
-
-
-def _valid(draw_fn: Callable[[], Weights], same: NDArray[np.bool_], draws: int) -> Iterator[Weights]:
+def _draws(speakers: ArrayLike | None, same: NDArray[np.bool_], draws: int, seed: int) -> Iterator[Weights]:
+    """How often each trial counts in each draw of speakers, or of trials; a draw without either kind does not count."""
+    total = len(same)
+    size, first, second = total, np.arange(total), np.arange(total)
+    if speakers is not None:
+        if np.shape(speakers) != (total, 2):
+            raise ValueError(f"speakers of {total} trials must have shape [{total}, 2]; got {np.shape(speakers)}")
+        names, places = np.unique(np.asarray(speakers), return_inverse=True)
+        if len(names) < 2:
+            raise ValueError("all trials are of one speaker, so no speakers can be drawn")
+        size, (first, second) = len(names), places.reshape(total, 2).T
+    rng = np.random.default_rng(seed)
     while draws:
-        weights = draw_fn()
+        counts = np.bincount(rng.integers(size, size=size), minlength=size)
+        weights = counts[first] * np.where(first == second, 1, counts[second])
         if weights[same].any() and weights[~same].any():
             draws -= 1
             yield weights

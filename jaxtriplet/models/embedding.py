@@ -14,7 +14,6 @@ class Embeds(Protocol):
 
     def embed(self, sequences: jax.Array, lengths: jax.Array, /) -> jax.Array:
         """Returns unit-length embeddings, [B, E], of sequences [B, T, ...] with so many valid places each, [B]."""
-        ...
 
 
 def embed(model: Embeds, features: ArrayLike, lengths: ArrayLike, *, batch_size: int = 128) -> np.ndarray:

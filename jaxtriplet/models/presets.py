@@ -1,6 +1,6 @@
 """Encoders by name, in sizes that have names."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from flax import nnx
 
@@ -11,53 +11,42 @@ from jaxtriplet.models.encoder import Encoder
 from jaxtriplet.models.lstm import LSTM
 from jaxtriplet.models.tdnn import TDNN
 
+ENCODERS: dict[str, type[Encoder]] = {"blstm": BLSTM, "lstm": LSTM, "tdnn": TDNN, "ecapa-tdnn": ECAPATDNN}
+"""Every encoder by name."""
 
-class _Known(NamedTuple):
-    """An encoder and its sizes: "small" trains on two CPU cores, "paper" is what was published."""
-
-    encoder: type[Encoder]
-    small: dict[str, Any]
-    """An update of 64 crops of 2 s takes less than a second."""
-    paper: dict[str, Any]
-
-
-_KNOWN = {
-    "blstm": _Known(
-        BLSTM,
-        small={"hidden": 64, "layers": 2, "embedding_dim": 64},  # the net that learns JapaneseVowels
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "blstm": {
+        "small": {"hidden": 64, "layers": 2, "embedding_dim": 64},  # the net that learns JapaneseVowels
         # Stadelmann et al., 2018, for 100 speakers: dense layers of 10 and of 5 units for each.
-        paper={"hidden": 256, "layers": 2, "dense": (1000,), "embedding_dim": 500},
-    ),
-    "lstm": _Known(
-        LSTM,
-        small={"hidden": 128, "projection": 64, "layers": 3, "embedding_dim": 64},
-        paper={"hidden": 768, "projection": 256, "layers": 3, "embedding_dim": 256},  # Wan et al., 2018
-    ),
-    "tdnn": _Known(
-        TDNN,
+        "paper": {"hidden": 256, "layers": 2, "dense": (1000,), "embedding_dim": 500},
+    },
+    "lstm": {
+        "small": {"hidden": 128, "projection": 64, "layers": 3, "embedding_dim": 64},
+        "paper": {"hidden": 768, "projection": 256, "layers": 3, "embedding_dim": 256},  # Wan et al., 2018
+    },
+    "tdnn": {
         # One layer: with the voices of a few dozen speakers, deeper ones did no better on others.
-        small={"channels": (64,), "sizes": (5,), "dilations": (1,), "stride": 2, "embedding_dim": 128},
+        "small": {"channels": (64,), "sizes": (5,), "dilations": (1,), "stride": 2, "embedding_dim": 128},
         # Snyder et al., 2018.
-        paper={
+        "paper": {
             "channels": (512, 512, 512, 512, 1500),
             "sizes": (5, 3, 3, 1, 1),
             "dilations": (1, 2, 3, 1, 1),
             "embedding_dim": 512,
         },
-    ),
-    "ecapa-tdnn": _Known(
-        ECAPATDNN,
+    },
+    "ecapa-tdnn": {
         # Every other frame: neighbours share more than half of their samples, and an update takes half the time.
-        small={"channels": 128, "scale": 4, "stride": 2, "bottleneck": 64, "aggregated": 256, "embedding_dim": 128},
+        "small": {"channels": 128, "scale": 4, "stride": 2, "bottleneck": 64, "aggregated": 256, "embedding_dim": 128},
         # Desplanques et al., 2020, the smaller of its two.
-        paper={"channels": 512, "scale": 8, "bottleneck": 128, "aggregated": 1536, "embedding_dim": 192},
-    ),
+        "paper": {"channels": 512, "scale": 8, "bottleneck": 128, "aggregated": 1536, "embedding_dim": 192},
+    },
 }
+"""The sizes of every encoder, by its name and the preset's.
 
-ENCODERS = {name: known.encoder for name, known in _KNOWN.items()}
-"""Every encoder by name."""
-PRESETS = {name: {"small": known.small, "paper": known.paper} for name, known in _KNOWN.items()}
-"""The sizes of every encoder, by its name and the preset's."""
+"small" trains on two CPU cores, where an update of 64 crops of 2 s takes less than a second; "paper" is what was
+published.
+"""
 
 
 def build(

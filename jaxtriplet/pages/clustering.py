@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxtriplet.pages import page, panels, pictures
+from jaxtriplet.pages import page
 from jaxtriplet.pages.figures import CLUSTERING, require
-from jaxtriplet.pages.page import Section
 
 
 def clustering_page(
@@ -45,17 +44,14 @@ def clustering_page(
     names = {"cluster": [str(number + 1) for number in np.asarray(clusters).tolist()]}
     if speakers is not None:
         names["speaker"] = list(speakers)
-    drawn = panels.embedding_maps(embeddings, names, of="recordings")
-    if speakers is not None:
-        drawn += panels.confusion(speakers, clusters, speakers, of="Recordings")
-    if tried:
-        words = "Mean silhouette of the recordings for each number of clusters; the highest was taken."
-        drawn.append(page.picture(lambda ax: pictures.draw_silhouettes(ax, tried), words))
     return page.write(
         folder,
         "clustering.html",
-        sections=[Section("", drawn)],
         figures=figures,
         meanings=CLUSTERING,
         settings=settings,
+        embeddings=embeddings,
+        clusters=clusters,
+        names=names,
+        tried=tried,
     )

@@ -1,6 +1,6 @@
 """The page about scored trials."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from jaxtriplet.metrics import det_curve
-from jaxtriplet.pages import page, panels, pictures
+from jaxtriplet.pages import page, pictures
 from jaxtriplet.pages.figures import EVALUATION, require
-from jaxtriplet.pages.page import Section
 
 
 def evaluation_page(
@@ -48,29 +47,12 @@ def evaluation_page(
     return page.write(
         folder,
         "evaluation.html",
-        sections=_sections(figures, same, scores),
         figures=figures,
         meanings=EVALUATION,
         settings=settings,
+        same=same,
+        scores=scores,
     )
-
-
-def _sections(figures: Mapping[str, Any], same: ArrayLike, scores: Mapping[str, ArrayLike]) -> Iterator[Section]:
-    for prefix, values in scores.items():
-        developed = not prefix and "development_threshold" in figures
-        drawn = panels.verification(
-            values,
-            same,
-            rate=figures[f"{prefix}equal_error_rate"],
-            threshold=figures["development_threshold" if developed else f"{prefix}threshold"],
-            origin="from development speakers" if developed else "where both errors are equal on these very trials",
-            operating_point=(
-                (figures["false_acceptance_rate"], figures["false_rejection_rate"]) if developed else None
-            ),
-            of="trials",
-            unit="normalised score" if prefix else "cosine score",
-        )
-        yield Section("After AS-norm" if prefix else "Cosine scores", drawn)
 
 
 def save_det_curve(path: str | Path, scores: ArrayLike, same: ArrayLike, *, equal_error_rate: float) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +11,10 @@ from typing import Any, NamedTuple
 import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxtriplet.pages import figures as tables, pictures
+from jaxtriplet.metrics import det_curve
+from jaxtriplet.pages import figures as tables, panels, pictures
 
 _FOLDER = Path(__file__).parent
 _LIGHT = (_FOLDER / "style.css").read_text(encoding="utf-8").partition("}")[0]
@@ -28,7 +29,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"percent": tables.PERCENT, "count": tables.COUNT}
+_TEMPLATES.filters |= {**tables.STYLES, "json": partial(json.dumps, default=str)}
 
 
 class Section(NamedTuple):
@@ -47,39 +48,27 @@ def write(
     folder: str | Path,
     template: str,
     *,
-    sections: Iterable[Section],
     figures: Mapping[str, Any],
     meanings: Mapping[str, tables.Figure],
     settings: Mapping[str, Any],
-    **words: Any,
+    **data: Any,
 ) -> Path:
     """Write `report.html`; one that is there is replaced.
 
     Args:
         folder: Where to write; made if it is not there.
         template: A file in `templates`, which extends `page.html`.
-        sections: The pictures.
         figures: All figures, by name; those without a meaning are listed as they are, and the rows of `left_out`
             (each a `path` and a `reason`) in a table of their own.
         meanings: What they are.
         settings: What was asked for; those of a mapping inside are listed under `outer.inner`.
-        words: What the template asks for beside this.
+        **data: What the template asks for beside this.
 
     Returns:
         The path of the page.
     """
-    shown = {
-        name: (figure.title, figure.style(value), figure.meaning)
-        for name, value in figures.items()
-        if name != "left_out"
-        for figure in [meanings.get(name, tables.Figure(name, str, ""))]
-    }
     html = _TEMPLATES.get_template(f"templates/{template}").render(
-        sections=sections,
-        figures=figures,
-        shown=shown,
-        settings=_flat(settings),
-        **words,
+        figures=figures, meanings=meanings, settings=settings, **data
     )
     path = Path(folder) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,19 +76,20 @@ def write(
     return path
 
 
-def picture(draw: Callable[[Axes], None], caption: str, *, height: float = 4.3) -> Markup:
+def picture(draw: Callable[..., None], caption: str, *, height: float = 4.3, **data: Any) -> Markup:
     """Return a picture as HTML, its colours those of the page.
 
     Args:
         draw: Draws it on the axes that it is given.
         caption: Plain text, or `Markup`; another one for each picture of a page.
         height: In inches; the width is 5.4.
+        **data: What `draw` takes beside the axes.
     """
     words = escape(caption).striptags()
     # Text stays text, and the salt keeps the ids of two pictures on one page apart.
     with matplotlib.rc_context({**pictures.THEME, "svg.fonttype": "none", "svg.hashsalt": words}):
         figure = Figure(figsize=(5.4, height), layout="constrained")
-        draw(figure.subplots())
+        draw(figure.subplots(), **data)
         buffer = StringIO()
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = buffer.getvalue().partition("<svg")[2]
@@ -110,9 +100,10 @@ def picture(draw: Callable[[Axes], None], caption: str, *, height: float = 4.3) 
     return Markup(template.render(svg=Markup(svg), words=words, caption=caption))
 
 
-def _flat(settings: Mapping[str, Any], outer: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{outer}{name}.")
-        else:
-            yield f"{outer}{name}", value if isinstance(value, str) else json.dumps(value, default=str)
+_TEMPLATES.globals |= {
+    "picture": picture,
+    "pictures": pictures,
+    "det_curve": det_curve,
+    "laid_out": panels.laid_out,
+    "table_of_clusters": panels.table_of_clusters,
+}

@@ -8,10 +8,12 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.ticker import NullLocator
@@ -29,28 +31,8 @@ SAME, DIFFERENT, NEUTRAL = "#0077bb", "#cc3311", "#6e7781"
 INK, GRID, PAPER = "#1f2328", "#d8dee4", "#fefefe"
 MARKERS = "osD^vPX*<>ph"
 
-THEME: Mapping[Any, Any] = MappingProxyType(
-    {
-        "font.size": 11.0,
-        "text.color": INK,
-        "text.parse_math": False,  # A dollar sign in a speaker's name is just that.
-        "axes.labelcolor": INK,
-        "axes.edgecolor": NEUTRAL,
-        "axes.facecolor": "none",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": GRID,
-        "grid.linewidth": 0.8,
-        "xtick.color": NEUTRAL,
-        "ytick.color": NEUTRAL,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "legend.frameon": False,
-        "figure.facecolor": "none",
-    }
-)
+_STYLE = Path(__file__).with_name("theme.mplstyle")
+THEME: Mapping[Any, Any] = MappingProxyType(rc_params_from_file(_STYLE, use_default_template=False))
 """Settings for `matplotlib.rc_context` under which the pictures look as they do in the report."""
 
 

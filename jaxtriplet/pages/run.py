@@ -1,36 +1,17 @@
 """The page about one training run."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import ArrayLike
 
 from jaxtriplet.metrics import Judgement
-from jaxtriplet.pages import page, panels, pictures
+from jaxtriplet.pages import page
 from jaxtriplet.pages.figures import FIGURES, require
 from jaxtriplet.pages.page import Section
 
-_COURSE = (
-    ("loss", "loss", 1.0, "The loss of every training batch."),
-    (
-        "equal_error_rate",
-        "equal error rate (%)",
-        100.0,
-        "Equal error rate over the pairs of <em>{}</em> utterances, from time to time.",
-    ),
-    (
-        "fraction_active",
-        "active terms (%)",
-        100.0,
-        "Share of the loss's terms that still ask for a change; at zero there is nothing left to learn from.",
-    ),
-    ("gradient_norm", "gradient norm", 1.0, "Length of the gradient; repeated jumps hint at too high a learning rate."),
-)
 _NEEDED = (
     *("equal_error_rate", "min_dcf", "threshold", "false_acceptance_rate", "false_rejection_rate", "purity", "nmi"),
     *("misclassification_rate", "num_trials", "num_speakers"),
@@ -68,27 +49,20 @@ def run_page(
     Raises:
         ValueError: A figure or the name of a label is missing, or the scores have no curve.
     """
-    found, total = judgement.figures, len(judgement.labels)
-    require(found, _NEEDED, "metrics.judge")
+    require(judgement.figures, _NEEDED, "metrics.judge")
     names = _names(judgement.labels, label_names)
-    loss = config.get("loss")
-    loss = loss.get("name") if isinstance(loss, Mapping) else loss
     return page.write(
         folder,
         "run.html",
-        sections=[
-            *_course(history, judgement.judged),
-            *more,
-            _verification(judgement),
-            _embeddings(judgement, names, untrained),
-        ],
-        figures={**found, **(figures or {})},
+        figures={**judgement.figures, **(figures or {})},
         meanings=FIGURES,
         settings=config,
-        loss=loss,
         judgement=judgement,
-        identified=round(found.get("accuracy", 0) * total),
-        grouped=round((1 - found["misclassification_rate"]) * total),
+        history=history,
+        recorded=set().union(*history),
+        names=names,
+        untrained=untrained,
+        more=more,
     )
 
 
@@ -99,45 +73,3 @@ def _names(labels: np.ndarray, label_names: Mapping[int, str] | Sequence[str] | 
         return [str(label_names[label]) for label in labels.tolist()]
     except (KeyError, IndexError) as error:
         raise ValueError(f"label_names has no name for one of the labels {np.unique(labels).tolist()}") from error
-
-
-def _course(history: Sequence[Mapping[str, float]], judged: str) -> Iterator[Section]:
-    # In training, test utterances are not looked at.
-    watched = "training" if judged == "test" else judged
-    drawn = [
-        page.picture(
-            partial(pictures.draw_history, history=history, key=key, ylabel=ylabel, scale=scale),
-            Markup(caption).format(watched),
-            height=2.7,
-        )
-        for key, ylabel, scale, caption in _COURSE
-        if any(key in row for row in history)
-    ]
-    if drawn:
-        yield Section("Training", drawn)
-
-
-def _verification(judgement: Judgement) -> Section:
-    figures = judgement.figures
-    drawn = panels.verification(
-        judgement.scores,
-        judgement.same,
-        rate=figures["equal_error_rate"],
-        threshold=figures["threshold"],
-        # Whoever is identified was enrolled, by the utterances that the threshold comes from.
-        origin="from training pairs" if "accuracy" in figures else "from these pairs themselves",
-        operating_point=(figures["false_acceptance_rate"], figures["false_rejection_rate"]),
-        of=f"pairs of {judgement.judged} utterances",
-    )
-    return Section("Same speaker or not?", drawn)
-
-
-def _embeddings(judgement: Judgement, names: Sequence[str], untrained: ArrayLike | None) -> Section:
-    after = judgement.embeddings
-    stages = {"": after} if untrained is None else {" before training": untrained, " after it": after}
-    maps = [
-        panels.embedding_maps(shown, {"speaker": names}, of=f"{judgement.judged} utterances{when}")
-        for when, shown in stages.items()
-    ]
-    counts = panels.confusion(judgement.labels, judgement.clusters, names, of="Utterances")
-    return Section("The embeddings", [*chain(*maps), *counts])

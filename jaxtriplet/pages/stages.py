@@ -1,7 +1,6 @@
 """Pictures of what training does to an utterance, stage by stage."""
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import jax
@@ -9,8 +8,7 @@ import numpy as np
 
 from jaxtriplet.pages import pictures
 from jaxtriplet.pages.page import Section, picture
-from jaxtriplet.speech.augmentation import mask_features, stages
-from jaxtriplet.speech.encoder import SpeechEncoder
+from jaxtriplet.speech import SpeechEncoder, mask_features, stages
 
 _CAPTIONS = {
     "original": "As it was recorded",
@@ -43,9 +41,10 @@ def stage_pictures(model: SpeechEncoder, waveform: np.ndarray, *, seed: int = 0)
     found = seen(waveform[None], np.array([len(waveform)]), jax.random.split(jax.random.key(seed), 1))
     drawn = [
         picture(
-            partial(pictures.draw_features, features=np.asarray(found[name][0])),
+            pictures.draw_features,
             f"{caption}: log-mel features, normalised.",
             height=2.4,
+            features=found[name][0],
         )
         for name, caption in _CAPTIONS.items()
         if name in found

@@ -6,17 +6,18 @@
 - `features`: standardisation and augmentation of features that come without their waveforms, such as JapaneseVowels.
 """
 
-from jaxtriplet.speech.augmentation import (
-    FeatureAugmentation as FeatureAugmentation,
+from jaxtriplet.speech.augmentation.changes import (
     WaveformAugmentation as WaveformAugmentation,
     add_noise as add_noise,
-    augment_waveforms as augment_waveforms,
     change_gain as change_gain,
     filter_channel as filter_channel,
-    mask_features as mask_features,
     reverberate as reverberate,
-    stages as stages,
 )
+from jaxtriplet.speech.augmentation.features import (
+    FeatureAugmentation as FeatureAugmentation,
+    mask_features as mask_features,
+)
+from jaxtriplet.speech.augmentation.waveforms import augment_waveforms as augment_waveforms, stages as stages
 from jaxtriplet.speech.encoder import (
     SpeechEncoder as SpeechEncoder,
     embed_batches as embed_batches,

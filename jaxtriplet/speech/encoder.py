@@ -8,7 +8,9 @@ from flax import nnx
 
 from jaxtriplet.data import Recordings, whole_recordings
 from jaxtriplet.models import Encoder, embed, embed_sliding, padding
-from jaxtriplet.speech.augmentation import FeatureAugmentation, WaveformAugmentation, augment_waveforms, mask_features
+from jaxtriplet.speech.augmentation.changes import WaveformAugmentation
+from jaxtriplet.speech.augmentation.features import FeatureAugmentation, mask_features
+from jaxtriplet.speech.augmentation.waveforms import augment_waveforms
 from jaxtriplet.speech.frontend import log_mel, mean_normalize, normalize_level
 
 # A recording up to this length is embedded at once; crops to train on last some 3 s, and a mean over frames of far more

@@ -79,7 +79,7 @@ def log_mel(
     filters = mel_filters(sample_rate, fft_size, num_bands, lowest, highest).astype(waveforms.dtype)
     starts = jnp.arange(1 + (waveforms.shape[1] - fft_size) // step) * step + (fft_size - taps) // 2
     frames = padding.keep(waveforms, lengths)[:, starts[:, None] + jnp.arange(taps)[None, :]]
-    spectrum = jnp.fft.rfft(frames * jnp.asarray(_hann(taps), frames.dtype)[None, None], fft_size)
+    spectrum = jnp.fft.rfft(frames * jnp.asarray(np.hanning(taps + 1)[:-1], frames.dtype)[None, None], fft_size)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     bands = inner(power.reshape(-1, power.shape[-1]), jnp.asarray(filters)).reshape(*power.shape[:2], num_bands)
     return padding.keep(jnp.log(jnp.maximum(bands, floor)), counts), counts
@@ -226,8 +226,3 @@ def _mel(hertz: float) -> float:
 def _hertz(mel: np.ndarray) -> np.ndarray:
     above = _KNEE_HERTZ * np.exp((mel - _KNEE_MEL) / _MEL_PER_E_FOLD)
     return np.where(mel > _KNEE_MEL, above, mel * _KNEE_HERTZ / _KNEE_MEL)
-
-
-def _hann(taps: int) -> np.ndarray:
-    """Returns the periodic Hann window, [taps]."""
-    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(taps) / taps)

@@ -7,12 +7,16 @@ from scipy.fft import next_fast_len
 
 from jaxtriplet.models import padding
 from jaxtriplet.numerics import safe_divide, safe_sqrt
-from jaxtriplet.speech.augmentation.strengths import Range
+
+Range = tuple[float, float]
+"""The lowest and the highest value of a uniform draw."""
 
 # 512 taps tell frequencies 31 Hz apart at 16 kHz, as the front end does: a finer filter would not be seen.
 TAPS = 512
 # Filters have no response of their own below this frequency in Hz: noise that grows towards 0 Hz would be all rumble.
 LOWEST = 50.0
+# White noise: uniform draws, which sound like normal ones and take half the time.
+WHITE = (-1.0, 1.0)
 
 
 def checked(keys: jax.Array, waveforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -21,14 +25,9 @@ def checked(keys: jax.Array, waveforms: jax.Array, lengths: jax.Array) -> tuple[
     return padding.keep(waveforms, lengths), lengths
 
 
-def uniform(keys: jax.Array, bounds: Range, dtype: jnp.dtype) -> jax.Array:
-    """Returns one draw per row, [B, 1]."""
-    return jax.vmap(lambda key: jax.random.uniform(key, (1,), dtype, *bounds))(keys)
-
-
-def white(keys: jax.Array, size: int, dtype: jnp.dtype) -> jax.Array:
-    """Returns white noise, [B, size]: uniform draws, which sound like normal ones and take half the time."""
-    return jax.vmap(lambda key: jax.random.uniform(key, (size,), dtype, -1, 1))(keys)
+def uniform(keys: jax.Array, bounds: Range, dtype: jnp.dtype, size: int = 1) -> jax.Array:
+    """Returns some draws per row, [B, size]."""
+    return jax.vmap(lambda key: jax.random.uniform(key, (size,), dtype, *bounds))(keys)
 
 
 def amplitude(decibels: jax.Array) -> jax.Array:

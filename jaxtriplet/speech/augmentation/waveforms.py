@@ -3,19 +3,25 @@
 Each stage keeps the number of samples, and returns 0 past an utterance's length.
 """
 
+import dataclasses
+import inspect
 from collections.abc import Callable
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from jaxtriplet.models import padding
-from jaxtriplet.speech.augmentation import signals
-from jaxtriplet.speech.augmentation.channels import filter_channel, reverberate
-from jaxtriplet.speech.augmentation.noise import add_noise, change_gain
-from jaxtriplet.speech.augmentation.strengths import WaveformAugmentation
+from jaxtriplet.speech.augmentation import changes, signals
+from jaxtriplet.speech.augmentation.changes import WaveformAugmentation
 
 _USUAL = WaveformAugmentation()
+# In the order in which sound passes them. What a stage takes beside the batch are fields of `WaveformAugmentation`.
+_STAGES: dict[str, Callable[..., jax.Array]] = {
+    "room": changes.reverberate,
+    "channel": changes.filter_channel,
+    "noise": changes.add_noise,
+    "gain": changes.change_gain,
+}
 
 
 def augment_waveforms(
@@ -83,32 +89,15 @@ def stages(
         ['original', 'channel', 'gain']
     """
     waveforms, lengths = signals.checked(keys, waveforms, lengths)
-    after = {"original": waveforms}
-    for place, (name, share, change) in enumerate(_plan(strengths, sample_rate)):
-        if share > 0:
+    settings = dataclasses.asdict(strengths) | {"sample_rate": sample_rate}
+    after, last = {"original": waveforms}, waveforms
+    for place, (stage, change) in enumerate(_STAGES.items()):
+        if settings[stage] > 0:
             own_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, place)
             change_keys, chance_keys = padding.split_keys(own_keys, 2)
-            before = list(after.values())[-1]
-            chosen = signals.uniform(chance_keys, (0.0, 1.0), before.dtype) < share
-            after[name] = jnp.where(chosen, change(change_keys, before, lengths), before)
+            options = {
+                option: settings[option] for option in inspect.signature(change).parameters if option in settings
+            }
+            chosen = signals.uniform(chance_keys, (0.0, 1.0), last.dtype) < settings[stage]
+            after[stage] = last = jnp.where(chosen, change(change_keys, last, lengths, **options), last)
     return after
-
-
-Stage = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-
-
-def _plan(strengths: WaveformAugmentation, sample_rate: int) -> list[tuple[str, float, Stage]]:
-    """Returns name, share and function of each stage, in the order in which sound passes them."""
-    s = strengths
-    room = partial(
-        reverberate,
-        reverberation_time=s.reverberation_time,
-        direct_to_reverberant=s.direct_to_reverberant,
-        sample_rate=sample_rate,
-    )
-    channel = partial(
-        filter_channel, equalizer=s.equalizer, low_cut=s.low_cut, high_cut=s.high_cut, sample_rate=sample_rate
-    )
-    noise = partial(add_noise, snr=s.snr, slope=s.slope, sample_rate=sample_rate)
-    gain = partial(change_gain, decibels=s.decibels)
-    return [("room", s.room, room), ("channel", s.channel, channel), ("noise", s.noise, noise), ("gain", s.gain, gain)]
