@@ -394,7 +394,7 @@ def test_the_decay_of_class_weights_is_their_own(toys: Any) -> None:
     assert np.abs(apart[0] - apart[1]).max() > 1e-3
 
 
-@any_model
+@pytest.mark.parametrize("model", ["module", pytest.param("function", marks=pytest.mark.exhaustive)])
 def test_class_weights_are_trained_along_and_on_eight_devices_alike(model: str, toys: Any) -> None:
     mesh = parallel.data_mesh()
     alone, state = train(make_update(with_classes()), start(model, with_classes()), BATCHES[model])
