@@ -48,7 +48,7 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
         given.apply_defaults()
         for name in static:
             _static(name, given.arguments[name], hints.get(name))
-        dtype = numerics.compute_dtype(given.arguments[rows[-1]])
+        dtype = numerics.compute_dtype(given.arguments[rows[:2][-1]])
         for name in numbers:
             given.arguments[name] = scalar(name, given.arguments[name], dtype)
         return function(*given.args, **given.kwargs)
