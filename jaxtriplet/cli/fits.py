@@ -9,8 +9,7 @@ from jaxtriplet.cli.options import options_of
 from jaxtriplet.tools.fits.programs import Program
 
 
-@click.command()
-@options_of(Program)
+@click.command(params=options_of(Program))
 @click.option(
     "--devices", default="1", show_default=True, help="How many; several numbers, joined by commas: a table of scaling."
 )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from jaxtriplet.cli import recorded
-from jaxtriplet.cli.options import Decorator, Sections, decorated, option
+from jaxtriplet.cli.options import FieldOption, Sections
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import Field, fields_of
 from jaxtriplet.jobs.recipes import RECIPES, usual
@@ -21,13 +21,11 @@ SECTIONS = {
 }
 
 
-def _numbers() -> Iterator[Decorator]:
-    fields = [field for field in fields_of(Config).values() if field.extra["option"]]
-    for only in dict.fromkeys([*SECTIONS, *(field.extra["only"] for field in fields)]):
-        for field in fields:
-            if field.extra["only"] == only:
-                title = SECTIONS.get(only, f"Numbers, with {only} alone")
-                yield option(field, _in_help, section=title)
+def _numbers() -> Iterator[click.Parameter]:
+    for field in fields_of(Config).values():
+        if field.extra["option"]:
+            only = field.extra["only"]
+            yield FieldOption(field, _in_help, SECTIONS.get(only, f"Numbers, with {only} alone"))
 
 
 def _in_help(field: Field) -> str:
@@ -52,7 +50,7 @@ def _recipes() -> str:
     return "\n\n".join(lines)
 
 
-@click.command(cls=Sections, epilog=_recipes())
+@click.command(cls=Sections, params=[*_numbers()], epilog=_recipes())
 @click.option("--data", type=recorded.PATH, help="Train on <speaker>/[<session>/]<utterance> in here.")
 @click.option("--dev", type=recorded.PATH, help="Judge on the speakers in here.")
 @click.option("--dev-fraction", type=float, help="Judge on this share of the speakers in --data, held out.")
@@ -72,7 +70,6 @@ def _recipes() -> str:
 @click.option("--coordinator", help="host:port of process 0.  [default: what SLURM, Open MPI or Kubernetes tell]")
 @click.option("--num-processes", type=click.IntRange(1), help="How many processes there are.  [default: likewise]")
 @click.option("--process-id", type=click.IntRange(0), help="Which of them this is, from 0.  [default: likewise]")
-@decorated(_numbers())
 def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     """Train a speaker encoder on recordings, or without --data on JapaneseVowels.
 

@@ -3,25 +3,33 @@
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TextIO
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxtriplet import parallel
+from jaxtriplet import models, parallel
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.meeting import say
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import losses_of, make_loss
-from jaxtriplet.jobs.optimizers import optimizer_of
+from jaxtriplet.jobs.objective import has_hinge, has_margin, losses_of, parse_loss
 from jaxtriplet.jobs.sources.source import Source
-from jaxtriplet.losses import Weighted
-from jaxtriplet.training import Batch, Metrics, TrainState, create_state, make_update, trained_model
+from jaxtriplet.losses import Weighted, weighted
+from jaxtriplet.training import (
+    Batch,
+    Metrics,
+    TrainState,
+    create_state,
+    kinds,
+    make_optimizer,
+    make_update,
+    trained_model,
+)
 
 Row = dict[str, float | int]
 Batches = Callable[[int], Iterator[Batch]]
@@ -58,7 +66,7 @@ def fit(source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoin
     steps, is_first = source.config.training.steps, jax.process_index() == 0
     with Checkpoints(folder / "checkpoints", every=checkpoint_every, last=steps) as checkpoints:
         history = History(folder / "metrics.jsonl", after=checkpoints.newest(), writes=is_first)
-        with history, tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar:
+        with tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar:
             state = _updates(source, batches, mesh, checkpoints, bar, history)
         if (chosen := checkpoints.best()) != steps:
             state = checkpoints.restore(state, step=chosen)
@@ -129,9 +137,60 @@ def objective_of(config: Config) -> Weighted:
     """Returns the loss of a config.
 
     Args:
-        config: The config.
+        config: The numbers.
+
+    Example:
+        >>> objective_of(Config.of_recipe("best", loss="batch-hard+0.1*ge2e")).weights
+        {'batch_hard': 1.0, 'ge2e': 0.1}
     """
-    return make_loss(config.loss.name, config.loss.margin, hinge=config.loss.hinge)
+    numbers, options = config.loss, dict[str, dict[str, Any]]()
+    for loss in losses_of(numbers.name):
+        own = options.setdefault(loss.name, {})
+        if has_margin(loss) and numbers.margin is not None:
+            own["margin"] = numbers.margin
+        if has_hinge(loss) and numbers.hinge == "softplus":
+            own["hinge_fn"] = jax.nn.softplus
+    return weighted(parse_loss(numbers.name), **options)
+
+
+def optimizer_of(config: Config) -> optax.GradientTransformation:
+    """Returns the optimizer of a config, of gradients `{"encoder": ..., "loss": ...}`.
+
+    Args:
+        config: The numbers.
+
+    Returns:
+        AdamW under a rate that rises, then falls to 0; or plain gradient descent under one that is halved in steps,
+        with clipped gradients of which some parts are then scaled.
+
+    Example:
+        >>> optimizer_of(Config.of_recipe("ge2e")).init({"encoder": {}, "loss": {}}) is not None
+        True
+    """
+    numbers, steps = config.optimizer, config.training.steps
+    if numbers.name == "adamw":
+        warmup = min(numbers.warmup, steps // 2)
+        rate = optax.warmup_cosine_decay_schedule(
+            numbers.learning_rate / (warmup + 1), numbers.learning_rate, warmup, steps
+        )
+        return make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
+    halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
+    scales = {
+        "scalars": numbers.loss_scale,
+        "projection": numbers.projection_scale,
+        "encoder": 1.0,
+        "class_weights": 1.0,
+    }
+    return optax.chain(
+        optax.clip_by_global_norm(numbers.clip_norm),
+        optax.multi_transform(
+            {part: optax.chain(optax.scale(scale), optax.sgd(halved)) for part, scale in scales.items()}, _kinds
+        ),
+    )
+
+
+def _kinds(params: Any) -> Any:
+    return kinds(params) | {"encoder": models.kinds(params["encoder"])}
 
 
 def _row(step: int, metrics: Metrics) -> Row:
@@ -166,22 +225,13 @@ class History:
         """Reads what there is."""
         lines = path.read_text().splitlines(keepends=True)[:after] if after else []
         self.rows: list[Row] = [json.loads(line) for line in lines]
-        self._path, self._writes, self._file = path, writes, ExitStack()
-        self._kept = len("".join(lines).encode())
-
-    def __enter__(self) -> Self:
-        """Opens the file, and returns itself."""
-        if self._writes:
-            self._log: TextIO = self._file.enter_context(self._path.open("a"))
-            os.truncate(self._path, self._kept)  # rather than written anew: a kill may come at any moment
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Closes the file."""
-        self._file.close()
+        self._path = path if writes else Path(os.devnull)
+        if writes:
+            path.touch()
+            os.truncate(path, len("".join(lines).encode()))  # rather than written anew: a kill may come at any moment
 
     def add(self, row: Row) -> None:
         """Adds the figures of an update."""
         self.rows.append(row)
-        if self._writes:
-            print(json.dumps(row), file=self._log, flush=True)
+        with self._path.open("a") as file:
+            print(json.dumps(row), file=file)
