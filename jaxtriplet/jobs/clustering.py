@@ -99,7 +99,7 @@ def cluster(
     _checks.option("estimate", estimate, ESTIMATES)
     if threshold is not None and (num_speakers is not None or estimate == "silhouette"):
         raise ValueError('`threshold` says where to stop, as `num_speakers` and `estimate="silhouette"` do: give one')
-    folder = listening.choose_folder("cluster", out, overwrite=overwrite)
+    folder = runs.choose(out, overwrite=overwrite, job="cluster-")
     encoder = runs.load_speech(run)
     if num_speakers is None and estimate == "threshold" and threshold is None:
         threshold = listening.threshold_of(run)

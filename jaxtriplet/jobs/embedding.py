@@ -13,7 +13,6 @@ import numpy as np
 
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, runs
-from jaxtriplet.jobs.progress import progress
 from jaxtriplet.speech.encoder import SpeechEncoder, embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost
@@ -74,7 +73,7 @@ def embed(
     """
     if Path(out).suffix != ".npz":
         raise ValueError(f"`out` must end in .npz; got {out}")
-    file = listening.choose_file(out, overwrite=overwrite)
+    file = runs.choose_file(out, overwrite=overwrite)
     encoder = runs.load_speech(run)
     parts = Parts(file.with_name(f"{file.name}.partial"), fingerprint(Path(run)), overwrite=overwrite)
     index = listening.listen(data, labelled=labelled, quiet=quiet)
@@ -160,7 +159,7 @@ def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, qui
     missing = np.setdiff1d(np.arange(len(index)), list(found))
     new: dict[int, np.ndarray] = {}
     saved = time.monotonic()
-    with progress("embedding", quiet=quiet) as show:
+    with listening.progress("embedding", quiet=quiet) as show:
         for rows, embeddings in embed_batches(model, index.take(missing)) if len(missing) else ():
             new |= zip(missing[rows].tolist(), embeddings, strict=True)
             show(len(found) + len(new), len(index))

@@ -81,7 +81,7 @@ def evaluate(
     if top < 2:
         raise ValueError(f"`top` must be at least 2; got {top}")
     asked = read_trials(trials, data)
-    folder = listening.choose_folder("evaluate", out, overwrite=overwrite)
+    folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
     encoder = runs.load_speech(run)
     index = listening.listen(data, paths=asked.paths, quiet=quiet)
     others = None if cohort is None else _cohort(cohort, index, quiet=quiet)

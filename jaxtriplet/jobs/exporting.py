@@ -9,7 +9,7 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxtriplet.data.audio import library
-from jaxtriplet.jobs import listening, runs
+from jaxtriplet.jobs import runs
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SHORTEST = 0.1  # seconds; what is shorter is refused as a recording, too
@@ -53,7 +53,7 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
         ValueError: runs/never holds no weights of a finished run
     """
     library("flatbuffers")
-    file = listening.choose_file(out, overwrite=overwrite)
+    file = runs.choose_file(out, overwrite=overwrite)
     encoder = runs.load_speech(run)
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxtriplet import models, parallel
+from jaxtriplet import models, parallel, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.meeting import say
@@ -20,33 +20,15 @@ from jaxtriplet.jobs.monitor import CollapseMonitor
 from jaxtriplet.jobs.objective import has_hinge, has_margin, losses_of, parse_loss
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, weighted
-from jaxtriplet.training import (
-    Batch,
-    Metrics,
-    TrainState,
-    create_state,
-    kinds,
-    make_optimizer,
-    make_update,
-    trained_model,
-)
+from jaxtriplet.training import Batch, TrainState, trained_model
 
 Row = dict[str, float | int]
 Batches = Callable[[int], Iterator[Batch]]
 
 
-class Fitted(NamedTuple):
-    """What training leaves."""
-
-    model: Any
-    """With the average of its weights, of the best step; of the last one, where nothing chooses."""
-    step: int
-    """After how many updates that was."""
-    history: list[Row]
-    """The figures of all updates."""
-
-
-def fit(source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoint_every: int, quiet: bool) -> Fitted:
+def fit(
+    source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoint_every: int, quiet: bool
+) -> tuple[Any, int, list[Row]]:
     """Trains from the newest checkpoint on, watches, shows, and records each step.
 
     Args:
@@ -58,7 +40,8 @@ def fit(source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoin
         quiet: Whether to show no progress bar.
 
     Returns:
-        The trained model, on this process alone.
+        The trained model, on this process alone, with the average of its weights: of the best step, or of the last one
+        where nothing chooses; after how many updates that was; and the figures of all updates.
 
     Raises:
         ValueError: The loss is no longer finite, or the checkpoint is of another model.
@@ -71,7 +54,7 @@ def fit(source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoin
         if (chosen := checkpoints.best()) != steps:
             state = checkpoints.restore(state, step=chosen)
     say("trained")
-    return Fitted(trained_model(parallel.on_this_process(state)), chosen, history.rows)
+    return trained_model(parallel.on_this_process(state)), chosen, history.rows
 
 
 def _updates(
@@ -85,7 +68,7 @@ def _updates(
         bar.update(begin)
         say(f"goes on after {begin} updates")
     numbers = config.training
-    update = make_update(
+    update = training.make_update(
         objective_of(config),
         augment_fn=source.augment_fn,
         average_decay=numbers.average_decay,
@@ -123,7 +106,7 @@ def fresh_state(source: Source, batches: Batches) -> TrainState:
         first = next(batches(0))
         examples = (first.inputs,) if first.lengths is None else (first.inputs, first.lengths)
         width = jax.eval_shape(model, *examples).shape[-1]
-    return create_state(
+    return training.create_state(
         model,
         objective_of(source.config),
         optimizer_of(source.config),
@@ -173,7 +156,7 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
         rate = optax.warmup_cosine_decay_schedule(
             numbers.learning_rate / (warmup + 1), numbers.learning_rate, warmup, steps
         )
-        return make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
+        return training.make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
     halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
     scales = {
         "scalars": numbers.loss_scale,
@@ -190,10 +173,10 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
 
 
 def _kinds(params: Any) -> Any:
-    return kinds(params) | {"encoder": models.kinds(params["encoder"])}
+    return training.kinds(params) | {"encoder": models.kinds(params["encoder"])}
 
 
-def _row(step: int, metrics: Metrics) -> Row:
+def _row(step: int, metrics: training.Metrics) -> Row:
     if not np.isfinite(metrics.loss):
         raise ValueError(f"the loss is {metrics.loss} at step {step + 1}; try a smaller `learning_rate`")
     first, *_ = metrics.stats.values()

@@ -12,8 +12,7 @@ import numpy as np
 from jaxtriplet import parallel
 from jaxtriplet.data import Crops, Problem, Recordings, load, read, recordings, require_pairs, split_by_speaker
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.listening import name_problems
-from jaxtriplet.jobs.progress import progress
+from jaxtriplet.jobs.listening import name_problems, progress
 from jaxtriplet.jobs.sources.source import Judged, Run, Source, with_weights
 from jaxtriplet.jobs.sources.speech import SpeechRun, build_speech_encoder
 from jaxtriplet.metrics import equal_error_rate, judge_unseen, pair_scores
@@ -31,13 +30,7 @@ class FolderOfRecordings(Source):
     needs_data: ClassVar[bool] = True
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        data: Path,
-        dev: Path | None = None,
-        dev_fraction: float | None = None,
-        quiet: bool = False,
+        self, config: Config, *, data: Path, dev: Path | None = None, dev_fraction: float | None = None, quiet: bool
     ) -> None:
         """Reads what the folders hold."""
         if dev is not None and dev_fraction is not None:
