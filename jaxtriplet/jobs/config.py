@@ -49,6 +49,12 @@ class Config:
         """How many logits the loss sees; None if it sees embeddings."""
         return self.encoder.outputs if losses_of(self.loss.name)[0].sees == "logits" else None
 
+    @property
+    def num_rows(self) -> int:
+        """How many rows a batch has: P x K, or the most of these that are in thirds."""
+        rows = self.data.speakers * self.data.utterances
+        return rows // 3 * 3 if self.loss.in_thirds else rows
+
     @classmethod
     def of_recipe(cls, recipe: str, **numbers: Any) -> Self:
         """Returns the settings of a recipe.

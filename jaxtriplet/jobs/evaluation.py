@@ -134,11 +134,10 @@ def _judged(trials: Trials, scored: Mapping[str, np.ndarray], draws: int, thresh
     same, speakers = trials.same, _speakers(trials)
     figures: dict[str, Any] = {}
     for prefix, scores in scored.items():
+        interval = metrics.bootstrap_interval(scores, same, speakers, level=LEVEL, draws=draws)
         own = {
             "equal_error_rate": metrics.equal_error_rate(scores, same),
-            "equal_error_rate_interval": list(
-                metrics.bootstrap_interval(scores, same, speakers, level=LEVEL, draws=draws)
-            ),
+            "equal_error_rate_interval": list(interval),
             "min_dcf": metrics.min_dcf(scores, same),
             "min_dcf_0.05": metrics.min_dcf(scores, same, p_target=0.05),
             "threshold": metrics.equal_error_threshold(scores, same),
@@ -158,13 +157,9 @@ def _judged(trials: Trials, scored: Mapping[str, np.ndarray], draws: int, thresh
 
 
 def _write(
-    folder: Path,
-    figures: Mapping[str, Any],
-    trials: Trials,
-    scored: Mapping[str, np.ndarray],
-    settings: Mapping[str, Any],
+    folder: Path, figures: dict[str, Any], trials: Trials, scored: Mapping[str, np.ndarray], settings: dict[str, Any]
 ) -> None:
-    runs.write_json(folder / "metrics.json", dict(figures))
+    runs.write_json(folder / "metrics.json", figures)
     for prefix, scores in scored.items():
         kind, rate = "_as_norm" if prefix else "", figures[f"{prefix}equal_error_rate"]
         (folder / f"scores{kind}.txt").write_text("".join(_lines(trials, scores)))

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -39,18 +39,13 @@ def progress(words: str, *, unit: str = "file", quiet: bool = False) -> Iterator
 
 
 def listen(
-    folder: str | Path,
-    *,
-    paths: Iterable[str] | None = None,
-    labelled: bool = True,
-    words: str = "recordings",
-    quiet: bool,
+    folder: str | Path, *, paths: Sequence[str] = (), labelled: bool = True, words: str = "recordings", quiet: bool
 ) -> Recordings:
     """Reads what a folder holds, and says on standard error what cannot be used.
 
     Args:
         folder: The folder.
-        paths: The files in it to read, of nobody knows whom; None for all.
+        paths: The files in it to read, of nobody knows whom; none for all.
         labelled: Whether the folder says who speaks.
         words: What is read, for the bar.
         quiet: Whether to show no progress.
@@ -64,9 +59,9 @@ def listen(
     whole = partial(recordings, folder, labelled=labelled)
     with progress(words, quiet=quiet) as show:
         try:
-            index = (whole if paths is None else partial(recordings_of, folder, paths))(progress_fn=show)
+            index = (partial(recordings_of, folder, paths) if paths else whole)(progress_fn=show)
         except ValueError as error:
-            hinted = labelled and paths is None and Path(folder).is_dir()
+            hinted = labelled and not paths and Path(folder).is_dir()
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     name_problems(index.problems, len(index))
     return index

@@ -64,8 +64,7 @@ class FolderOfRecordings(Source):
         Args:
             shares: How many devices share a batch.
         """
-        data, in_thirds = self.config.data, self.config.loss.in_thirds
-        rows = data.speakers * data.utterances
+        data = self.config.data
         return Crops(
             self.train,
             speakers=data.speakers,
@@ -74,8 +73,8 @@ class FolderOfRecordings(Source):
             seconds=data.crop_seconds,
             speeds=data.speed_factors,
             sample_rate=data.sample_rate,
-            triplet_shares=shares if in_thirds else None,
-            share=parallel.share_of(rows // 3 * 3 if in_thirds else rows),
+            triplet_shares=shares if self.config.loss.in_thirds else None,
+            share=parallel.share_of(self.config.num_rows),
         )
 
     def batches(self, shares: int) -> Callable[[int], Iterator[Batch]]:
@@ -124,9 +123,7 @@ class FolderOfRecordings(Source):
     def content(self) -> dict[str, Any]:
         """Returns who speaks in how many recordings, and what is left out: no path but those inside the folders."""
 
-        def of(index: Recordings | None) -> dict[str, Any] | None:
-            if index is None:
-                return None
+        def of(index: Recordings) -> dict[str, Any]:
             listing = "\n".join(f"{path} {frames}" for path, frames in zip(index.paths, index.frames, strict=True))
             return {
                 "speakers": list(index.speakers),
@@ -136,7 +133,8 @@ class FolderOfRecordings(Source):
             }
 
         left_out = [problem._asdict() for problem in self._problems]
-        return {"training": of(self.train), "development": of(self.dev), "left_out": left_out}
+        development = None if self.dev is None else of(self.dev)
+        return {"training": of(self.train), "development": development, "left_out": left_out}
 
     def report(self) -> None:
         """Says what is left out, and what a batch is made of if not of what was asked for."""
