@@ -8,18 +8,14 @@ import click
 
 from jaxtriplet.cli import recorded
 
+ESTIMATE = click.Choice(["threshold", "silhouette"])
+
 
 @click.command()
 @recorded.RUN
 @recorded.DATA
 @click.option("--num-speakers", type=click.IntRange(1), help="How many speak, if that is known.")
-@click.option(
-    "--estimate",
-    type=click.Choice(["threshold", "silhouette"]),
-    default="threshold",
-    show_default=True,
-    help="How to find their number.",
-)
+@click.option("--estimate", type=ESTIMATE, default="threshold", show_default=True, help="How to find their number.")
 @click.option("--threshold", type=float, help="Mean cosine of two clusters of one speaker.  [default: the run's]")
 @click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="Silhouettes to try.")
 @recorded.LABELLED

@@ -3,14 +3,12 @@
 import re
 from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from jaxtriplet.jobs.fields import Field, fields_of
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 
 class Words(click.Choice[str]):
@@ -35,10 +33,8 @@ class Sum(click.ParamType[str]):
         """Remembers where the words are."""
         self._field = field
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Returns the text with each word that its last one may become."""
-        from click.shell_completion import CompletionItem
-
         begun = re.split(r"[+*]", incomplete)[-1]
         before = incomplete.removesuffix(begun)
         words = self._field.words("hints")

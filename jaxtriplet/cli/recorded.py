@@ -6,8 +6,6 @@ from typing import Any
 
 import click
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
 PATH = click.Path(path_type=Path)
 RUN = click.argument("run", type=PATH)
 DATA = click.option("--data", type=PATH, required=True, help="Folder of the recordings.")
@@ -21,6 +19,6 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the figures a
 QUIET = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 
-def out_folder(command: str) -> Decorator:
+def out_folder(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Returns the option of a command for the folder of its results."""
     return click.option("--out", type=PATH, help=f"Folder for the results.  [default: runs/{command}-<time>]")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from jaxtriplet import _checks
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
-from jaxtriplet.jobs.objective import has_hinge, has_margin, losses_of
+from jaxtriplet.jobs.objective import has_hinge, losses_of
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, Judging, Loss, Optimizer, Training
 from jaxtriplet.jobs.sources import find
@@ -122,13 +122,14 @@ class Config:
         merged = {**values, **asked}
         loss, source = merged.get("loss", Loss().name), merged.get("source", Data().source)
         parts = losses_of(loss)
-        if "margin" not in asked and not any(map(has_margin, parts)):
+        with_margin = any("margin" in part.numbers for part in parts)
+        if "margin" not in asked and not with_margin:
             merged["margin"] = None
         config: Self = build(cls, merged)
         if strangers := [f"`{name}`" for name in asked if fields_of(cls)[name].extra["only"] not in (None, source)]:
             when = "with `data`" if find(source).needs_data else "without `data`"
             raise ValueError(f"{', '.join(strangers)}: of no use {when}")
-        if config.loss.margin is not None and not any(map(has_margin, parts)):
+        if config.loss.margin is not None and not with_margin:
             raise ValueError(f"{loss} has no margin")
         if config.loss.hinge != "relu" and not any(map(has_hinge, parts)):
             raise ValueError(f"{loss} has no `hinge` to choose")

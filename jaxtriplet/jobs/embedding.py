@@ -79,7 +79,7 @@ def embed(
     index = listening.listen(data, labelled=labelled, quiet=quiet)
     embeddings, kept = embed_in_parts(encoder.model, index, parts, quiet=quiet)
     speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
-    _save(file, {"embeddings": embeddings, "paths": index.paths, **speakers})
+    _save(file, embeddings=embeddings, paths=index.paths, **speakers)
     parts.remove()
     figures = {
         "num_recordings": len(index),
@@ -130,10 +130,8 @@ class Parts:
             self._folder.mkdir(parents=True)
             (self._folder / "run.txt").write_text(self._made_by)
         number = len(list(self._folder.glob("*.npz")))
-        _save(
-            self._folder / f"{number:06}.npz",
-            {"paths": index.paths, "stamps": _stamps(index), "embeddings": embeddings},
-        )
+        file = self._folder / f"{number:06}.npz"
+        _save(file, paths=index.paths, stamps=_stamps(index), embeddings=embeddings)
 
     def remove(self) -> None:
         """Removes the folder."""
@@ -185,7 +183,7 @@ def _stamps(index: Recordings) -> np.ndarray:
     return np.array([(one.st_mtime_ns, one.st_size) for one in status], np.int64)
 
 
-def _save(path: Path, arrays: dict[str, Any]) -> None:
+def _save(path: Path, **arrays: Any) -> None:
     """Writes a file that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")

@@ -86,10 +86,12 @@ def evaluate(
     index = listening.listen(data, paths=asked.paths, quiet=quiet)
     others = None if cohort is None else _cohort(cohort, index, quiet=quiet)
     usable = _usable(asked, index)
-    embeddings = listening.embed_all(encoder, index, quiet=quiet)
+    with listening.progress("embedding", quiet=quiet) as show:
+        embeddings = encoder.embed_recordings(index, show)
     scores = {"": metrics.trial_scores(embeddings, usable.first, usable.second)}
     if others is not None:
-        nearby = listening.embed_all(encoder, others, words="cohort", quiet=quiet)
+        with listening.progress("cohort", quiet=quiet) as show:
+            nearby = encoder.embed_recordings(others, show)
         scores[AS_NORM] = metrics.adaptive_s_norm(embeddings, usable.first, usable.second, nearby, top=top)
     figures: dict[str, Any] = {
         **_judged(usable, scores, draws, listening.threshold_of(run, "development")),

@@ -79,9 +79,8 @@ def serialized(forward: Callable[[jax.Array, jax.Array], jax.Array], sample_rate
     Returns:
         The function for all platforms, for any B, and for any T from 0.1 s up.
     """
-    batch, samples = jax_export.symbolic_shape(
-        "batch, samples", constraints=[f"samples >= {round(SHORTEST * sample_rate)}"]
-    )
+    constraints = [f"samples >= {round(SHORTEST * sample_rate)}"]
+    batch, samples = jax_export.symbolic_shape("batch, samples", constraints=constraints)
     arguments: tuple[Any, ...] = (
         jax.ShapeDtypeStruct((batch, samples), np.float32),
         jax.ShapeDtypeStruct((batch,), np.int32),

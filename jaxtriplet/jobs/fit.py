@@ -17,7 +17,7 @@ from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.meeting import say
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import has_hinge, has_margin, losses_of, parse_loss
+from jaxtriplet.jobs.objective import has_hinge, losses_of, parse_loss
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
@@ -129,7 +129,7 @@ def objective_of(config: Config) -> Weighted:
     numbers, options = config.loss, dict[str, dict[str, Any]]()
     for loss in losses_of(numbers.name):
         own = options.setdefault(loss.name, {})
-        if has_margin(loss) and numbers.margin is not None:
+        if "margin" in loss.numbers and numbers.margin is not None:
             own["margin"] = numbers.margin
         if has_hinge(loss) and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus

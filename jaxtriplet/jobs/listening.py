@@ -8,11 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
-from jaxtriplet.jobs import runs
 
 SHOWN = 20  # so many lines fit on a screen
 
@@ -65,22 +63,6 @@ def listen(
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     name_problems(index.problems, len(index))
     return index
-
-
-def embed_all(run: runs.SpeechRun, index: Recordings, *, words: str = "embedding", quiet: bool = False) -> np.ndarray:
-    """Embeds recordings under a bar.
-
-    Args:
-        run: The encoder.
-        index: The recordings.
-        words: What is done, for the bar.
-        quiet: Whether to show no progress.
-
-    Returns:
-        Unit-length embeddings in the order of the index, [N, E].
-    """
-    with progress(words, quiet=quiet) as show:
-        return run.embed_recordings(index, show)
 
 
 def name_problems(problems: Sequence[Problem], used: int) -> None:

@@ -69,16 +69,6 @@ def losses_of(text: str) -> list[registry.Loss]:
     return [registry.find(name) for name in parse_loss(text)]
 
 
-def has_margin(loss: registry.Loss) -> bool:
-    """Returns whether a loss has a margin.
-
-    Example:
-        >>> [has_margin(loss) for loss in losses_of("semi-hard+0.1*ge2e")]
-        [True, False]
-    """
-    return "margin" in loss.numbers
-
-
 def has_hinge(loss: registry.Loss) -> bool:
     """Returns whether the hinge of a loss, of distances, can be another.
 

@@ -11,8 +11,8 @@ import orbax.checkpoint as ocp
 
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources import find
+from jaxtriplet.jobs.sources.recordings import SpeechRun as SpeechRun
 from jaxtriplet.jobs.sources.source import Run
-from jaxtriplet.jobs.sources.speech import SpeechRun as SpeechRun
 
 
 def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
