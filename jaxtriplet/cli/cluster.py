@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from jaxtriplet.cli import recorded
+from jaxtriplet.cli.options import Choice
 
-ESTIMATE = click.Choice(["threshold", "silhouette"])
+ESTIMATE = Choice(["threshold", "silhouette"])
 
 
 @click.command()

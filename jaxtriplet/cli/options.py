@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from operator import attrgetter
 from typing import Any
 
@@ -11,7 +12,16 @@ from click.shell_completion import CompletionItem
 from jaxtriplet.jobs.fields import Field, fields_of
 
 
-class Words(click.Choice[str]):
+class Choice(click.Choice[str]):
+    """One of a few words, the nearest of which is offered for one that is mistyped."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Returns what is wrong, and a question."""
+        near = get_close_matches(str(value).replace("_", "-"), self.choices, 1)
+        return " ".join([super().get_invalid_choice_message(value, ctx), *(f"Did you mean '{word}'?" for word in near)])
+
+
+class Words(Choice):
     """One of a few words, which are looked up when they are needed: their module may take seconds to import."""
 
     def __init__(self, field: Field) -> None:
@@ -88,8 +98,8 @@ def options_of(config: type) -> list[click.Parameter]:
     Args:
         config: A dataclass, or one of nested ones; see `jobs.fields`.
     """
-    fields = [field for field in fields_of(config).values() if field.extra["option"]]
-    return [FieldOption(one, default=one.default_fn(), show_default=True) for one in fields]
+    fields, usual = [field for field in fields_of(config).values() if field.extra["option"]], config()
+    return [FieldOption(one, default=one.of(usual), show_default=True) for one in fields]
 
 
 def _type(field: Field) -> click.ParamType[Any]:

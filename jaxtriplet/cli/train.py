@@ -34,11 +34,11 @@ def _in_help(field: Field) -> str:
     if field.name == "recipe":
         default = f"{usual('data')} with --data, else {usual(None)}"
     elif field.extra["only"] is None:
-        default = USUAL.get(field.name, field.default_fn())
+        default = USUAL.get(field.name, field.of(Config()))
         default = None if default is None else f"{default}; with --data that of the recipe"
     else:
         by_recipe = any(field.name in numbers for numbers in RECIPES.values())
-        default = f"{'that of the recipe, or ' * by_recipe}{field.default_fn()}"
+        default = f"{'that of the recipe, or ' * by_recipe}{field.of(Config())}"
     return f"{field.meta.description}{'' if default is None else f'  [default: {default}]'}"
 
 

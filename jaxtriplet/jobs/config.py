@@ -97,9 +97,10 @@ class Config:
             raise ValueError(f"its format is {found}, and this version knows {FORMAT} and what version 0.1 wrote")
         names, values = {field.path: field.name for field in fields_of(cls).values()}, dict[str, Any]()
         for section, inside in content.items():
-            values |= (
-                {f"{section}.{key}": inside[key] for key in inside} if isinstance(inside, dict) else {section: inside}
-            )
+            if isinstance(inside, dict):
+                values |= {f"{section}.{key}": value for key, value in inside.items()}
+            else:
+                values[section] = inside
         if unknown := [path for path in values if path not in names]:
             raise ValueError(f"unknown field `{unknown[0]}`{_checks.nearest(unknown[0], names)}")
         return cls._made({names[path]: value for path, value in values.items()}, {})

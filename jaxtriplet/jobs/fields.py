@@ -43,8 +43,6 @@ class Field(NamedTuple):
     kind: type
     """What it is, if it is not None: int, float or str."""
     meta: msgspec.Meta
-    default_fn: Callable[[], Any]
-    """From nothing to its default."""
 
     @property
     def extra(self) -> Mapping[str, Any]:
@@ -74,7 +72,7 @@ def fields_of(config: Any, section: str = "") -> dict[str, Field]:
         >>> @dataclasses.dataclass(frozen=True)
         ... class Plan:
         ...     rounds: typing.Annotated[int, described("Turns.", ge=1)] = 9
-        >>> fields_of(Plan)["rounds"].default_fn()
+        >>> fields_of(Plan)["rounds"].of(Plan())
         9
     """
     found, hints = dict[str, Field](), typing.get_type_hints(config, include_extras=True)
@@ -85,11 +83,8 @@ def fields_of(config: Any, section: str = "") -> dict[str, Field]:
             continue
         # `Annotated[int, Meta(...)] | None` has its metadata inside.
         kind, meta = typing.get_args(hint if hasattr(hint, "__metadata__") else typing.get_args(hint)[0])
-        default_fn: Any = field.default_factory
-        if default_fn is dataclasses.MISSING:
-            default_fn = lambda value=field.default: value  # noqa: E731
         name = section if field.name == "name" else field.name
-        found[name] = Field(name, path, kind, meta, default_fn)
+        found[name] = Field(name, path, kind, meta)
     return found
 
 
