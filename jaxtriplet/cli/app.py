@@ -119,13 +119,10 @@ def said_of_options(message: str, parameters: Iterable[click.Parameter]) -> str:
 
 def _leave(error: jax.errors.JaxRuntimeError) -> NoReturn:
     """Ends one of several processes when another is gone."""
-    this = f"process {jax.process_index()} of {jax.process_count()}"
-    print(
-        f"jaxtriplet: {this}: another process is gone, so the job ends; start all again with --resume "
-        f"({' '.join(str(error).split())[:200]})",
-        file=sys.stderr,
-        flush=True,
-    )
+    from jaxtriplet.jobs.meeting import say
+
+    reason = " ".join(str(error).split())[:200]
+    say(f"another process is gone, so the job ends; start all again with --resume ({reason})")
     os._exit(1)  # An ordinary exit would wait for the process that is gone.
 
 

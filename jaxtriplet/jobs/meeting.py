@@ -96,4 +96,6 @@ def say(words: str) -> None:
         words: What it does.
     """
     if jax.process_count() > 1:
-        print(f"jaxtriplet: process {jax.process_index()} of {jax.process_count()}: {words}", file=sys.stderr)
+        print(
+            f"jaxtriplet: process {jax.process_index()} of {jax.process_count()}: {words}", file=sys.stderr, flush=True
+        )

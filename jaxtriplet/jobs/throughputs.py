@@ -96,10 +96,8 @@ def _measured(source: FolderOfRecordings, rounds: int) -> Iterator[Stage]:
 def _median(run: Callable[[int], Any], rounds: int) -> float:
     """Returns the seconds that a call takes; first calls, which compile, are not counted."""
     taken = []
-    for again in (False, True):
-        for i in range(rounds):
-            begin = time.perf_counter()
-            jax.block_until_ready(run(i))
-            if again:
-                taken.append(time.perf_counter() - begin)
-    return float(np.median(taken))
+    for i in (*range(rounds), *range(rounds)):
+        begin = time.perf_counter()
+        jax.block_until_ready(run(i))
+        taken.append(time.perf_counter() - begin)
+    return float(np.median(taken[rounds:]))
