@@ -5,12 +5,14 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from jaxtriplet.jobs.fields import Field, fields_of
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PATH = click.Path(path_type=Path)
 RUN = click.argument("run", type=PATH)
@@ -61,8 +63,10 @@ class Sum(click.ParamType[str]):
         """Remembers where the words are."""
         self._field = field
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
         """Returns the text with each word that its last one may become."""
+        from click.shell_completion import CompletionItem
+
         begun = re.split(r"[+*]", incomplete)[-1]
         before = incomplete.removesuffix(begun)
         words = self._field.words("hints")

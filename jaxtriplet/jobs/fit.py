@@ -1,4 +1,4 @@
-"""The loop of updates, whatever is trained: checkpoints, figures, warnings and the bar."""
+"""The loop of updates, whatever is trained: its loss and optimizer, checkpoints, figures, warnings and the bar."""
 
 import json
 import os
@@ -101,19 +101,13 @@ def fresh_state(source: Source, batches: Batches) -> TrainState:
         source: What to train on.
         batches: From the number of a step to the batches from that step on.
     """
-    model, width = source.build(), None
-    if any(loss.class_weights for loss in losses_of(source.config.loss.name)):
+    config, model, width = source.config, source.build(), None
+    if any(loss.class_weights for loss in losses_of(config.loss.name)):
         first = next(batches(0))
         examples = (first.inputs,) if first.lengths is None else (first.inputs, first.lengths)
         width = jax.eval_shape(model, *examples).shape[-1]
-    return training.create_state(
-        model,
-        objective_of(source.config),
-        optimizer_of(source.config),
-        seed=source.config.training.seed,
-        width=width,
-        num_classes=source.num_classes,
-    )
+    loss_fn, optimizer, seed = objective_of(config), optimizer_of(config), config.training.seed
+    return training.create_state(model, loss_fn, optimizer, seed=seed, width=width, num_classes=source.num_classes)
 
 
 def objective_of(config: Config) -> Weighted:
@@ -152,10 +146,8 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
     """
     numbers, steps = config.optimizer, config.training.steps
     if numbers.name == "adamw":
-        warmup = min(numbers.warmup, steps // 2)
-        rate = optax.warmup_cosine_decay_schedule(
-            numbers.learning_rate / (warmup + 1), numbers.learning_rate, warmup, steps
-        )
+        warmup, highest = min(numbers.warmup, steps // 2), numbers.learning_rate
+        rate = optax.warmup_cosine_decay_schedule(highest / (warmup + 1), highest, warmup, steps)
         return training.make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
     halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
     scales = {

@@ -96,6 +96,5 @@ def say(words: str) -> None:
         words: What it does.
     """
     if jax.process_count() > 1:
-        print(
-            f"jaxtriplet: process {jax.process_index()} of {jax.process_count()}: {words}", file=sys.stderr, flush=True
-        )
+        this = f"process {jax.process_index()} of {jax.process_count()}"
+        print(f"jaxtriplet: {this}: {words}", file=sys.stderr, flush=True)
