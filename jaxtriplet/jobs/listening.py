@@ -16,18 +16,17 @@ SHOWN = 20  # so many lines fit on a screen
 
 
 @contextmanager
-def progress(words: str, *, unit: str = "file", quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Shows a bar on standard error, once there is something to show.
 
     Args:
         words: What is done.
-        unit: Of what, in the singular.
         quiet: Whether to show nothing.
 
     Yields:
         A function of how much is done and how much there is, as `progress_fn` takes it.
     """
-    with tqdm(desc=words, unit=unit, disable=quiet, delay=0.5) as bar:
+    with tqdm(desc=words, unit="file", disable=quiet, delay=0.5) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
