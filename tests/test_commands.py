@@ -18,7 +18,7 @@ from jaxtriplet.data import recordings, recordings_of
 from jaxtriplet.jobs import embedding, exporting, runs
 from jaxtriplet.jobs.clustering import group
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.sources.speech import build_speech_encoder
+from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from tests.audio_files import corpus, voice, write
 from tests.reference import trials as reference
 

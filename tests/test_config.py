@@ -16,7 +16,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.meeting import devices_for
 from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
-from jaxtriplet.jobs.sources.speech import build_speech_encoder
+from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("cli")

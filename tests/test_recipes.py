@@ -8,10 +8,9 @@ import pytest
 from flax import nnx
 
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.fit import objective_of
-from jaxtriplet.jobs.optimizers import optimizer_of
+from jaxtriplet.jobs.fit import objective_of, optimizer_of
 from jaxtriplet.jobs.recipes import RECIPES
-from jaxtriplet.jobs.sources.speech import build_speech_encoder
+from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.models import Projection
 from jaxtriplet.training import Batch, create_state, make_update
 

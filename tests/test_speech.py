@@ -20,7 +20,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import fields_of
 from jaxtriplet.jobs.fit import History
 from jaxtriplet.jobs.recipes import RECIPES
-from jaxtriplet.jobs.sources.speech import build_speech_encoder
+from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 from jaxtriplet.speech import embed_recordings
 

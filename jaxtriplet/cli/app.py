@@ -1,6 +1,5 @@
 """The group of commands, each imported when it is called, and how an error ends the program."""
 
-import difflib
 import os
 import re
 import sys
@@ -80,7 +79,7 @@ def run() -> int:
         print(error.format_message(), file=sys.stderr)
         return 2
     except click.ClickException as error:
-        return _mendable(f"{error.format_message()}{_nearest(error)}")
+        return _mendable(error.format_message())
     except OSError as error:
         return _mendable(str(error))
     except jax.errors.JaxRuntimeError as error:
@@ -118,25 +117,12 @@ def said_of_options(message: str, parameters: Iterable[click.Parameter]) -> str:
     return re.sub(r"`(\w+)(?:=([^`]*))?`", option, message)
 
 
-def _nearest(error: click.ClickException) -> str:
-    """Returns the choice that a mistyped word is nearest to, as a question; nothing, if none is near."""
-    kind = getattr(getattr(error, "param", None), "type", None)
-    word = re.match("'(.*?)'", error.message)
-    if not isinstance(kind, click.Choice) or not word:
-        return ""
-    near = difflib.get_close_matches(word[1].replace("_", "-"), map(str, kind.choices), 1)
-    return f" Did you mean '{near[0]}'?" if near else ""
-
-
 def _leave(error: jax.errors.JaxRuntimeError) -> NoReturn:
     """Ends one of several processes when another is gone."""
-    this = f"process {jax.process_index()} of {jax.process_count()}"
-    print(
-        f"jaxtriplet: {this}: another process is gone, so the job ends; start all again with --resume "
-        f"({' '.join(str(error).split())[:200]})",
-        file=sys.stderr,
-        flush=True,
-    )
+    from jaxtriplet.jobs.meeting import say
+
+    reason = " ".join(str(error).split())[:200]
+    say(f"another process is gone, so the job ends; start all again with --resume ({reason})")
     os._exit(1)  # An ordinary exit would wait for the process that is gone.
 
 

@@ -10,8 +10,7 @@ from jaxtriplet.cli.options import options_of
 from jaxtriplet.tools.bench.plan import Plan
 
 
-@click.command()
-@options_of(Plan)
+@click.command(params=options_of(Plan))
 @click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: a minute or two.")
 @click.option("--plot/--no-plot", default=None, help="The picture: about half an hour.  [default: not if --quick]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/bench-<time>]")

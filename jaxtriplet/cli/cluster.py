@@ -6,27 +6,23 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli import recorded
+from jaxtriplet.cli import options
+
+ESTIMATE = options.Choice(["threshold", "silhouette"])
 
 
 @click.command()
-@recorded.RUN
-@recorded.DATA
+@options.RUN
+@options.DATA
 @click.option("--num-speakers", type=click.IntRange(1), help="How many speak, if that is known.")
-@click.option(
-    "--estimate",
-    type=click.Choice(["threshold", "silhouette"]),
-    default="threshold",
-    show_default=True,
-    help="How to find their number.",
-)
+@click.option("--estimate", type=ESTIMATE, default="threshold", show_default=True, help="How to find their number.")
 @click.option("--threshold", type=float, help="Mean cosine of two clusters of one speaker.  [default: the run's]")
 @click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="Silhouettes to try.")
-@recorded.LABELLED
-@recorded.out_folder("cluster")
-@recorded.OVERWRITE
-@recorded.JSON
-@recorded.QUIET
+@options.LABELLED
+@options.out_folder("cluster")
+@options.OVERWRITE
+@options.JSON
+@options.QUIET
 def cluster(as_json: bool, **asked: Any) -> None:
     """Group the recordings of a folder by speaker, with the encoder in the folder RUN.
 

@@ -5,17 +5,17 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli import recorded
+from jaxtriplet.cli import options
 
 
 @click.command()
-@recorded.RUN
-@recorded.DATA
-@click.option("--out", type=recorded.PATH, required=True, help="File for the embeddings, FILE.npz.")
-@recorded.LABELLED
-@recorded.OVERWRITE
-@recorded.JSON
-@recorded.QUIET
+@options.RUN
+@options.DATA
+@click.option("--out", type=options.PATH, required=True, help="File for the embeddings, FILE.npz.")
+@options.LABELLED
+@options.OVERWRITE
+@options.JSON
+@options.QUIET
 def embed(as_json: bool, **asked: Any) -> None:
     """Embed every recording of a folder with the encoder in the folder RUN.
 

@@ -6,21 +6,21 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli import recorded
+from jaxtriplet.cli import options
 
 
 @click.command()
-@recorded.RUN
-@recorded.DATA
-@click.option("--trials", type=recorded.PATH, required=True, help="Lines `1 path path` or `0 path path`.")
+@options.RUN
+@options.DATA
+@click.option("--trials", type=options.PATH, required=True, help="Lines `1 path path` or `0 path path`.")
 @click.option("--as-norm", is_flag=True, help="Normalise scores with --cohort as well.")
-@click.option("--cohort", type=recorded.PATH, help="Recordings of others, such as those trained on.")
+@click.option("--cohort", type=options.PATH, help="Recordings of others, such as those trained on.")
 @click.option("--top", type=click.IntRange(2), default=300, show_default=True, help="Nearest of the cohort to use.")
 @click.option("--draws", type=click.IntRange(1), default=1000, show_default=True, help="Draws of the bootstrap.")
-@recorded.out_folder("evaluate")
-@recorded.OVERWRITE
-@recorded.JSON
-@recorded.QUIET
+@options.out_folder("evaluate")
+@options.OVERWRITE
+@options.JSON
+@options.QUIET
 def evaluate(as_norm: bool, as_json: bool, **asked: Any) -> None:
     """Judge the encoder in the folder RUN by trials: is it one speaker in both recordings?
 

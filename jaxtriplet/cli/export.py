@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli import recorded
+from jaxtriplet.cli import options
 
 HOW_TO = """{bytes:,} bytes for {platforms}: {file}
 to use it, with JAX alone:
@@ -19,10 +19,10 @@ to use it, with JAX alone:
 
 
 @click.command()
-@recorded.RUN
-@click.option("--out", type=recorded.PATH, required=True, help="File to write.")
-@recorded.OVERWRITE
-@recorded.JSON
+@options.RUN
+@click.option("--out", type=options.PATH, required=True, help="File to write.")
+@options.OVERWRITE
+@options.JSON
 def export(as_json: bool, **asked: Any) -> None:
     """Write the encoder in the folder RUN, weights and front end, into one file that needs nothing but JAX.
 

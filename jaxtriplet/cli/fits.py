@@ -10,8 +10,7 @@ from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.words import whole_numbers
 
 
-@click.command()
-@options_of(Program)
+@click.command(params=options_of(Program))
 @click.option(
     "--devices", default="1", show_default=True, help="How many; several numbers, joined by commas: a table of scaling."
 )

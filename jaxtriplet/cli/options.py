@@ -1,7 +1,10 @@
-"""Options of the command line made of the fields of configs."""
+"""Options of the command line: those that several commands have, and those made of the fields of configs."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from difflib import get_close_matches
+from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,10 +14,34 @@ from jaxtriplet.jobs.fields import Field, fields_of
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+PATH = click.Path(path_type=Path)
+RUN = click.argument("run", type=PATH)
+DATA = click.option("--data", type=PATH, required=True, help="Folder of the recordings.")
+LABELLED = click.option(
+    "--labelled/--unlabelled",
+    default=True,
+    help="Whether the folder tells who speaks; if not, any tree of folders will do.  [default: it does]",
+)
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Write over what is there.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+QUIET = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 
-class Words(click.Choice[str]):
+def out_folder(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Returns the option of a command for the folder of its results."""
+    return click.option("--out", type=PATH, help=f"Folder for the results.  [default: runs/{command}-<time>]")
+
+
+class Choice(click.Choice[str]):
+    """One of a few words, the nearest of which is offered for one that is mistyped."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """Returns what is wrong, and a question."""
+        near = get_close_matches(str(value).replace("_", "-"), self.choices, 1)
+        return " ".join([super().get_invalid_choice_message(value, ctx), *(f"Did you mean '{word}'?" for word in near)])
+
+
+class Words(Choice):
     """One of a few words, which are looked up when they are needed: their module may take seconds to import."""
 
     def __init__(self, field: Field) -> None:
@@ -24,7 +51,7 @@ class Words(click.Choice[str]):
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]
         """The words."""
-        return self._field.words("choices") or ()
+        return self._field.words("choices")
 
 
 class Sum(click.ParamType[str]):
@@ -42,23 +69,29 @@ class Sum(click.ParamType[str]):
 
         begun = re.split(r"[+*]", incomplete)[-1]
         before = incomplete.removesuffix(begun)
-        words = self._field.words("hints") or ()
+        words = self._field.words("hints")
         return [CompletionItem(before + word) for word in words if word.startswith(begun)]
 
 
 class FieldOption(click.Option):
-    """An option for a field of a config, whose help is made when it is read."""
+    """An option for a field of a config, whose help is made when it is read.
+
+    Args:
+        field: The field.
+        help_fn: From the field to the words of its help.
+        section: Its title in the help of `Sections`.
+        **settings: As `click.Option` takes them.
+    """
 
     def __init__(
         self,
-        *declarations: Any,
         field: Field,
-        help_fn: Callable[[Field], str],
+        help_fn: Callable[[Field], str | None] = attrgetter("meta.description"),
         section: str = "Options",
         **settings: Any,
     ) -> None:
-        """Remembers the title of its section in the help, and how its words are made."""
-        super().__init__(*declarations, **settings)
+        """Names the option, and says what it takes."""
+        super().__init__([f"--{field.name.replace('_', '-')}"], type=_type(field), **settings)
         self.section, self._field, self._help_fn = section, field, help_fn
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -72,7 +105,7 @@ class Sections(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the options, section by section."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
         for option in self.get_params(ctx):
             if record := option.get_help_record(ctx):
                 sections.setdefault(getattr(option, "section", "Options"), []).append(record)
@@ -81,46 +114,14 @@ class Sections(click.Command):
                 formatter.write_dl(records)
 
 
-def options_of(config: type) -> Decorator:
-    """Returns a decorator that gives a command an option for each field of a config, with its default.
+def options_of(config: type) -> list[click.Parameter]:
+    """Returns an option for each field of a config, with its default.
 
     Args:
         config: A dataclass, or one of nested ones; see `jobs.fields`.
     """
-    fields = [field for field in fields_of(config).values() if field.extra["option"]]
-    return decorated(option(one, _described, default=one.default_fn(), show_default=True) for one in fields)
-
-
-def _described(field: Field) -> str:
-    return field.meta.description or ""
-
-
-def option(field: Field, help_fn: Callable[[Field], str], **settings: Any) -> Decorator:
-    """Returns a decorator that gives a command an option for a field.
-
-    Args:
-        field: The field.
-        help_fn: From the field to the words of its help, when these are asked for.
-        **settings: As `click.option` takes them, and `section`, its title in the help of `Sections`.
-    """
-    name = f"--{field.name.replace('_', '-')}"
-    return click.option(name, cls=FieldOption, type=_type(field), field=field, help_fn=help_fn, **settings)
-
-
-def decorated(options: Iterable[Decorator]) -> Decorator:
-    """Returns one decorator of many, the first of which stands first in the help.
-
-    Args:
-        options: The many.
-    """
-    options = list(options)
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for one in reversed(options):
-            command = one(command)
-        return command
-
-    return decorate
+    fields, usual = [field for field in fields_of(config).values() if field.extra["option"]], config()
+    return [FieldOption(one, default=one.of(usual), show_default=True) for one in fields]
 
 
 def _type(field: Field) -> click.ParamType[Any]:
@@ -128,8 +129,5 @@ def _type(field: Field) -> click.ParamType[Any]:
         return Words(field)
     if field.extra["hints"] is not None:
         return Sum(field)
-    ranges: dict[type, Any] = {int: click.IntRange, float: click.FloatRange}
-    kind: click.ParamType[Any] = (
-        ranges[field.kind](field.meta.ge, field.meta.le) if field.kind in ranges else click.STRING
-    )
-    return kind
+    ranges: dict[type, Callable[..., click.ParamType[Any]]] = {int: click.IntRange, float: click.FloatRange}
+    return ranges[field.kind](field.meta.ge, field.meta.le) if field.kind in ranges else click.STRING

@@ -6,23 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxtriplet.cli import recorded
-from jaxtriplet.cli.options import Words
+from jaxtriplet.cli import options
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import fields_of
 
 if TYPE_CHECKING:
     from jaxtriplet.jobs.throughputs import Stage
 
-RECIPE = Words(fields_of(Config)["recipe"])
+RECIPE = options.Words(fields_of(Config)["recipe"])
 
 
 @click.command()
-@recorded.DATA
+@options.DATA
 @click.option("--recipe", type=RECIPE, default="best", show_default=True, help="What to train.")
 @click.option("--rounds", type=click.IntRange(2), default=20, show_default=True, help="Batches to measure.")
-@recorded.JSON
-@recorded.QUIET
+@options.JSON
+@options.QUIET
 def throughput(as_json: bool, **asked: Any) -> None:
     """Measure how fast the recordings of a folder pass the stages of training: decoding, features, update.
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli import recorded
-from jaxtriplet.cli.options import Decorator, Sections, decorated, option
+from jaxtriplet.cli import options
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import Field, fields_of
 from jaxtriplet.jobs.recipes import RECIPES, usual
@@ -21,13 +20,11 @@ SECTIONS = {
 }
 
 
-def _numbers() -> Iterator[Decorator]:
-    fields = [field for field in fields_of(Config).values() if field.extra["option"]]
-    for only in dict.fromkeys([*SECTIONS, *(field.extra["only"] for field in fields)]):
-        for field in fields:
-            if field.extra["only"] == only:
-                title = SECTIONS.get(only, f"Numbers, with {only} alone")
-                yield option(field, _in_help, section=title)
+def _numbers() -> Iterator[click.Parameter]:
+    for field in fields_of(Config).values():
+        if field.extra["option"]:
+            only = field.extra["only"]
+            yield options.FieldOption(field, _in_help, SECTIONS.get(only, f"Numbers, with {only} alone"))
 
 
 def _in_help(field: Field) -> str:
@@ -36,11 +33,11 @@ def _in_help(field: Field) -> str:
     if field.name == "recipe":
         default = f"{usual('data')} with --data, else {usual(None)}"
     elif field.extra["only"] is None:
-        default = USUAL.get(field.name, field.default_fn())
+        default = USUAL.get(field.name, field.of(Config()))
         default = None if default is None else f"{default}; with --data that of the recipe"
     else:
         by_recipe = any(field.name in numbers for numbers in RECIPES.values())
-        default = f"{'that of the recipe, or ' * by_recipe}{field.default_fn()}"
+        default = f"{'that of the recipe, or ' * by_recipe}{field.of(Config())}"
     return f"{field.meta.description}{'' if default is None else f'  [default: {default}]'}"
 
 
@@ -52,17 +49,17 @@ def _recipes() -> str:
     return "\n\n".join(lines)
 
 
-@click.command(cls=Sections, epilog=_recipes())
-@click.option("--data", type=recorded.PATH, help="Train on <speaker>/[<session>/]<utterance> in here.")
-@click.option("--dev", type=recorded.PATH, help="Judge on the speakers in here.")
+@click.command(cls=options.Sections, params=[*_numbers()], epilog=_recipes())
+@click.option("--data", type=options.PATH, help="Train on <speaker>/[<session>/]<utterance> in here.")
+@click.option("--dev", type=options.PATH, help="Judge on the speakers in here.")
 @click.option("--dev-fraction", type=float, help="Judge on this share of the speakers in --data, held out.")
 @click.option(
-    "--config", type=recorded.PATH, help="The config.json of a run, whose numbers to take where none is given."
+    "--config", type=options.PATH, help="The config.json of a run, whose numbers to take where none is given."
 )
-@click.option("--out", type=recorded.PATH, help="Folder for the results.  [default: runs/<time>]")
+@click.option("--out", type=options.PATH, help="Folder for the results.  [default: runs/<time>]")
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
-@recorded.JSON
-@recorded.QUIET
+@options.JSON
+@options.QUIET
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder, with the same numbers.")
 @click.option(
     "--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Updates between checkpoints."
@@ -72,7 +69,6 @@ def _recipes() -> str:
 @click.option("--coordinator", help="host:port of process 0.  [default: what SLURM, Open MPI or Kubernetes tell]")
 @click.option("--num-processes", type=click.IntRange(1), help="How many processes there are.  [default: likewise]")
 @click.option("--process-id", type=click.IntRange(0), help="Which of them this is, from 0.  [default: likewise]")
-@decorated(_numbers())
 def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     """Train a speaker encoder on recordings, or without --data on JapaneseVowels.
 
@@ -84,8 +80,7 @@ def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     """
     from jaxtriplet import jobs
 
-    given = {name: asked.pop(name) for name in fields_of(Config) if name in asked}
-    numbers = {name: value for name, value in given.items() if value is not None}
+    numbers = {name: value for name in fields_of(Config) if (value := asked.pop(name, None)) is not None}
     if config is None:
         settled = Config.of_recipe(**{"recipe": usual(asked["data"]), **numbers})
     elif "recipe" in numbers:

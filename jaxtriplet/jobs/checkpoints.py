@@ -33,8 +33,6 @@ class Checkpoints:
             preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
             best_fn=_error,
             best_mode="min",
-            create=True,
-            enable_async_checkpointing=True,
         )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
         self._every, self._last = every, last

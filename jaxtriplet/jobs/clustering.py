@@ -1,8 +1,7 @@
 """The job `cluster`: who speaks when nobody says so."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ class Grouped(NamedTuple):
     clusters: np.ndarray
     estimated_by: str
     threshold: float | None = None
-    tried: Mapping[int, float] = MappingProxyType({})
+    tried: dict[int, float] | None = None
 
 
 class Clustered(NamedTuple):
@@ -99,7 +98,7 @@ def cluster(
     _checks.option("estimate", estimate, ESTIMATES)
     if threshold is not None and (num_speakers is not None or estimate == "silhouette"):
         raise ValueError('`threshold` says where to stop, as `num_speakers` and `estimate="silhouette"` do: give one')
-    folder = listening.choose_folder("cluster", out, overwrite=overwrite)
+    folder = runs.choose(out, overwrite=overwrite, job="cluster-")
     encoder = runs.load_speech(run)
     if num_speakers is None and estimate == "threshold" and threshold is None:
         threshold = listening.threshold_of(run)
@@ -108,7 +107,8 @@ def cluster(
                 f'{run} has no threshold of its own; give `num_speakers`, `threshold` or `estimate="silhouette"`'
             )
     index = listening.listen(data, labelled=labelled, quiet=quiet)
-    embeddings = listening.embed_all(encoder, index, quiet=quiet)
+    with listening.progress("embedding", quiet=quiet) as show:
+        embeddings = encoder.embed_recordings(index, show)
     grouped = group(embeddings, num_speakers=num_speakers, threshold=threshold, max_speakers=max_speakers)
     figures = _figures(index, grouped, judged=labelled)
     runs.claim(folder, overwrite=overwrite)
@@ -120,7 +120,7 @@ def cluster(
         embeddings=embeddings,
         clusters=grouped.clusters,
         speakers=[index.speakers[label] for label in index.labels] if labelled else None,
-        tried=grouped.tried or None,
+        tried=grouped.tried,
         settings={"run": str(run), "data": str(data), "num_speakers": num_speakers, "estimate": estimate},
     )
     return Clustered(folder, figures, index, embeddings, grouped.clusters)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from jaxtriplet import _checks
-from jaxtriplet.jobs.fields import Field, build, described, fields_of
-from jaxtriplet.jobs.objective import losses_of, with_hinge, with_margin
+from jaxtriplet.jobs.fields import build, described, fields_of, nested
+from jaxtriplet.jobs.objective import has_hinge, losses_of
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, Judging, Loss, Optimizer, Training
 from jaxtriplet.jobs.sources import find
@@ -47,7 +47,13 @@ class Config:
     @property
     def num_outputs(self) -> int | None:
         """How many logits the loss sees; None if it sees embeddings."""
-        return self.encoder.outputs if self.loss.takes_logits else None
+        return self.encoder.outputs if losses_of(self.loss.name)[0].sees == "logits" else None
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows a batch has: P x K, or the most of these that are in thirds."""
+        rows = self.data.speakers * self.data.utterances
+        return rows // 3 * 3 if self.loss.in_thirds else rows
 
     @classmethod
     def of_recipe(cls, recipe: str, **numbers: Any) -> Self:
@@ -89,16 +95,15 @@ class Config:
     def _of_nested(cls, content: dict[str, Any]) -> Self:
         if (found := content.pop("format")) != FORMAT:
             raise ValueError(f"its format is {found}, and this version knows {FORMAT} and what version 0.1 wrote")
-        names = {field.path: field.name for field in fields_of(cls).values()}
-        values = {}
+        names, values = {field.path: field.name for field in fields_of(cls).values()}, dict[str, Any]()
         for section, inside in content.items():
-            for key, value in inside.items() if isinstance(inside, dict) else [("", inside)]:
-                path = (section, key) if key else (section,)
-                if path not in names:
-                    hint = _checks.nearest(".".join(path), [".".join(one) for one in names])
-                    raise ValueError(f"unknown field `{'.'.join(path)}`{hint}")
-                values[names[path]] = value
-        return cls._made(values, {})
+            if isinstance(inside, dict):
+                values |= {f"{section}.{key}": value for key, value in inside.items()}
+            else:
+                values[section] = inside
+        if unknown := [path for path in values if path not in names]:
+            raise ValueError(f"unknown field `{unknown[0]}`{_checks.nearest(unknown[0], names)}")
+        return cls._made({names[path]: value for path, value in values.items()}, {})
 
     @classmethod
     def _of_0_1(cls, content: dict[str, Any]) -> Self:
@@ -117,15 +122,17 @@ class Config:
         """
         merged = {**values, **asked}
         loss, source = merged.get("loss", Loss().name), merged.get("source", Data().source)
-        if "margin" not in asked and not with_margin(loss):
+        parts = losses_of(loss)
+        with_margin = any("margin" in part.numbers for part in parts)
+        if "margin" not in asked and not with_margin:
             merged["margin"] = None
         config: Self = build(cls, merged)
         if strangers := [f"`{name}`" for name in asked if fields_of(cls)[name].extra["only"] not in (None, source)]:
             when = "with `data`" if find(source).needs_data else "without `data`"
             raise ValueError(f"{', '.join(strangers)}: of no use {when}")
-        if config.loss.margin is not None and not with_margin(loss):
+        if config.loss.margin is not None and not with_margin:
             raise ValueError(f"{loss} has no margin")
-        if config.loss.hinge != "relu" and not with_hinge(loss):
+        if config.loss.hinge != "relu" and not any(map(has_hinge, parts)):
             raise ValueError(f"{loss} has no `hinge` to choose")
         _ = config.data.crop_seconds, config.data.speed_factors
         return config
@@ -145,21 +152,12 @@ class Config:
         """
         return self._made({name: field.of(self) for name, field in fields_of(type(self)).items()}, numbers)
 
-    def fields(self) -> list[Field]:
-        """Returns the fields that its source of data has a use for."""
-        source = self.data.source
-        return [field for field in fields_of(type(self)).values() if field.extra["only"] in (None, source)]
-
     def flat(self) -> dict[str, Any]:
         """Returns what its source of data has a use for, by flat names."""
-        return {field.name: field.of(self) for field in self.fields()}
+        fields, source = fields_of(type(self)).values(), self.data.source
+        return {field.name: field.of(self) for field in fields if field.extra["only"] in (None, source)}
 
     def nested(self) -> dict[str, Any]:
         """Returns what its source of data has a use for, section by section, as config.json holds it."""
-        content: dict[str, Any] = {"format": FORMAT}
-        for field in self.fields():
-            place = content
-            for section in field.path[:-1]:
-                place = place.setdefault(section, {})
-            place[field.path[-1]] = field.of(self)
-        return content
+        fields = fields_of(type(self))
+        return {"format": FORMAT, **nested({fields[name].path: value for name, value in self.flat().items()})}

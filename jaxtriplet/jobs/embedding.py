@@ -13,7 +13,6 @@ import numpy as np
 
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, runs
-from jaxtriplet.jobs.progress import progress
 from jaxtriplet.speech.encoder import SpeechEncoder, embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost
@@ -74,13 +73,13 @@ def embed(
     """
     if Path(out).suffix != ".npz":
         raise ValueError(f"`out` must end in .npz; got {out}")
-    file = listening.choose_file(out, overwrite=overwrite)
+    file = runs.choose_file(out, overwrite=overwrite)
     encoder = runs.load_speech(run)
     parts = Parts(file.with_name(f"{file.name}.partial"), fingerprint(Path(run)), overwrite=overwrite)
     index = listening.listen(data, labelled=labelled, quiet=quiet)
     embeddings, kept = embed_in_parts(encoder.model, index, parts, quiet=quiet)
     speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
-    _save(file, {"embeddings": embeddings, "paths": index.paths, **speakers})
+    _save(file, embeddings=embeddings, paths=index.paths, **speakers)
     parts.remove()
     figures = {
         "num_recordings": len(index),
@@ -131,10 +130,8 @@ class Parts:
             self._folder.mkdir(parents=True)
             (self._folder / "run.txt").write_text(self._made_by)
         number = len(list(self._folder.glob("*.npz")))
-        _save(
-            self._folder / f"{number:06}.npz",
-            {"paths": index.paths, "stamps": _stamps(index), "embeddings": embeddings},
-        )
+        file = self._folder / f"{number:06}.npz"
+        _save(file, paths=index.paths, stamps=_stamps(index), embeddings=embeddings)
 
     def remove(self) -> None:
         """Removes the folder."""
@@ -160,7 +157,7 @@ def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, qui
     missing = np.setdiff1d(np.arange(len(index)), list(found))
     new: dict[int, np.ndarray] = {}
     saved = time.monotonic()
-    with progress("embedding", quiet=quiet) as show:
+    with listening.progress("embedding", quiet=quiet) as show:
         for rows, embeddings in embed_batches(model, index.take(missing)) if len(missing) else ():
             new |= zip(missing[rows].tolist(), embeddings, strict=True)
             show(len(found) + len(new), len(index))
@@ -186,7 +183,7 @@ def _stamps(index: Recordings) -> np.ndarray:
     return np.array([(one.st_mtime_ns, one.st_size) for one in status], np.int64)
 
 
-def _save(path: Path, arrays: dict[str, Any]) -> None:
+def _save(path: Path, **arrays: Any) -> None:
     """Writes a file that is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.draft")

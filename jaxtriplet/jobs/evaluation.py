@@ -81,15 +81,17 @@ def evaluate(
     if top < 2:
         raise ValueError(f"`top` must be at least 2; got {top}")
     asked = read_trials(trials, data)
-    folder = listening.choose_folder("evaluate", out, overwrite=overwrite)
+    folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
     encoder = runs.load_speech(run)
     index = listening.listen(data, paths=asked.paths, quiet=quiet)
     others = None if cohort is None else _cohort(cohort, index, quiet=quiet)
     usable = _usable(asked, index)
-    embeddings = listening.embed_all(encoder, index, quiet=quiet)
+    with listening.progress("embedding", quiet=quiet) as show:
+        embeddings = encoder.embed_recordings(index, show)
     scores = {"": metrics.trial_scores(embeddings, usable.first, usable.second)}
     if others is not None:
-        nearby = listening.embed_all(encoder, others, words="cohort", quiet=quiet)
+        with listening.progress("cohort", quiet=quiet) as show:
+            nearby = encoder.embed_recordings(others, show)
         scores[AS_NORM] = metrics.adaptive_s_norm(embeddings, usable.first, usable.second, nearby, top=top)
     figures: dict[str, Any] = {
         **_judged(usable, scores, draws, listening.threshold_of(run, "development")),
@@ -134,11 +136,10 @@ def _judged(trials: Trials, scored: Mapping[str, np.ndarray], draws: int, thresh
     same, speakers = trials.same, _speakers(trials)
     figures: dict[str, Any] = {}
     for prefix, scores in scored.items():
+        interval = metrics.bootstrap_interval(scores, same, speakers, level=LEVEL, draws=draws)
         own = {
             "equal_error_rate": metrics.equal_error_rate(scores, same),
-            "equal_error_rate_interval": list(
-                metrics.bootstrap_interval(scores, same, speakers, level=LEVEL, draws=draws)
-            ),
+            "equal_error_rate_interval": list(interval),
             "min_dcf": metrics.min_dcf(scores, same),
             "min_dcf_0.05": metrics.min_dcf(scores, same, p_target=0.05),
             "threshold": metrics.equal_error_threshold(scores, same),
@@ -158,13 +159,9 @@ def _judged(trials: Trials, scored: Mapping[str, np.ndarray], draws: int, thresh
 
 
 def _write(
-    folder: Path,
-    figures: Mapping[str, Any],
-    trials: Trials,
-    scored: Mapping[str, np.ndarray],
-    settings: Mapping[str, Any],
+    folder: Path, figures: dict[str, Any], trials: Trials, scored: Mapping[str, np.ndarray], settings: dict[str, Any]
 ) -> None:
-    runs.write_json(folder / "metrics.json", dict(figures))
+    runs.write_json(folder / "metrics.json", figures)
     for prefix, scores in scored.items():
         kind, rate = "_as_norm" if prefix else "", figures[f"{prefix}equal_error_rate"]
         (folder / f"scores{kind}.txt").write_text("".join(_lines(trials, scores)))

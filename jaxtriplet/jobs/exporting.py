@@ -9,7 +9,7 @@ import numpy as np
 from jax import export as jax_export
 
 from jaxtriplet.data.audio import library
-from jaxtriplet.jobs import listening, runs
+from jaxtriplet.jobs import runs
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 SHORTEST = 0.1  # seconds; what is shorter is refused as a recording, too
@@ -53,7 +53,7 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
         ValueError: runs/never holds no weights of a finished run
     """
     library("flatbuffers")
-    file = listening.choose_file(out, overwrite=overwrite)
+    file = runs.choose_file(out, overwrite=overwrite)
     encoder = runs.load_speech(run)
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -79,9 +79,8 @@ def serialized(forward: Callable[[jax.Array, jax.Array], jax.Array], sample_rate
     Returns:
         The function for all platforms, for any B, and for any T from 0.1 s up.
     """
-    batch, samples = jax_export.symbolic_shape(
-        "batch, samples", constraints=[f"samples >= {round(SHORTEST * sample_rate)}"]
-    )
+    constraints = [f"samples >= {round(SHORTEST * sample_rate)}"]
+    batch, samples = jax_export.symbolic_shape("batch, samples", constraints=constraints)
     arguments: tuple[Any, ...] = (
         jax.ShapeDtypeStruct((batch, samples), np.float32),
         jax.ShapeDtypeStruct((batch,), np.int32),

@@ -4,9 +4,10 @@ A field is `Annotated[int, described("Turns.", ge=1)] = 9`, or `Annotated[int, d
 """
 
 import dataclasses
+import operator
 import pkgutil
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -15,13 +16,7 @@ from jaxtriplet import _checks
 
 
 def described(
-    words: str,
-    *,
-    choices: str | Iterable[str] | None = None,
-    hints: str | Iterable[str] | None = None,
-    only: str | None = None,
-    option: bool = True,
-    **bounds: Any,
+    words: str, *, choices: Any = None, hints: Any = None, only: str | None = None, option: bool = True, **bounds: Any
 ) -> msgspec.Meta:
     """Returns the metadata of a field.
 
@@ -34,9 +29,8 @@ def described(
         option: Whether the command line has an option for it.
         **bounds: As `msgspec.Meta` takes them: `ge`, `le`, `gt`, `lt`.
     """
-    return msgspec.Meta(
-        description=words, extra={"choices": choices, "hints": hints, "only": only, "option": option}, **bounds
-    )
+    extra = {"choices": choices, "hints": hints, "only": only, "option": option}
+    return msgspec.Meta(description=words, extra=extra, **bounds)
 
 
 class Field(NamedTuple):
@@ -44,82 +38,86 @@ class Field(NamedTuple):
 
     name: str
     """Unique among all sections: the field's own name, or its section's if it is called `name`."""
-    path: tuple[str, ...]
-    """The sections that it lies in, and its own name."""
+    path: str
+    """The section that it lies in, if any, and its own name: "training.steps"."""
     kind: type
     """What it is, if it is not None: int, float or str."""
     meta: msgspec.Meta
-    default_fn: Callable[[], Any]
-    """From nothing to its default."""
 
     @property
     def extra(self) -> Mapping[str, Any]:
         """What its metadata says beyond bounds and words."""
         return self.meta.extra or {}
 
-    def words(self, use: Literal["choices", "hints"]) -> tuple[str, ...] | None:
-        """Returns the words that it can be, or can be made up of; None if it is free."""
-        words: Any = self.extra.get(use)
+    def words(self, use: Literal["choices", "hints"]) -> tuple[str, ...]:
+        """Returns the words that it can be, or can be made up of; none if it is free."""
+        words: Any = self.extra.get(use) or ()
         if isinstance(words, str):
             words = pkgutil.resolve_name(words)
-        return None if words is None else tuple(words() if callable(words) else words)
+        return tuple(words() if callable(words) else words)
 
     def of(self, config: Any) -> Any:
         """Returns its value in a config."""
-        for part in self.path:
-            config = getattr(config, part)
-        return config
+        return operator.attrgetter(self.path)(config)
 
 
-def fields_of(config: type) -> dict[str, Field]:
+def fields_of(config: Any, section: str = "") -> dict[str, Field]:
     """Returns the fields of a dataclass and of those in it, by their flat names.
 
     Args:
         config: The dataclass.
+        section: The name of the field that it is the section of, in the outer one.
 
     Example:
         >>> @dataclasses.dataclass(frozen=True)
         ... class Plan:
         ...     rounds: typing.Annotated[int, described("Turns.", ge=1)] = 9
-        >>> fields_of(Plan)["rounds"].default_fn()
+        >>> fields_of(Plan)["rounds"].of(Plan())
         9
     """
-    return {field.name: field for field in _walk(config, ())}
-
-
-def _walk(config: type, above: tuple[str, ...]) -> Iterator[Field]:
-    hints = typing.get_type_hints(config, include_extras=True)
+    found, hints = dict[str, Field](), typing.get_type_hints(config, include_extras=True)
     for field in dataclasses.fields(config):
-        hint, path = hints[field.name], (*above, field.name)
+        hint, path = hints[field.name], f"{section}.{field.name}".lstrip(".")
         if dataclasses.is_dataclass(hint):
-            yield from _walk(typing.cast(type, hint), path)
+            found |= fields_of(hint, path)
             continue
         # `Annotated[int, Meta(...)] | None` has its metadata inside.
-        parts = next((part for part in (hint, *typing.get_args(hint)) if hasattr(part, "__metadata__")), None)
-        kind, meta = typing.get_args(parts)[:2] if parts else (hint, msgspec.Meta())
-        default = field.default
-        default_fn = (lambda value=default: value) if default is not dataclasses.MISSING else field.default_factory
-        yield Field(path[-2] if field.name == "name" else field.name, path, kind, meta, typing.cast(Any, default_fn))
+        kind, meta = typing.get_args(hint if hasattr(hint, "__metadata__") else typing.get_args(hint)[0])
+        name = section if field.name == "name" else field.name
+        found[name] = Field(name, path, kind, meta)
+    return found
 
 
-def elsewhere(owner: str, name: str, item: int | None = None) -> Any:
+def elsewhere(owner: str, name: str, take_fn: Callable[[Any], Any] = lambda found: found) -> Any:
     """Returns a field whose default has its home in another module, which is imported when it is needed.
 
     Args:
         owner: What holds the default, as `pkgutil.resolve_name` reads it.
         name: The default's name there.
-        item: Which of several numbers it is; None for the one.
+        take_fn: From what is found there to the default, such as `min` of several numbers.
 
     Example:
         >>> elsewhere("math", "pi").default_factory()
         3.141592653589793
     """
+    return dataclasses.field(default_factory=lambda: take_fn(getattr(pkgutil.resolve_name(owner), name)))
 
-    def default() -> Any:
-        found = getattr(pkgutil.resolve_name(owner), name)
-        return found if item is None else found[item]
 
-    return dataclasses.field(default_factory=default)
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns values in their sections.
+
+    Args:
+        values: The values, by the paths of their fields.
+
+    Example:
+        >>> nested({"recipe": "best", "training.steps": 3})
+        {'recipe': 'best', 'training': {'steps': 3}}
+    """
+    whole = dict[str, Any]()
+    for path, value in values.items():
+        section, _, name = path.rpartition(".")
+        (whole.setdefault(section, {}) if section else whole)[name] = value
+    return whole
 
 
 def build(config: type, values: Mapping[str, Any]) -> Any:
@@ -138,23 +136,19 @@ def build(config: type, values: Mapping[str, Any]) -> Any:
         Traceback (most recent call last):
         ValueError: unknown field `stepz`; did you mean steps?
     """
-    fields, nested = fields_of(config), dict[str, Any]()
+    fields, placed = fields_of(config), dict[str, Any]()
     for name, value in values.items():
         if name not in fields:
             raise ValueError(f"unknown field `{name}`{_checks.nearest(name, fields)}")
-        *sections, last = fields[name].path
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
+        placed[fields[name].path] = value
     try:
-        built: Any = msgspec.convert(nested, config)
+        built: Any = msgspec.convert(nested(placed), config)
     except msgspec.ValidationError as error:
         words, _, path = str(error).partition(" - at `$.")
-        name = next((one.name for one in fields.values() if ".".join(one.path) == path.rstrip("`")), path)
+        name = next(field.name for field in fields.values() if field.path == path.rstrip("`"))
         words = words.replace("`", "").replace("Expected", "must be").replace("null", "None")
         raise ValueError(f"`{name}` {words}") from None
-    for field in fields.values():
-        if field.name in values and (known := field.words("choices")) is not None:
-            _checks.option(f"`{field.name}`", field.of(built), known)
+    for name, value in values.items():
+        if known := fields[name].words("choices"):
+            _checks.option(f"`{name}`", value, known)
     return built

@@ -1,44 +1,34 @@
-"""The loop of updates, whatever is trained: checkpoints, figures, warnings and the bar."""
+"""The loop of updates, whatever is trained: its loss and optimizer, checkpoints, figures, warnings and the bar."""
 
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TextIO
+from typing import Any
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxtriplet import parallel
+from jaxtriplet import models, parallel, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.meeting import say
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import losses_of, make_loss
-from jaxtriplet.jobs.optimizers import optimizer_of
+from jaxtriplet.jobs.objective import has_hinge, losses_of, parse_loss
 from jaxtriplet.jobs.sources.source import Source
-from jaxtriplet.losses import Weighted
-from jaxtriplet.training import Batch, Metrics, TrainState, create_state, make_update, trained_model
+from jaxtriplet.losses import Weighted, weighted
+from jaxtriplet.training import Batch, TrainState, trained_model
 
 Row = dict[str, float | int]
 Batches = Callable[[int], Iterator[Batch]]
 
 
-class Fitted(NamedTuple):
-    """What training leaves."""
-
-    model: Any
-    """With the average of its weights, of the best step; of the last one, where nothing chooses."""
-    step: int
-    """After how many updates that was."""
-    history: list[Row]
-    """The figures of all updates."""
-
-
-def fit(source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoint_every: int, quiet: bool) -> Fitted:
+def fit(
+    source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoint_every: int, quiet: bool
+) -> tuple[Any, int, list[Row]]:
     """Trains from the newest checkpoint on, watches, shows, and records each step.
 
     Args:
@@ -50,7 +40,8 @@ def fit(source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoin
         quiet: Whether to show no progress bar.
 
     Returns:
-        The trained model, on this process alone.
+        The trained model, on this process alone, with the average of its weights: of the best step, or of the last one
+        where nothing chooses; after how many updates that was; and the figures of all updates.
 
     Raises:
         ValueError: The loss is no longer finite, or the checkpoint is of another model.
@@ -58,12 +49,12 @@ def fit(source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoin
     steps, is_first = source.config.training.steps, jax.process_index() == 0
     with Checkpoints(folder / "checkpoints", every=checkpoint_every, last=steps) as checkpoints:
         history = History(folder / "metrics.jsonl", after=checkpoints.newest(), writes=is_first)
-        with history, tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar:
+        with tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar:
             state = _updates(source, batches, mesh, checkpoints, bar, history)
         if (chosen := checkpoints.best()) != steps:
             state = checkpoints.restore(state, step=chosen)
     say("trained")
-    return Fitted(trained_model(parallel.on_this_process(state)), chosen, history.rows)
+    return trained_model(parallel.on_this_process(state)), chosen, history.rows
 
 
 def _updates(
@@ -77,7 +68,7 @@ def _updates(
         bar.update(begin)
         say(f"goes on after {begin} updates")
     numbers = config.training
-    update = make_update(
+    update = training.make_update(
         objective_of(config),
         augment_fn=source.augment_fn,
         average_decay=numbers.average_decay,
@@ -110,31 +101,74 @@ def fresh_state(source: Source, batches: Batches) -> TrainState:
         source: What to train on.
         batches: From the number of a step to the batches from that step on.
     """
-    model, width = source.build(), None
-    if any(loss.class_weights for loss in losses_of(source.config.loss.name)):
+    config, model, width = source.config, source.build(), None
+    if any(loss.class_weights for loss in losses_of(config.loss.name)):
         first = next(batches(0))
         examples = (first.inputs,) if first.lengths is None else (first.inputs, first.lengths)
         width = jax.eval_shape(model, *examples).shape[-1]
-    return create_state(
-        model,
-        objective_of(source.config),
-        optimizer_of(source.config),
-        seed=source.config.training.seed,
-        width=width,
-        num_classes=source.num_classes,
-    )
+    loss_fn, optimizer, seed = objective_of(config), optimizer_of(config), config.training.seed
+    return training.create_state(model, loss_fn, optimizer, seed=seed, width=width, num_classes=source.num_classes)
 
 
 def objective_of(config: Config) -> Weighted:
     """Returns the loss of a config.
 
     Args:
-        config: The config.
+        config: The numbers.
+
+    Example:
+        >>> objective_of(Config.of_recipe("best", loss="batch-hard+0.1*ge2e")).weights
+        {'batch_hard': 1.0, 'ge2e': 0.1}
     """
-    return make_loss(config.loss.name, config.loss.margin, hinge=config.loss.hinge)
+    numbers, options = config.loss, dict[str, dict[str, Any]]()
+    for loss in losses_of(numbers.name):
+        own = options.setdefault(loss.name, {})
+        if "margin" in loss.numbers and numbers.margin is not None:
+            own["margin"] = numbers.margin
+        if has_hinge(loss) and numbers.hinge == "softplus":
+            own["hinge_fn"] = jax.nn.softplus
+    return weighted(parse_loss(numbers.name), **options)
 
 
-def _row(step: int, metrics: Metrics) -> Row:
+def optimizer_of(config: Config) -> optax.GradientTransformation:
+    """Returns the optimizer of a config, of gradients `{"encoder": ..., "loss": ...}`.
+
+    Args:
+        config: The numbers.
+
+    Returns:
+        AdamW under a rate that rises, then falls to 0; or plain gradient descent under one that is halved in steps,
+        with clipped gradients of which some parts are then scaled.
+
+    Example:
+        >>> optimizer_of(Config.of_recipe("ge2e")).init({"encoder": {}, "loss": {}}) is not None
+        True
+    """
+    numbers, steps = config.optimizer, config.training.steps
+    if numbers.name == "adamw":
+        warmup, highest = min(numbers.warmup, steps // 2), numbers.learning_rate
+        rate = optax.warmup_cosine_decay_schedule(highest / (warmup + 1), highest, warmup, steps)
+        return training.make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
+    halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
+    scales = {
+        "scalars": numbers.loss_scale,
+        "projection": numbers.projection_scale,
+        "encoder": 1.0,
+        "class_weights": 1.0,
+    }
+    return optax.chain(
+        optax.clip_by_global_norm(numbers.clip_norm),
+        optax.multi_transform(
+            {part: optax.chain(optax.scale(scale), optax.sgd(halved)) for part, scale in scales.items()}, _kinds
+        ),
+    )
+
+
+def _kinds(params: Any) -> Any:
+    return training.kinds(params) | {"encoder": models.kinds(params["encoder"])}
+
+
+def _row(step: int, metrics: training.Metrics) -> Row:
     if not np.isfinite(metrics.loss):
         raise ValueError(f"the loss is {metrics.loss} at step {step + 1}; try a smaller `learning_rate`")
     first, *_ = metrics.stats.values()
@@ -166,22 +200,13 @@ class History:
         """Reads what there is."""
         lines = path.read_text().splitlines(keepends=True)[:after] if after else []
         self.rows: list[Row] = [json.loads(line) for line in lines]
-        self._path, self._writes, self._file = path, writes, ExitStack()
-        self._kept = len("".join(lines).encode())
-
-    def __enter__(self) -> Self:
-        """Opens the file, and returns itself."""
-        if self._writes:
-            self._log: TextIO = self._file.enter_context(self._path.open("a"))
-            os.truncate(self._path, self._kept)  # rather than written anew: a kill may come at any moment
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        """Closes the file."""
-        self._file.close()
+        self._path = path if writes else Path(os.devnull)
+        if writes:
+            path.touch()
+            os.truncate(path, len("".join(lines).encode()))  # rather than written anew: a kill may come at any moment
 
     def add(self, row: Row) -> None:
         """Adds the figures of an update."""
         self.rows.append(row)
-        if self._writes:
-            print(json.dumps(row), file=self._log, flush=True)
+        with self._path.open("a") as file:
+            print(json.dumps(row), file=file)

@@ -1,34 +1,48 @@
-"""What the jobs on recordings share: hearing a folder, naming what cannot be used, and where results go."""
+"""What the jobs on recordings share: hearing a folder under a bar, and naming what cannot be used."""
 
 import json
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from tqdm import tqdm
 
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
-from jaxtriplet.jobs import runs
-from jaxtriplet.jobs.progress import progress
 
 SHOWN = 20  # so many lines fit on a screen
 
 
+@contextmanager
+def progress(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Shows a bar on standard error, once there is something to show.
+
+    Args:
+        words: What is done.
+        quiet: Whether to show nothing.
+
+    Yields:
+        A function of how much is done and how much there is, as `progress_fn` takes it.
+    """
+    with tqdm(desc=words, unit="file", disable=quiet, delay=0.5) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
+
+
 def listen(
-    folder: str | Path,
-    *,
-    paths: Iterable[str] | None = None,
-    labelled: bool = True,
-    words: str = "recordings",
-    quiet: bool = False,
+    folder: str | Path, *, paths: Sequence[str] = (), labelled: bool = True, words: str = "recordings", quiet: bool
 ) -> Recordings:
     """Reads what a folder holds, and says on standard error what cannot be used.
 
     Args:
         folder: The folder.
-        paths: The files in it to read, of nobody knows whom; None for all.
+        paths: The files in it to read, of nobody knows whom; none for all.
         labelled: Whether the folder says who speaks.
         words: What is read, for the bar.
         quiet: Whether to show no progress.
@@ -39,33 +53,15 @@ def listen(
     Raises:
         ValueError: There is no recording that can be used.
     """
+    whole = partial(recordings, folder, labelled=labelled)
     with progress(words, quiet=quiet) as show:
         try:
-            if paths is not None:
-                index = recordings_of(folder, paths, progress_fn=show)
-            else:
-                index = recordings(folder, labelled=labelled, progress_fn=show)
+            index = (partial(recordings_of, folder, paths) if paths else whole)(progress_fn=show)
         except ValueError as error:
-            hinted = labelled and paths is None and Path(folder).is_dir()
+            hinted = labelled and not paths and Path(folder).is_dir()
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     name_problems(index.problems, len(index))
     return index
-
-
-def embed_all(run: runs.SpeechRun, index: Recordings, *, words: str = "embedding", quiet: bool = False) -> np.ndarray:
-    """Embeds recordings under a bar.
-
-    Args:
-        run: The encoder.
-        index: The recordings.
-        words: What is done, for the bar.
-        quiet: Whether to show no progress.
-
-    Returns:
-        Unit-length embeddings in the order of the index, [N, E].
-    """
-    with progress(words, quiet=quiet) as show:
-        return run.embed_recordings(index, show)
 
 
 def name_problems(problems: Sequence[Problem], used: int) -> None:
@@ -106,25 +102,3 @@ def threshold_of(run: str | Path, judged: str | None = None) -> float | None:
     path = Path(run) / "metrics.json"
     found = json.loads(path.read_text()) if path.is_file() else {}
     return found.get("threshold") if judged in (None, found.get("judged")) else None
-
-
-def choose_folder(job: str, out: str | Path | None, *, overwrite: bool) -> Path:
-    """Returns the folder for the results of a job, `runs/<job>-<time>` if none is named; see `runs.choose`."""
-    named = Path("runs", f"{job}-{time.strftime('%Y-%m-%d_%H-%M-%S')}") if out is None else Path(out)
-    return runs.choose(named, overwrite=overwrite)
-
-
-def choose_file(out: str | Path, *, overwrite: bool) -> Path:
-    """Returns the file for the result of a job, which is not made yet.
-
-    Args:
-        out: The file.
-        overwrite: Whether it may be there already.
-
-    Raises:
-        ValueError: It is there, and may not.
-    """
-    file = Path(out)
-    if file.exists() and not overwrite:
-        raise ValueError(f"{file} is there already; name another file, or add `overwrite=True` to replace it")
-    return file

@@ -21,8 +21,7 @@ def parts_of(config: Config) -> tuple[int, str]:
         >>> parts_of(Config.of_recipe("japanese-vowels", loss="deep-speaker", speakers=8, utterances=5))
         (13, 'triplets')
     """
-    rows = config.data.speakers * config.data.utterances
-    return (rows // 3, "triplets") if config.loss.in_thirds else (rows, "rows")
+    return (config.num_rows // 3, "triplets") if config.loss.in_thirds else (config.num_rows, "rows")
 
 
 def devices_for(config: Config, asked: int | None = None) -> Mesh:
@@ -78,9 +77,8 @@ def meet(
         parallel.check_divides(parts, mesh, mesh.axis_names)
     elif parts % mesh.size:
         raise ValueError(f"{parts} {words} do not divide among {mesh.size} devices")
-    rows = parts if words == "rows" else 3 * parts
-    mine = parallel.share_of(rows)
-    say(f"rows {mine.start + 1} to {mine.stop} of {rows}, {jax.local_device_count()} of {mesh.size} devices")
+    mine = parallel.share_of(config.num_rows)
+    say(f"rows {mine.start + 1} to {mine.stop} of {config.num_rows}, {jax.local_device_count()} of {mesh.size} devices")
     return mesh
 
 
@@ -98,4 +96,5 @@ def say(words: str) -> None:
         words: What it does.
     """
     if jax.process_count() > 1:
-        print(f"jaxtriplet: process {jax.process_index()} of {jax.process_count()}: {words}", file=sys.stderr)
+        this = f"process {jax.process_index()} of {jax.process_count()}"
+        print(f"jaxtriplet: {this}: {words}", file=sys.stderr, flush=True)

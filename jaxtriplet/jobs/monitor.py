@@ -2,8 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from jaxtriplet.types import Stats
 
 # Of the length of the embeddings: less than a fiftieth of what separates trained speakers.
@@ -55,12 +53,5 @@ class CollapseMonitor:
 
 
 def _span(stats: Stats) -> tuple[float, float, float]:
-    distances = np.array(
-        [
-            stats.mean_positive_distance,
-            stats.mean_negative_distance,
-            stats.hardest_positive_distance,
-            stats.hardest_negative_distance,
-        ]
-    )
-    return float(distances.min()), float(distances.max()), min(1.0, float(stats.mean_norm))
+    distances = [float(value) for name, value in stats._asdict().items() if name.endswith("_distance")]
+    return min(distances), max(distances), min(1.0, float(stats.mean_norm))

@@ -1,10 +1,5 @@
-"""The loss of a run: a weighted sum of losses by name, and what the registry says of those."""
+"""The loss of a run in words: a weighted sum of losses by name, and what the registry says of those."""
 
-from typing import Any
-
-import jax
-
-from jaxtriplet import losses
 from jaxtriplet.losses import registry
 
 
@@ -35,7 +30,8 @@ def parse_loss(text: str) -> dict[str, float]:
             raise ValueError(f"{name} is a loss of given rows, and no batch has them")
         if loss.command in weights:
             raise ValueError(f"{text!r} names {loss.command} twice")
-        weights[loss.command] = _weight(factor, text) if star else 1.0
+        says = f"the weight {factor!r} in {text!r} is not a number above 0"
+        weights[loss.command] = positive(factor, says) if star else 1.0
     for kind in ("sees", "rows"):
         takes = {getattr(registry.find(name), kind): name for name in weights}
         if len(takes) > 1:
@@ -52,14 +48,20 @@ _WORDS = {
 }
 
 
-def _weight(factor: str, text: str) -> float:
+def positive(word: str, says: str) -> float:
+    """Returns the number that a word is.
+
+    Args:
+        word: The word.
+        says: The error, if it is no number above 0.
+    """
     try:
-        weight = float(factor)
+        number = float(word)
     except ValueError:
-        weight = 0.0
-    if not 0 < weight < float("inf"):
-        raise ValueError(f"the weight {factor!r} in {text!r} is not a number above 0")
-    return weight
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError(says)
+    return number
 
 
 def losses_of(text: str) -> list[registry.Loss]:
@@ -67,41 +69,11 @@ def losses_of(text: str) -> list[registry.Loss]:
     return [registry.find(name) for name in parse_loss(text)]
 
 
-def with_margin(text: str) -> list[str]:
-    """Returns the names of the losses of a sum that have a margin.
+def has_hinge(loss: registry.Loss) -> bool:
+    """Returns whether the hinge of a loss, of distances, can be another.
 
     Example:
-        >>> with_margin("semi-hard+0.1*ge2e")
-        ['semi-hard']
+        >>> [has_hinge(loss) for loss in losses_of("batch-hard+semi-hard")]
+        [True, False]
     """
-    return [loss.command for loss in losses_of(text) if "margin" in loss.numbers]
-
-
-def with_hinge(text: str) -> list[str]:
-    """Returns the names of the losses of a sum whose hinge, of distances, can be another.
-
-    Example:
-        >>> with_hinge("batch-hard+semi-hard")
-        ['batch-hard']
-    """
-    return [loss.command for loss in losses_of(text) if "hinge_fn" in loss.options and loss.sees == "embeddings"]
-
-
-def make_loss(text: str, margin: float | None, *, hinge: str = "relu") -> losses.Weighted:
-    """Returns the loss of a config.
-
-    Args:
-        text: The weighted sum.
-        margin: Of every loss that has one; None for the loss's own.
-        hinge: What the losses that have a choice do with it, "relu" or "softplus".
-
-    Example:
-        >>> make_loss("batch-hard+0.1*ge2e", 0.3).weights
-        {'batch_hard': 1.0, 'ge2e': 0.1}
-    """
-    options: dict[str, dict[str, Any]] = {loss.name: {} for loss in losses_of(text)}
-    for name in with_margin(text) if margin is not None else ():
-        options[registry.find(name).name]["margin"] = margin
-    for name in with_hinge(text) if hinge == "softplus" else ():
-        options[registry.find(name).name]["hinge_fn"] = jax.nn.softplus
-    return losses.weighted(parse_loss(text), **options)
+    return "hinge_fn" in loss.options and loss.sees == "embeddings"

@@ -11,16 +11,17 @@ import orbax.checkpoint as ocp
 
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources import find
+from jaxtriplet.jobs.sources.recordings import SpeechRun as SpeechRun
 from jaxtriplet.jobs.sources.source import Run
-from jaxtriplet.jobs.sources.speech import SpeechRun as SpeechRun
 
 
-def choose(out: Path | None, *, overwrite: bool) -> Path:
+def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
     """Returns the folder for a run's results, which is not made yet.
 
     Args:
-        out: The folder; None for `runs/<time>`.
+        out: The folder; None for `runs/<time>`, with the job before the time.
         overwrite: Whether it may hold something already.
+        job: What is done, with a hyphen; training has no name.
 
     Returns:
         The folder.
@@ -28,7 +29,7 @@ def choose(out: Path | None, *, overwrite: bool) -> Path:
     Raises:
         ValueError: It is a file, or it holds something and may not.
     """
-    folder = Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S") if out is None else out
+    folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
@@ -43,6 +44,22 @@ def claim(out: Path | None, *, overwrite: bool) -> Path:
     folder = choose(out, overwrite=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def choose_file(out: str | Path, *, overwrite: bool) -> Path:
+    """Returns the file for the result of a job, which is not made yet.
+
+    Args:
+        out: The file.
+        overwrite: Whether it may be there already.
+
+    Raises:
+        ValueError: It is there, and may not.
+    """
+    file = Path(out)
+    if file.exists() and not overwrite:
+        raise ValueError(f"{file} is there already; name another file, or add `overwrite=True` to replace it")
+    return file
 
 
 def choose_to_train(config: Config, out: Path | None, *, overwrite: bool, resume: bool) -> Path:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated
 
 from jaxtriplet.jobs.fields import described, elsewhere
-from jaxtriplet.jobs.objective import losses_of
+from jaxtriplet.jobs.objective import losses_of, positive
 from jaxtriplet.jobs.sources import SOURCES
 
 _waves = partial(described, only="recordings")
@@ -66,11 +66,6 @@ class Loss:
     hinge: Annotated[str, described("On batch-hard's margin: relu, or softplus (soft).", choices=_HINGES)] = "relu"
 
     @property
-    def takes_logits(self) -> bool:
-        """Whether it compares logits and not embeddings."""
-        return losses_of(self.name)[0].sees == "logits"
-
-    @property
     def in_thirds(self) -> bool:
         """Whether its rows are anchors, positives and negatives, and not a batch of speakers."""
         return losses_of(self.name)[0].rows == "thirds"
@@ -108,7 +103,7 @@ class Augmentation:
     channel_share: Annotated[float, _waves("Crops through a random microphone.", ge=0, le=1)] = _sound("channel")
     equalizer: Annotated[float, _waves("Spread of its gain in an octave, dB.", ge=0)] = _sound("equalizer")
     noise_share: Annotated[float, _waves("Crops with noise.", ge=0, le=1)] = _sound("noise")
-    lowest_snr: Annotated[float, _waves("Signal-to-noise ratio at worst, dB.", ge=-20, le=39)] = _sound("snr", 0)
+    lowest_snr: Annotated[float, _waves("Signal-to-noise ratio at worst, dB.", ge=-20, le=39)] = _sound("snr", min)
     gain_share: Annotated[float, _waves("Crops that are made louder or quieter.", ge=0, le=1)] = _sound("gain")
     time_masks: Annotated[int, _waves("Runs of frames that are hidden in a crop.", ge=0)] = _masks("time_masks")
     band_masks: Annotated[int, _waves("Runs of mel bands that are hidden in a crop.", ge=0)] = _masks("band_masks")
@@ -135,10 +130,5 @@ class Judging:
 
 
 def _numbers(name: str, text: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(word) for word in text.split(","))
-    except ValueError:
-        numbers = (0.0,)
-    if not all(0 < number < float("inf") for number in numbers):
-        raise ValueError(f"`{name}` must be numbers above 0, joined by commas; got {text!r}")
-    return numbers
+    says = f"`{name}` must be numbers above 0, joined by commas; got {text!r}"
+    return tuple(positive(word, says) for word in text.split(","))

@@ -77,14 +77,14 @@ def _measured(source: FolderOfRecordings, rounds: int) -> Iterator[Stage]:
         state, metrics = update(state, Batch(waveforms, labels, lengths))
         return metrics
 
-    def stage(name: str, run: Callable[[int], Any]) -> Stage:
+    def stage(name: str, run: Callable[[int], Any], sound: float = sound) -> Stage:
         seconds = _median(run, rounds)
         return Stage(name, 1000 * seconds, sound / seconds)
 
     rows = np.random.default_rng(numbers.seed).permutation(len(index))[: len(keys)]
     paths = [index.root / index.paths[row] for row in rows]
-    decoding = _median(lambda _: [read(path, sample_rate=config.data.sample_rate) for path in paths], rounds)
-    yield Stage("decode as many whole recordings", 1000 * decoding, float(index.seconds[rows].sum()) / decoding)
+    whole, rate = float(index.seconds[rows].sum()), config.data.sample_rate
+    yield stage("decode as many whole recordings", lambda _: [read(path, sample_rate=rate) for path in paths], whole)
     yield stage("crops of recordings that are in memory", lambda i: crops[i])
     yield stage("log-mel features", lambda i: features(*batches[i][:2]))
     yield stage("augmentation, with its features", lambda i: augmented(*batches[i][:2]))
@@ -96,10 +96,8 @@ def _measured(source: FolderOfRecordings, rounds: int) -> Iterator[Stage]:
 def _median(run: Callable[[int], Any], rounds: int) -> float:
     """Returns the seconds that a call takes; first calls, which compile, are not counted."""
     taken = []
-    for again in (False, True):
-        for i in range(rounds):
-            begin = time.perf_counter()
-            jax.block_until_ready(run(i))
-            if again:
-                taken.append(time.perf_counter() - begin)
-    return float(np.median(taken))
+    for i in (*range(rounds), *range(rounds)):
+        begin = time.perf_counter()
+        jax.block_until_ready(run(i))
+        taken.append(time.perf_counter() - begin)
+    return float(np.median(taken[rounds:]))

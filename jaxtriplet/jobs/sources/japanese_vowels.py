@@ -75,8 +75,7 @@ class JapaneseVowels(Source):
         seed = self.config.training.seed
         sampler: SpeakerSampler | TripletSampler
         if self.config.loss.in_thirds:
-            triplets = config.speakers * config.utterances // 3
-            sampler = TripletSampler(labels, triplets=triplets, seed=seed, shares=shares)
+            sampler = TripletSampler(labels, triplets=self.config.num_rows // 3, seed=seed, shares=shares)
         else:
             sampler = SpeakerSampler(labels, speakers=config.speakers, utterances=config.utterances, seed=seed)
 

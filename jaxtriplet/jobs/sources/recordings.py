@@ -4,25 +4,74 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
+from numpy.typing import ArrayLike
 
-from jaxtriplet import parallel
+from jaxtriplet import models, parallel, speech
 from jaxtriplet.data import Crops, Problem, Recordings, load, read, recordings, require_pairs, split_by_speaker
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.listening import name_problems
-from jaxtriplet.jobs.progress import progress
-from jaxtriplet.jobs.sources.source import Judged, Run, Source, with_weights
-from jaxtriplet.jobs.sources.speech import SpeechRun, build_speech_encoder
+from jaxtriplet.jobs.listening import name_problems, progress
+from jaxtriplet.jobs.sources.source import Judged, Run, Source, weights_of, with_weights
 from jaxtriplet.metrics import equal_error_rate, judge_unseen, pair_scores
 from jaxtriplet.pages.stages import stage_pictures
-from jaxtriplet.speech import SpeechEncoder, embed_recordings
 from jaxtriplet.training import Batch
 
 SHOWN = 3.0  # seconds of a recording, in the pictures of what training does to it
 MAX_JUDGED = 2000  # recordings have two million pairs, which take a second; more say no more
+
+
+class SpeechRun(NamedTuple):
+    """An encoder of recordings: waveforms in, embeddings out."""
+
+    config: Config
+    model: speech.SpeechEncoder
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, in hertz."""
+        return self.config.data.sample_rate
+
+    def embed(self, waveforms: ArrayLike, lengths: ArrayLike) -> np.ndarray:
+        """Embeds waveforms at once, in one compiled function for each shape.
+
+        Args:
+            waveforms: Samples, [N, T].
+            lengths: Number of valid samples of each, [N].
+
+        Returns:
+            Unit-length embeddings, [N, E].
+        """
+        return models.embed(self.model, np.asarray(waveforms, np.float32), lengths, batch_size=len(np.asarray(lengths)))
+
+    def embed_recordings(self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Embeds recordings of any length.
+
+        Args:
+            index: The recordings.
+            progress_fn: Called as `progress_fn(done, total)` after each batch.
+
+        Returns:
+            Unit-length embeddings in the order of the index, [N, E].
+        """
+        return speech.embed_recordings(self.model, index, progress_fn=progress_fn)
+
+    def forward(self, waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Returns the embeddings, [N, E]: a pure function with the weights in it, for `jax.jit` and `jax.export`.
+
+        Args:
+            waveforms: Samples, [N, T] float32.
+            lengths: Number of valid samples of each, [N] int32.
+        """
+        return nnx.merge(*nnx.split(self.model), copy=True).embed(waveforms, lengths)
+
+    def arrays(self) -> dict[str, Any]:
+        """Returns the arrays to save."""
+        return {"encoder": weights_of(self.model.encoder)}
 
 
 class FolderOfRecordings(Source):
@@ -31,13 +80,7 @@ class FolderOfRecordings(Source):
     needs_data: ClassVar[bool] = True
 
     def __init__(
-        self,
-        config: Config,
-        *,
-        data: Path,
-        dev: Path | None = None,
-        dev_fraction: float | None = None,
-        quiet: bool = False,
+        self, config: Config, *, data: Path, dev: Path | None = None, dev_fraction: float | None = None, quiet: bool
     ) -> None:
         """Reads what the folders hold."""
         if dev is not None and dev_fraction is not None:
@@ -61,7 +104,7 @@ class FolderOfRecordings(Source):
         self.watched = "training" if self.dev is None else "development"
         self._judged = _some(self.train if self.dev is None else self.dev, config.judging.evaluate_on)
 
-    def build(self) -> SpeechEncoder:
+    def build(self) -> speech.SpeechEncoder:
         """Returns front end and encoder, with fresh weights."""
         return build_speech_encoder(self.config)
 
@@ -71,8 +114,7 @@ class FolderOfRecordings(Source):
         Args:
             shares: How many devices share a batch.
         """
-        data, in_thirds = self.config.data, self.config.loss.in_thirds
-        rows = data.speakers * data.utterances
+        data = self.config.data
         return Crops(
             self.train,
             speakers=data.speakers,
@@ -81,8 +123,8 @@ class FolderOfRecordings(Source):
             seconds=data.crop_seconds,
             speeds=data.speed_factors,
             sample_rate=data.sample_rate,
-            triplet_shares=shares if in_thirds else None,
-            share=parallel.share_of(rows // 3 * 3 if in_thirds else rows),
+            triplet_shares=shares if self.config.loss.in_thirds else None,
+            share=parallel.share_of(self.config.num_rows),
         )
 
     def batches(self, shares: int) -> Callable[[int], Iterator[Batch]]:
@@ -101,7 +143,7 @@ class FolderOfRecordings(Source):
         """Returns the equal error rate of the development pairs."""
         if self.dev is None:
             return None
-        return equal_error_rate(*pair_scores(embed_recordings(model, self._judged), self._judged.labels))
+        return equal_error_rate(*pair_scores(speech.embed_recordings(model, self._judged), self._judged.labels))
 
     def run(self, model: Any) -> SpeechRun:
         """Returns the run of a trained encoder."""
@@ -112,11 +154,11 @@ class FolderOfRecordings(Source):
         index = self._judged
         first = read(index.root / index.paths[0], sample_rate=self.config.data.sample_rate, seconds=SHOWN)
         return Judged(
-            judge_unseen(embed_recordings(run.model, index), index.labels, judged=self.watched),
+            judge_unseen(speech.embed_recordings(run.model, index), index.labels, judged=self.watched),
             arrays={"paths": index.paths},
             page={
                 "label_names": index.speakers,
-                "untrained": embed_recordings(self.build(), index),
+                "untrained": speech.embed_recordings(self.build(), index),
                 "more": [stage_pictures(run.model, first)],
             },
         )
@@ -131,9 +173,7 @@ class FolderOfRecordings(Source):
     def content(self) -> dict[str, Any]:
         """Returns who speaks in how many recordings, and what is left out: no path but those inside the folders."""
 
-        def of(index: Recordings | None) -> dict[str, Any] | None:
-            if index is None:
-                return None
+        def of(index: Recordings) -> dict[str, Any]:
             listing = "\n".join(f"{path} {frames}" for path, frames in zip(index.paths, index.frames, strict=True))
             return {
                 "speakers": list(index.speakers),
@@ -143,7 +183,8 @@ class FolderOfRecordings(Source):
             }
 
         left_out = [problem._asdict() for problem in self._problems]
-        return {"training": of(self.train), "development": of(self.dev), "left_out": left_out}
+        development = None if self.dev is None else of(self.dev)
+        return {"training": of(self.train), "development": development, "left_out": left_out}
 
     def report(self) -> None:
         """Says what is left out, and what a batch is made of if not of what was asked for."""
@@ -151,6 +192,44 @@ class FolderOfRecordings(Source):
         if (given := self.config.data.speakers) < self._asked:
             words = f"{given} speakers in a batch, not {self._asked}: no more have two recordings"
             print(f"jaxtriplet: {words}", file=sys.stderr)
+
+
+def build_speech_encoder(config: Config) -> speech.SpeechEncoder:
+    """Returns the front end and encoder of a config, with fresh weights.
+
+    Args:
+        config: The config.
+
+    Example:
+        >>> build_speech_encoder(Config.of_recipe("best", embedding_dim=8)).encoder.embedding.out_features
+        8
+    """
+    encoder = models.build(
+        config.encoder.name,
+        config.encoder.preset,
+        config.encoder.bands,
+        embedding_dim=config.encoder.embedding_dim,
+        num_outputs=config.num_outputs,
+        rngs=nnx.Rngs(config.training.seed),
+    )
+    asked, usual, highest = config.augmentation, speech.WaveformAugmentation, config.data.sample_rate / 2
+    waveform_augmentation = speech.WaveformAugmentation(
+        room=asked.room_share,
+        channel=asked.channel_share,
+        equalizer=asked.equalizer,
+        noise=asked.noise_share,
+        snr=(asked.lowest_snr, usual.snr[1]),
+        gain=asked.gain_share,
+        # Half the rate is the highest frequency that there is.
+        high_cut=(min(usual.high_cut[0], highest), highest),
+    )
+    return speech.SpeechEncoder(
+        encoder,
+        sample_rate=config.data.sample_rate,
+        waveform_augmentation=waveform_augmentation,
+        feature_augmentation=speech.FeatureAugmentation(time_masks=asked.time_masks, band_masks=asked.band_masks),
+        normalize_fn=speech.NORMALIZATIONS[config.encoder.normalization],
+    )
 
 
 def _listen(folder: Path, words: str, *, quiet: bool) -> Recordings:

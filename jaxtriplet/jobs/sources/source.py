@@ -22,20 +22,16 @@ class Run(Protocol):
     @property
     def config(self) -> Config:
         """What it was trained with."""
-        ...
 
     @property
     def model(self) -> Any:
         """The encoder."""
-        ...
 
     def embed(self, inputs: ArrayLike, lengths: ArrayLike, /) -> np.ndarray:
         """Returns unit-length embeddings, [N, E], of what was trained on: [N, T, ...] with their lengths, [N]."""
-        ...
 
     def arrays(self) -> dict[str, Any]:
         """Returns the arrays to save, a tree."""
-        ...
 
 
 class Judged(NamedTuple):
@@ -78,11 +74,9 @@ class Source(Protocol):
         Raises:
             ValueError: There is nothing to train on or nothing to develop on.
         """
-        ...
 
     def build(self) -> nnx.Module:
         """Returns the model, with fresh weights."""
-        ...
 
     def batches(self, shares: int) -> Callable[[int], Iterator[Batch]]:
         """Returns a function: from the number of a step to the batches from that step on.
@@ -93,24 +87,19 @@ class Source(Protocol):
         Raises:
             ValueError: The data do not fill a batch.
         """
-        ...
 
     def rate(self, model: Any) -> float | None:
         """Returns the equal error rate on the way; None if there is nothing to judge on."""
-        ...
 
     def run(self, model: Any) -> Run:
         """Returns the run of a trained model."""
-        ...
 
     def judge(self, run: Run) -> Judged:
         """Returns the judgement of a finished run."""
-        ...
 
     @classmethod
     def read(cls, config: Config, arrays: Mapping[str, Any]) -> Run:
         """Returns a run that was saved, of its config and its arrays."""
-        ...
 
     def content(self) -> dict[str, Any] | None:
         """Returns what data.json says of the data: by this a run that goes on knows them again."""
