@@ -95,7 +95,7 @@ def cluster(
         ...
         ValueError: `threshold` says where to stop, as `num_speakers` and `estimate="silhouette"` do: give one
     """
-    _checks.option("estimate", estimate, ESTIMATES)
+    _checks.option("`estimate`", estimate, ESTIMATES)
     if threshold is not None and (num_speakers is not None or estimate == "silhouette"):
         raise ValueError('`threshold` says where to stop, as `num_speakers` and `estimate="silhouette"` do: give one')
     folder = runs.choose(out, overwrite=overwrite, job="cluster-")

@@ -77,7 +77,7 @@ def evaluate(
         ...
         ValueError: ...trials.txt, line 1: expected 1 or 0 and two paths; got `yes a.wav b.wav`
     """
-    _checks.positive_integer("draws", draws)
+    _checks.positive_integer("`draws`", draws)
     if top < 2:
         raise ValueError(f"`top` must be at least 2; got {top}")
     asked = read_trials(trials, data)

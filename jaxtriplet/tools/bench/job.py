@@ -1,7 +1,6 @@
 """The job of `jaxtriplet bench`: measure a plan, and keep the files of its folder up to date meanwhile."""
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def bench(
     missing = [contender for contender in plan.contenders if contender.missing]
     if not present:
         raise ValueError("; ".join(map(report.not_installed, missing)))
-    folder = runs.claim(out or Path("runs") / time.strftime("bench-%Y-%m-%d_%H-%M-%S"), overwrite=overwrite)
+    folder = runs.claim(runs.choose(out, overwrite=overwrite, job="bench-"), overwrite=overwrite)
     found: dict[str, Any] = {"machine": machine.describe(), "plan": dataclasses.asdict(plan)}
     found["left_out"] = [report.not_installed(contender) for contender in missing]
     results: list[race.Result] = []
