@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +63,11 @@ def choose_file(out: str | Path, *, overwrite: bool) -> Path:
     return file
 
 
-def choose_to_train(config: Config, out: Path | None, *, overwrite: bool, resume: bool) -> Path:
+def choose_to_train(numbers: Mapping[str, Any], out: Path | None, *, overwrite: bool, resume: bool) -> Path:
     """Returns the folder of a run, not made yet.
 
     Args:
-        config: The numbers of the run.
+        numbers: Those of the run, by flat names.
         out: The folder; None for `runs/<time>`.
         overwrite: Whether it may hold something.
         resume: Whether it may hold a run of the same numbers. One that is empty or not there has not begun.
@@ -84,25 +85,25 @@ def choose_to_train(config: Config, out: Path | None, *, overwrite: bool, resume
         return choose(out, overwrite=False)
     if not (out / "config.json").is_file():
         raise ValueError(f"{out} holds no run to resume: it has no config.json")
-    begun, now = Config.read(out / "config.json").flat(), config.flat()
-    if other := [f"`{name}={begun.get(name)}`" for name in now if begun.get(name) != now[name]]:
+    begun = Config.read(out / "config.json").flat()
+    if other := [f"`{name}={begun.get(name)}`" for name, now in numbers.items() if begun.get(name) != now]:
         raise ValueError(f"{out} was begun with other numbers; resume it with {' '.join(other)}")
     return out
 
 
-def begin(folder: Path, config: Config, content: dict[str, Any] | None, *, overwrite: bool) -> None:
+def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None, *, overwrite: bool) -> None:
     """Makes the folder of a run, and writes config.json, and data.json if there is something to say.
 
     Args:
         folder: The folder.
-        config: The numbers of the run.
+        settings: What config.json is to hold.
         content: What data.json says of the data, or None.
         overwrite: Whether checkpoints that are there may go.
     """
     if overwrite:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "config.json", config.nested())
+    write_json(folder / "config.json", settings)
     if content is not None:
         write_json(folder / "data.json", content)
 

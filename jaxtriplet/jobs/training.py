@@ -87,9 +87,10 @@ def train(
         ValueError: `recipe`: of no use without `data`, a folder for best to train on
     """
     asked, folder = _settled(config, data), None if out is None else Path(out)
+    settings, numbers = asked.nested(), asked.flat()
     _checks.positive_integer("`checkpoint_every`", checkpoint_every)
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
-    folder = runs.choose_to_train(asked, folder, overwrite=overwrite, resume=resume)
+    folder = runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
     source = _source(asked, data, dev, dev_fraction, quiet=quiet)
     content = source.content()
     if resume and (folder / "data.json").is_file() and json.loads((folder / "data.json").read_text()) != content:
@@ -103,7 +104,7 @@ def train(
     batches, started = source.batches(mesh.size), time.perf_counter()
     if is_first := not jax.process_index():
         source.report()
-        runs.begin(folder, asked, content, overwrite=overwrite)
+        runs.begin(folder, settings, content, overwrite=overwrite)
     model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
     if not is_first:
         return Trained(folder, None, None, history)
@@ -114,7 +115,6 @@ def train(
     figures = {"judged": judgement.judged, **judgement.figures, "step": step, "training_seconds": seconds}
     runs.write_json(folder / "metrics.json", figures)
     np.savez(folder / "embeddings.npz", embeddings=judgement.embeddings, labels=judgement.labels, **arrays)
-    settings = asked.nested()
     pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
     return Trained(folder, figures, run, history)
 
