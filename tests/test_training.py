@@ -55,7 +55,6 @@ def fresh(loss_fn: Any, *, rate: float = 1e-2, seed: int = 0, **model: Any) -> T
 def of_one_trace() -> Any:
     """The update with dropout and augmentation, for which one trace must do."""
     update = make_update(both(), augment_fn=augment)
-    chex.clear_trace_counter()
     return jax.jit(chex.assert_max_traces(update.__wrapped__, 1), donate_argnums=0)
 
 
@@ -66,6 +65,7 @@ def vector(tree: Any) -> np.ndarray:
 @pytest.fixture(scope="module")
 def run() -> tuple[list[Any], TrainState]:
     """Eight steps of a sum of losses, with dropout and augmentation, on one device."""
+    chex.clear_trace_counter()  # another test may have cleared what was compiled since the last time
     state, seen = fresh(both()), []
     for step in range(8):
         state, metrics = of_one_trace()(state, batch(step))
