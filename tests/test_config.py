@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from click.shell_completion import ShellComplete
 
+from jaxtriplet import models
 from jaxtriplet.cli.app import app
 from jaxtriplet.data import japanese_vowels
 from jaxtriplet.jobs import fields, runs, training
@@ -17,6 +18,7 @@ from jaxtriplet.jobs.meeting import devices_for
 from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
 from jaxtriplet.jobs.sources.recordings import build_speech_encoder
+from jaxtriplet.losses import registry
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("cli")
@@ -209,3 +211,15 @@ def test_runs_of_version_0_1_embed_as_they_did(tmp_path: Path) -> None:
     np.testing.assert_array_equal(now, then)
     with pytest.raises(ValueError, match=r"holds a run of japanese-vowels; recordings need one"):
         runs.load_speech(vowels)
+
+
+def test_each_loss_can_be_had_with_any_recipe() -> None:
+    for recipe in RECIPES:
+        for loss in registry.trainable():
+            assert Config.of_recipe(recipe, loss=loss).loss.name == loss
+
+
+def test_a_preset_that_the_encoder_lacks_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(models.PRESETS, "tdnn", {"small": {}})
+    with pytest.raises(ValueError, match="`preset` must be one of small; got 'paper'"):
+        Config.of_recipe("best", preset="paper")

@@ -189,10 +189,13 @@ def choices_of(command: click.Command, begun: str) -> set[str]:
 
 def test_a_run_and_its_command_know_the_toys(toys: Any) -> None:
     from jaxtriplet.cli.train import train
-    from jaxtriplet.jobs.objective import make_loss, parse_loss
+    from jaxtriplet.jobs.config import Config
+    from jaxtriplet.jobs.fit import objective_of
+    from jaxtriplet.jobs.objective import parse_loss
 
     assert parse_loss("toy+0.1*ge2e") == {"toy": 1.0, "ge2e": 0.1}
-    assert make_loss("toy+0.1*ge2e", 0.3).weights == {"toy": 1.0, "ge2e": 0.1}
+    config = Config.of_recipe("best", loss="toy+0.1*ge2e")
+    assert objective_of(config).weights == {"toy": 1.0, "ge2e": 0.1}
     assert choices_of(train, "to") == {"toy", "toy-softmax"}
     assert choices_of(train, "semi-hard+0.1*to") == {"semi-hard+0.1*toy", "semi-hard+0.1*toy-softmax"}
 
@@ -211,3 +214,34 @@ def test_the_tools_compile_the_toys(loss: str, encoder: str | None, toys: Any, m
     program = Program(target="tpu-v5e", devices=4, loss=loss, encoder=encoder, **sizes).checked()
     lowered = lowering.lower(program).as_text()
     assert ("tensor<5x4xf32>" in lowered) == (loss == "toy-softmax")
+
+
+def brief(labels: Any, scale: Any, *, where: Any = None) -> None:  # noqa: D417 (the rest is put in)
+    """Says little.
+
+    Args:
+        scale: How much.
+
+    Reference:
+        A book.
+
+    Example:
+        >>> 1
+    """
+
+
+def odd(labels: Any, temper: Any) -> None:  # noqa: D417 (that is what is refused)
+    """Says nothing of its own.
+
+    Args:
+        labels: Some.
+    """
+
+
+def test_a_docstring_is_completed_in_whatever_order_and_lacks_nothing() -> None:
+    told = arguments.documented(brief) or ""
+    headings = [line for line in told.splitlines() if line.endswith(":") and line[0] != " "]
+    assert headings == ["Args:", "Returns:", "Raises:", "Reference:", "Example:"]
+    assert told.count("Integers [B].") == 1
+    with pytest.raises(TypeError, match="docstring of odd says nothing of temper under Args"):
+        arguments.documented(odd)

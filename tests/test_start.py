@@ -149,3 +149,8 @@ def test_without_words_there_is_help(call: Any) -> None:
 def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "jaxtriplet", "-h"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("Usage: jaxtriplet [OPTIONS]")
+
+
+def test_the_first_page_of_help_knows_every_command() -> None:
+    shared = {"app", "options"}
+    assert {name.replace("-", "_") for name in app.COMMANDS} == set(MODULES) - shared

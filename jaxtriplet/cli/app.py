@@ -38,7 +38,8 @@ class Lazy(click.Group):
         """Imports the command that is called, and remembers its parameters."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
-            command = getattr(import_module(f"jaxtriplet.cli.{name}"), str(name))
+            module = str(name).replace("-", "_")
+            command = getattr(import_module(f"jaxtriplet.cli.{module}"), module)
             ctx.obj = command.params
         return name, command, rest
 

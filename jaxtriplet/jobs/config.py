@@ -17,7 +17,6 @@ from jaxtriplet.jobs.fields import build, described, fields_of, nested
 from jaxtriplet.jobs.objective import has_hinge, losses_of
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, Judging, Loss, Optimizer, Training
-from jaxtriplet.jobs.sources import find
 
 FORMAT = 2
 """Of config.json; version 0.1 wrote flat ones without a number."""
@@ -69,8 +68,11 @@ class Config:
         _checks.option("`recipe`", recipe, RECIPES)
         values = {**RECIPES[recipe], "recipe": recipe}
         chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", values.get("loss", Loss().name))
-        for one in reversed(losses_of(loss)):
+        parts = losses_of(loss)
+        for one in reversed(parts):
             values |= chosen.get(one.command, {})
+        if not any(map(has_hinge, parts)):
+            values.pop("hinge", None)  # the recipe's own loss has one
         return cls._made(values, numbers)
 
     @classmethod
@@ -128,12 +130,16 @@ class Config:
             merged["margin"] = None
         config: Self = build(cls, merged)
         if strangers := [f"`{name}`" for name in asked if fields_of(cls)[name].extra["only"] not in (None, source)]:
-            when = "with `data`" if find(source).needs_data else "without `data`"
+            when = {"recordings": "with `data`", "japanese-vowels": "without `data`"}.get(source, f"with {source}")
             raise ValueError(f"{', '.join(strangers)}: of no use {when}")
         if config.loss.margin is not None and not with_margin:
             raise ValueError(f"{loss} has no margin")
         if config.loss.hinge != "relu" and not any(map(has_hinge, parts)):
             raise ValueError(f"{loss} has no `hinge` to choose")
+        if "preset" in asked:
+            from jaxtriplet.models import PRESETS  # not before an encoder is asked for
+
+            _checks.option("`preset`", config.encoder.preset, PRESETS[config.encoder.name])
         _ = config.data.crop_seconds, config.data.speed_factors
         return config
 

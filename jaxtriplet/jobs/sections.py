@@ -13,8 +13,9 @@ _vowels = partial(described, only="japanese-vowels")
 _frames = partial(elsewhere, "jaxtriplet.speech:Augmentation")
 _sound = partial(elsewhere, "jaxtriplet.speech:WaveformAugmentation")
 _masks = partial(elsewhere, "jaxtriplet.speech:FeatureAugmentation")
-_ENCODERS, _NORMALIZATIONS = "jaxtriplet.models:ENCODERS", "jaxtriplet.speech:NORMALIZATIONS"
-_PRESETS, _HINGES, _OPTIMIZERS = ("small", "paper"), ("relu", "softplus"), ("adamw", "sgd")
+_ENCODERS, _PRESETS = "jaxtriplet.models:ENCODERS", "jaxtriplet.models:preset_names"
+_NORMALIZATIONS = "jaxtriplet.speech:NORMALIZATIONS"
+_HINGES, _OPTIMIZERS = ("relu", "softplus"), ("adamw", "sgd")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +45,11 @@ class Encoder:
     """The network."""
 
     name: Annotated[str, _waves("The network.", choices=_ENCODERS)] = "ecapa-tdnn"
-    preset: Annotated[str, _waves("small (two CPU cores) or paper (as published).", choices=_PRESETS)] = "small"
+    preset: Annotated[
+        str, _waves("small (two CPU cores) or paper (as published).", choices="jaxtriplet.models:preset_names")
+    ] = "small"
     embedding_dim: Annotated[int, described("Numbers in an embedding; else the preset's.", ge=1)] | None = None
-    outputs: Annotated[int, described("Logits that kl-hinge compares; other losses have none.", ge=2)] = 64
+    outputs: Annotated[int, described("Logits that losses of logits compare, such as kl-hinge.", ge=2)] = 64
     hidden: Annotated[int, _vowels("Cells of each LSTM direction; 270 utterances do not feed many more.", ge=1)] = 64
     dropout: Annotated[float, _vowels("Share of cells dropped in training.", ge=0, le=0.99)] = 0.2
     bands: Annotated[int, _waves("Mel bands: what ECAPA-TDNN's paper and most since it take.", ge=1)] = 80
@@ -63,7 +66,7 @@ class Loss:
         str, described("A loss, or a sum such as semi-hard+0.1*ge2e.", hints="jaxtriplet.losses.registry:trainable")
     ] = "batch-all"
     margin: Annotated[float, described("Gap to keep between speakers; else the loss's own.", ge=0)] | None = 0.2
-    hinge: Annotated[str, described("On batch-hard's margin: relu, or softplus (soft).", choices=_HINGES)] = "relu"
+    hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
 
     @property
     def in_thirds(self) -> bool:

@@ -20,10 +20,11 @@ _ARGUMENTS = {
     "hinge_fn": "An elementwise hinge h, such as `jax.nn.relu`; static.",
 }
 _SECTIONS = {
-    "Returns": "The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.",
-    "Raises": "ValueError: The shapes, types, functions or words do not fit.",
+    "Returns": "    The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.",
+    "Raises": "    ValueError: The shapes, types, functions or words do not fit.",
 }
 _ENTRY = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)$", re.MULTILINE)
+_HEADING = re.compile(r"^(Args|Returns|Raises|Example|Reference):\n", re.MULTILINE)
 
 
 def documented(function: Callable[..., Any]) -> str | None:
@@ -32,18 +33,18 @@ def documented(function: Callable[..., Any]) -> str | None:
     What the docstring says itself stands; what it leaves out is what is said here. One without `Args` stays as it is.
 
     Args:
-        function: The loss, whose docstring has a section `Args` before one called `Example`.
+        function: The loss.
 
     Raises:
-        KeyError: An argument is described neither there nor here.
+        TypeError: An argument is described neither there nor here.
     """
-    head, args, rest = inspect.cleandoc(function.__doc__ or "").partition("Args:\n")
-    if not args:  # python -OO, or a loss of few words
+    head, *rest = _HEADING.split(inspect.cleandoc(function.__doc__ or ""))
+    told = dict(zip(rest[::2], rest[1::2], strict=True))
+    if "Args" not in told:  # python -OO, or a loss of few words
         return function.__doc__
-    told, _, example = rest.partition("Example:\n")
-    own = dict(_ENTRY.findall(told))
-    lines = [f"    {name}: {own.get(name) or _ARGUMENTS[name]}" for name in inspect.signature(function).parameters]
-    for section, words in _SECTIONS.items():
-        found = re.search(rf"^{section}:\n((?: {{4}}.*\n)+)", told, re.MULTILINE)
-        lines += ["", f"{section}:", found[1].rstrip() if found else f"    {words}"]
-    return head + "\n".join(["Args:", *lines, "", "Example:", example])
+    described = _ARGUMENTS | dict(_ENTRY.findall(told.pop("Args")))
+    names = inspect.signature(function).parameters
+    if lacking := [name for name in names if name not in described]:
+        raise TypeError(f"the docstring of {function.__name__} says nothing of {', '.join(lacking)} under Args")
+    sections = {"Args": "\n".join(f"    {name}: {described[name]}" for name in names)} | _SECTIONS | told
+    return "\n\n".join([head.rstrip(), *(f"{name}:\n{words.rstrip()}" for name, words in sections.items())])

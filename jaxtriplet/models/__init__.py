@@ -6,6 +6,11 @@ from jaxtriplet.models.embedding import embed as embed
 from jaxtriplet.models.encoder import Encoder as Encoder
 from jaxtriplet.models.kinds import Projection as Projection, kinds as kinds
 from jaxtriplet.models.lstm import LSTM as LSTM
-from jaxtriplet.models.presets import ENCODERS as ENCODERS, PRESETS as PRESETS, build as build
+from jaxtriplet.models.presets import (
+    ENCODERS as ENCODERS,
+    PRESETS as PRESETS,
+    build as build,
+    preset_names as preset_names,
+)
 from jaxtriplet.models.sliding import embed_sliding as embed_sliding
 from jaxtriplet.models.tdnn import TDNN as TDNN

@@ -49,6 +49,16 @@ published.
 """
 
 
+def preset_names() -> list[str]:
+    """Returns the names that sizes have, of any encoder.
+
+    Example:
+        >>> preset_names()
+        ['small', 'paper']
+    """
+    return list(dict.fromkeys(name for sizes in PRESETS.values() for name in sizes))
+
+
 def build(
     name: str,
     preset: str,
@@ -61,8 +71,8 @@ def build(
     """Returns an encoder with random weights.
 
     Args:
-        name: A key of `ENCODERS`: "blstm", "lstm", "tdnn" or "ecapa-tdnn".
-        preset: A key of `PRESETS[name]`: "small" or "paper".
+        name: A key of `ENCODERS`, such as "ecapa-tdnn".
+        preset: A key of `PRESETS[name]`, such as "small".
         in_features: Number of features of a frame, F.
         embedding_dim: Size of the embedding, E; None for the preset's.
         num_outputs: Number of logits that the loss is to see in place of the embedding, or None.

@@ -22,7 +22,7 @@ class Program:
         Annotated[str, described("Compile the whole update of this encoder.", choices="jaxtriplet.models:ENCODERS")]
         | None
     ) = None
-    preset: Annotated[str, described("Size of the encoder.", choices=("small", "paper"))] = "small"
+    preset: Annotated[str, described("Size of the encoder.", choices="jaxtriplet.models:preset_names")] = "small"
     frames: Annotated[int, described("Frames of an utterance; of use with an encoder.", ge=1)] = 200
     features: Annotated[int, described("Numbers in a frame; of use with an encoder.", ge=1)] = 40
     micro_batch: Annotated[int, described("Rows to encode at a time; with an encoder.", ge=1)] | None = None
