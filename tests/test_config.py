@@ -42,6 +42,7 @@ OLD_SPEECH = json.loads(
 
 
 def written(folder: Path, content: object) -> Path:
+    folder.mkdir(exist_ok=True)
     path = folder / "config.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
@@ -92,6 +93,7 @@ def test_what_version_0_1_wrote_is_read(old: dict[str, Any], tmp_path: Path) -> 
 )
 def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_path: Path) -> None:
     path = written(tmp_path, content)
+    complaint = complaint.replace("`", "'")  # what a file holds was no argument
     with pytest.raises(ValueError, match=re.escape(complaint)) as caught:
         Config.read(path)
     assert str(caught.value).startswith(f"{path} ")
@@ -223,3 +225,35 @@ def test_a_preset_that_the_encoder_lacks_is_refused_at_once(monkeypatch: pytest.
     monkeypatch.setitem(models.PRESETS, "tdnn", {"small": {}})
     with pytest.raises(ValueError, match="`preset` must be one of small; got 'paper'"):
         Config.of_recipe("best", preset="paper")
+
+
+def test_another_loss_than_that_of_a_soft_margin_has_its_own_margin() -> None:
+    for config in (
+        Config.of_recipe("batch-hard", loss="semi-hard"),
+        Config.of_recipe("batch-hard").replace(loss="semi-hard"),
+    ):
+        assert (config.loss.margin, config.loss.hinge) == (None, "relu")
+    assert Config.of_recipe("batch-hard", loss="semi-hard", margin=0.3).loss.margin == 0.3
+    with pytest.raises(ValueError, match="has no `hinge` to choose"):
+        Config.of_recipe("batch-hard", loss="semi-hard", hinge="softplus")
+
+
+def test_seeds_are_as_many_as_keys() -> None:
+    assert Config.of_recipe("best", seed=2**32 - 1).training.seed == 2**32 - 1
+    with pytest.raises(ValueError, match="`seed` must be"):
+        Config.of_recipe("best", seed=2**32)
+
+
+def test_a_run_of_another_version_or_source_is_not_resumed(tmp_path: Path) -> None:
+    old = written(tmp_path / "old", OLD_VOWELS).parent
+    before = (old / "config.json").read_text()
+    with pytest.raises(ValueError, match=r"begun by version 0\.1, whose checkpoints cannot go on"):
+        runs.choose_to_train(Config.read(old / "config.json").flat(), old, overwrite=False, resume=True)
+    assert (old / "config.json").read_text() == before
+    runs.write_json(old / "config.json", Config.of_recipe("japanese-vowels").nested())
+    with pytest.raises(ValueError, match="begun on japanese-vowels, and this is to train on recordings"):
+        runs.choose_to_train(Config.of_recipe("best").flat(), old, overwrite=False, resume=True)
+    with pytest.raises(ValueError, match=r"resume it with no `micro_batch`$"):
+        runs.choose_to_train(
+            Config.of_recipe("japanese-vowels", micro_batch=3).flat(), old, overwrite=False, resume=True
+        )

@@ -325,3 +325,16 @@ def test_importing_starts_no_backend() -> None:
 
     code = "import jaxtriplet; from jax._src import xla_bridge; assert not xla_bridge.backends_are_initialized()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_strangers_to_nobody_have_no_terms() -> None:
+    def loss(rows: Any) -> Any:
+        anchors, _ = engine.meet(jnp.zeros(3, jnp.int32), rows)
+        nobody, _ = engine.meet(jnp.zeros(0, jnp.int32), jnp.zeros((0, 2)))
+        rule = engine.formula(pulled_and_pushed)
+        numbers = tuple(map(jnp.float32, (2.0, 3.0, 0.8)))
+        return engine.mine(rule, anchors, nobody, numbers, squared_euclidean, strangers=True).terms.total
+
+    value, gradient = jax.value_and_grad(loss)(jnp.ones((3, 2)))
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)

@@ -130,6 +130,8 @@ def test_micro_batches_need_the_encoders_memory_of_one() -> None:
 def test_bad_input_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="6 rows does not divide among 8 devices"):
         parallel.sharded(jt.semi_hard, MESH)(jnp.zeros(6, jnp.int32), jnp.zeros((6, 2)))
+    with pytest.raises(ValueError, match="by their position: give labels, embeddings so"):
+        parallel.sharded(jt.ge2e, MESH)(labels=jnp.zeros(8, jnp.int32), embeddings=jnp.zeros((8, 2)))
     with pytest.raises(ValueError, match="6 rows does not divide among 8 devices"):
         parallel.spread_rows(np.zeros(6), MESH)
     with pytest.raises(ValueError, match="give one of them"):

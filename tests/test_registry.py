@@ -245,3 +245,17 @@ def test_a_docstring_is_completed_in_whatever_order_and_lacks_nothing() -> None:
     assert told.count("Integers [B].") == 1
     with pytest.raises(TypeError, match="docstring of odd says nothing of temper under Args"):
         arguments.documented(odd)
+
+
+def test_a_loss_has_a_name_of_its_own_and_the_shared_keywords() -> None:
+    def semi_hard(labels: Any, embeddings: Any, *, where: Any, reduce_fn: Any, axis_name: Any, has_aux: Any) -> None:
+        """Another one."""
+
+    def bare(labels: Any, embeddings: Any, *, where: Any = None, reduce_fn: Any = None) -> None:
+        """Lacks some."""
+
+    with pytest.raises(ValueError, match=r"there is a loss semi_hard already, in jaxtriplet\.losses\.semi_hard"):
+        registry.loss(term="")(semi_hard)
+    with pytest.raises(TypeError, match="bare lacks keywords that every loss takes: axis_name, has_aux"):
+        registry.loss(term="")(bare)
+    assert {"semi_hard", "bare"} & registry.LOSSES.keys() == {"semi_hard"}

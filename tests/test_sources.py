@@ -14,14 +14,13 @@ from jaxtriplet import jobs, parallel
 from jaxtriplet.data import SpeakerSampler
 from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fit import fresh_state
 from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.jobs.sources import SOURCES
+from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
 from jaxtriplet.jobs.sources.source import Judged, Run, Source, weights_of, with_weights
-from jaxtriplet.losses import registry
 from jaxtriplet.metrics import equal_error_rate, judge_unseen, pair_scores
 from jaxtriplet.training import Batch
-
-from .test_fits import toy_softmax
 
 
 class PointsRun(NamedTuple):
@@ -103,14 +102,16 @@ def test_data_of_another_kind_train_with_a_class_a_line_and_a_recipe(tmp_path: P
     assert (refused.status, refused.err) == (2, "jaxtriplet: --data: of no use with the recipe points\n")
 
 
-@pytest.mark.usefixtures("points")
-def test_a_loss_that_is_declared_trains_by_name_and_its_class_weights_with_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, call: Any
-) -> None:
-    monkeypatch.setattr(registry, "LOSSES", dict(registry.LOSSES))
-    registry.loss(term="each row")(toy_softmax)
+@pytest.mark.usefixtures("points", "toys")
+def test_a_loss_that_is_declared_trains_by_name_and_its_class_weights_with_it(tmp_path: Path, call: Any) -> None:
     words = ("--recipe", "points", "--loss", "toy-softmax+0.1*ge2e", "--quiet", "--out", tmp_path / "run")
     status, _, err = call("train", *words)
     assert status == 0, err
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.usefixtures("toys")
+def test_class_weights_have_the_width_of_a_recurrent_encoder_too() -> None:
+    source = JapaneseVowels(Config.of_recipe("japanese-vowels", loss="toy-softmax", hidden=4, embedding_dim=6))
+    assert fresh_state(source, source.batches(1)).params["loss"]["toy_softmax"]["weights"].shape == (9, 6)

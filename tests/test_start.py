@@ -154,3 +154,13 @@ def test_the_module_is_the_command() -> None:
 def test_the_first_page_of_help_knows_every_command() -> None:
     shared = {"app", "options"}
     assert {name.replace("-", "_") for name in app.COMMANDS} == set(MODULES) - shared
+
+
+def test_what_was_typed_is_told_as_it_was_typed(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("`out`").mkdir()
+    Path("`out`", "mine").touch()
+    status, _, err = call("train", "--out", "`out`", "--quiet")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "`out` is not empty" in err
+    assert "--overwrite" in err

@@ -48,7 +48,10 @@ class Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
-            raise click.ClickException(said_of_options(str(error), ctx.obj)) from error
+            message = str(error)
+            for word in sorted((word for word in sys.argv if "`" in word), key=len, reverse=True):
+                message = message.replace(word, word.replace("`", "\0"))  # told as it was typed
+            raise click.ClickException(said_of_options(message, ctx.obj).replace("\0", "`")) from error
 
 
 @click.group(

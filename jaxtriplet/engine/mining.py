@@ -78,6 +78,8 @@ def mine(
     Returns:
         The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
     """
+    if not len(candidates.labels):  # then one that is padding, so that there is something to gather from
+        candidates = jax.tree.map(lambda part: jnp.zeros_like(part, shape=(1, *part.shape[1:])), candidates)
     if strangers:
         anchors = anchors._replace(place=jnp.full_like(anchors.place, -1))
     # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.

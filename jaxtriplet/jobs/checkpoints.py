@@ -82,7 +82,8 @@ class Checkpoints:
         try:
             found = self._manager.restore(step or self.newest(), args=target)
         except (ValueError, KeyError) as error:
-            raise ValueError(f"the checkpoint is of another model or optimizer: {error}") from error
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"the checkpoint is of another model or optimizer: {reason}") from error
         leaves, tree = jax.tree.flatten(state)
         return jax.tree.unflatten(tree, [_like(leaf, found[name]) for leaf, name in zip(leaves, wanted, strict=True)])
 

@@ -98,6 +98,9 @@ def cluster(
     _checks.option("`estimate`", estimate, ESTIMATES)
     if threshold is not None and (num_speakers is not None or estimate == "silhouette"):
         raise ValueError('`threshold` says where to stop, as `num_speakers` and `estimate="silhouette"` do: give one')
+    for name, number in (("num_speakers", num_speakers), ("max_speakers", max_speakers)):
+        if number is not None:
+            _checks.positive_integer(f"`{name}`", number)
     folder = runs.choose(out, overwrite=overwrite, job="cluster-")
     encoder = runs.load_speech(run)
     if num_speakers is None and estimate == "threshold" and threshold is None:

@@ -68,11 +68,8 @@ class Config:
         _checks.option("`recipe`", recipe, RECIPES)
         values = {**RECIPES[recipe], "recipe": recipe}
         chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", values.get("loss", Loss().name))
-        parts = losses_of(loss)
-        for one in reversed(parts):
+        for one in reversed(losses_of(loss)):
             values |= chosen.get(one.command, {})
-        if not any(map(has_hinge, parts)):
-            values.pop("hinge", None)  # the recipe's own loss has one
         return cls._made(values, numbers)
 
     @classmethod
@@ -91,12 +88,13 @@ class Config:
                 raise ValueError("it is no object")
             return cls._of_0_1(content) if "format" not in content else cls._of_nested(content)
         except ValueError as error:
-            raise ValueError(f"{path} is no config of a run that this version reads: {error}") from None
+            reason = str(error).replace("`", "'")  # what a file holds was no argument of anybody's
+            raise ValueError(f"{path} is no config of a run that this version reads: {reason}") from None
 
     @classmethod
     def _of_nested(cls, content: dict[str, Any]) -> Self:
         if (found := content.pop("format")) != FORMAT:
-            raise ValueError(f"its format is {found}, and this version knows {FORMAT} and what version 0.1 wrote")
+            raise ValueError(f"its format is {found!r}, and this version knows {FORMAT} and what version 0.1 wrote")
         names, values = {field.path: field.name for field in fields_of(cls).values()}, dict[str, Any]()
         for section, inside in content.items():
             if isinstance(inside, dict):
@@ -128,6 +126,9 @@ class Config:
         with_margin = any("margin" in part.numbers for part in parts)
         if "margin" not in asked and not with_margin:
             merged["margin"] = None
+        if merged.get("hinge") == "softplus" and "loss" in asked and not any(map(has_hinge, parts)):
+            # Another loss than the one that was to have a soft margin has a hard one, of its own.
+            merged = {**merged, "hinge": "relu", "margin": None, **asked}
         config: Self = build(cls, merged)
         if strangers := [f"`{name}`" for name in asked if fields_of(cls)[name].extra["only"] not in (None, source)]:
             when = {"recordings": "with `data`", "japanese-vowels": "without `data`"}.get(source, f"with {source}")

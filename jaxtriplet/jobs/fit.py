@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from flax import nnx
 from jax.sharding import Mesh
 from tqdm import tqdm
 
@@ -105,7 +106,7 @@ def fresh_state(source: Source, batches: Batches) -> TrainState:
     if any(loss.class_weights for loss in losses_of(config.loss.name)):
         first = next(batches(0))
         examples = (first.inputs,) if first.lengths is None else (first.inputs, first.lengths)
-        width = jax.eval_shape(model, *examples).shape[-1]
+        width = nnx.eval_shape(lambda encoder, *rows: encoder(*rows), model, *examples).shape[-1]
     loss_fn, optimizer, seed = objective_of(config), optimizer_of(config), config.training.seed
     return training.create_state(model, loss_fn, optimizer, seed=seed, width=width, num_classes=source.num_classes)
 

@@ -25,6 +25,8 @@ def parse_loss(text: str) -> dict[str, float]:
     weights: dict[str, float] = {}
     for term in text.split("+"):
         factor, star, name = (part.strip() for part in term.rpartition("*"))
+        if not name:
+            raise ValueError(f"{text!r} lacks a loss; known: {', '.join(registry.trainable())}")
         loss = registry.find(name)
         if loss.rows == "given":
             raise ValueError(f"{name} is a loss of given rows, and no batch has them")

@@ -86,9 +86,17 @@ def choose_to_train(numbers: Mapping[str, Any], out: Path | None, *, overwrite: 
     if not (out / "config.json").is_file():
         raise ValueError(f"{out} holds no run to resume: it has no config.json")
     begun = Config.read(out / "config.json").flat()
-    if other := [f"`{name}={begun.get(name)}`" for name, now in numbers.items() if begun.get(name) != now]:
+    if "format" not in json.loads((out / "config.json").read_text()):
+        raise ValueError(f"{out} was begun by version 0.1, whose checkpoints cannot go on; train anew by its `config`")
+    if begun["source"] != numbers["source"]:
+        raise ValueError(f"{out} was begun on {begun['source']}, and this is to train on {numbers['source']}")
+    if other := [_given(name, begun.get(name)) for name, now in numbers.items() if begun.get(name) != now]:
         raise ValueError(f"{out} was begun with other numbers; resume it with {' '.join(other)}")
     return out
+
+
+def _given(name: str, value: Any) -> str:
+    return f"no `{name}`" if value is None else f"`{name}={value}`"
 
 
 def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None, *, overwrite: bool) -> None:

@@ -119,7 +119,7 @@ class Training:
         0.99
     )
     micro_batch: Annotated[int, described("Rows to encode at a time, to save memory; else all.", ge=1)] | None = None
-    seed: Annotated[int, described("Of everything random: the same seed gives the same run.", ge=0)] = 0
+    seed: Annotated[int, described("Of everything random: the same seed gives the same run.", ge=0, le=2**32 - 1)] = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ _SECTIONS = {
     "Returns": "    The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.",
     "Raises": "    ValueError: The shapes, types, functions or words do not fit.",
 }
-_ENTRY = re.compile(r"^    (\w+): (.*(?:\n {8}.*)*)$", re.MULTILINE)
+_ENTRY = re.compile(r"^    (\w+)(?: \([^)]*\))?: (.*(?:\n {8}.*)*)$", re.MULTILINE)
 _HEADING = re.compile(r"^(Args|Returns|Raises|Example|Reference):\n", re.MULTILINE)
 
 

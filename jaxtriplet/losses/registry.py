@@ -84,13 +84,13 @@ class Loss:
     @property
     def divided_by(self) -> str:
         """By what the sum of its terms is divided, in words."""
-        return _DIVISORS[self.signature.parameters["reduce_fn"].default]
+        return _DIVISORS.get(self.signature.parameters["reduce_fn"].default, "as it says")
 
     @functools.cached_property
     def variants(self) -> "list[Loss]":
         """The loss by each other word of its options."""
         return [
-            dataclasses.replace(self, name=f"{self.name}_{word}", fixed={option: word})
+            dataclasses.replace(self, name=f"{self.name}_{word}".replace("-", "_"), fixed={option: word})
             for option, words in self.words.items()
             for word in words
             if word != self.options[option]
@@ -150,9 +150,14 @@ def loss(
 
     def declare(function: Callable[_Args, Any]) -> LossFunction[_Args]:
         function.__doc__ = documented(function)
+        name, signature = function.__name__, inspect.signature(function)
+        if lacking := [word for word in SHARED[:-1] if word not in signature.parameters]:
+            raise TypeError(f"{name} lacks keywords that every loss takes: {', '.join(lacking)}")
+        if name in LOSSES and LOSSES[name].function.__module__ != function.__module__:
+            raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
         public: Any = _checks.entry(function)
-        public.__signature__ = _as_called(inspect.signature(function))
-        found = LOSSES[function.__name__] = Loss(function.__name__, public, term, also, sees, trained)
+        public.__signature__ = _as_called(signature)
+        found = LOSSES[name] = Loss(name, public, term, also, sees, trained)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         return cast(LossFunction[_Args], public)
 

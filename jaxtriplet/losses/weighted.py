@@ -142,4 +142,4 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         loss.check(own)
         if loss.trained and any(callable(own.get(number)) for number in loss.trained):
             raise ValueError(f"a number of {name} that is trained cannot follow a schedule")
-    return Weighted(found, dict(options))
+    return Weighted(found, {name: dict(own) for name, own in options.items()})

@@ -52,6 +52,8 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
 
     def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
         names = _names(loss, len(arguments))
+        if by_name := [name for name in keywords if name in (declared or ())]:
+            raise ValueError(f"rows are spread by their position: give {', '.join(by_name)} so, not by name")
         specs = tuple(spec(*one) for one in zip(names, arguments, strict=True))
         for argument, lies in zip(arguments, specs, strict=True):
             if lies == rows:

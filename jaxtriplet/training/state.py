@@ -46,6 +46,8 @@ def create_state(
     graph: Any = model
     encoder, rest = params, None
     if isinstance(model, nnx.Module):
+        if params is not None:
+            raise ValueError("`params` are those of a plain function; a module has its own")
         graph, encoder, *others = nnx.split(model, nnx.Param, nnx.BatchStat, ...)
         statistics, rest = others
         if jax.tree.leaves(statistics):
