@@ -10,7 +10,7 @@ import pytest
 
 from jaxtriplet.losses import registry
 from jaxtriplet.tools.bench import contenders, picture, race, report, with_jax, worker
-from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
+from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, Contender
 from jaxtriplet.tools.bench.plan import Line, Plan, Setting
 from jaxtriplet.tools.bench.race import Limits, Outcome
 
@@ -329,7 +329,7 @@ def test_every_contender_says_what_it_computes() -> None:
     for contender in CONTENDERS.values():
         assert contender.module.exists()
         assert contender.notes[""]
-        assert set(contender.notes) <= {"", *(contender.losses or LOSSES)}
+        assert set(contender.notes) <= {"", *(contender.losses or RACED)}
         assert set(contender.losses or ()) <= set(registry.trainable())
         assert set(contender.same_value or ()) <= set(contender.losses or ())
     assert not replace(CONTENDERS["floor"], distributions=("jax",)).missing

@@ -89,5 +89,5 @@ _ALL = (
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}
 
-LOSSES = tuple(dict.fromkeys(loss for contender in _ALL for loss in contender.losses or ()))
+RACED = tuple(dict.fromkeys(loss for contender in _ALL for loss in contender.losses or ()))
 """The losses that somebody else can compute too."""

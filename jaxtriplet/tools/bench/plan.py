@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple, Self
 from jaxtriplet import _checks
 from jaxtriplet.jobs.fields import described
 from jaxtriplet.losses import registry
-from jaxtriplet.tools.bench.contenders import CONTENDERS, LOSSES, Contender
+from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, Contender
 from jaxtriplet.tools.words import split, whole_numbers
 
 
@@ -44,7 +44,7 @@ SWEEP_ROUNDS = 3
 class Plan:
     """The numbers of a benchmark, limits being each contender's; each is also an option of `jaxtriplet bench`."""
 
-    losses: Annotated[str, described("Which losses, joined by commas.")] = ",".join(LOSSES)
+    losses: Annotated[str, described("Which losses, joined by commas.")] = ",".join(RACED)
     batch_sizes: Annotated[str, described("Rows B of the batches, joined by commas; else 1024,2048.")] | None = None
     rows_per_class: Annotated[int, described("Rows K of each class: a usual P x K batch.", ge=2)] = 8
     dim: Annotated[int, described("Numbers D in an embedding, float32: a speaker encoder's usual width.", ge=1)] = 256
