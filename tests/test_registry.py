@@ -259,3 +259,9 @@ def test_a_loss_has_a_name_of_its_own_and_the_shared_keywords() -> None:
     with pytest.raises(TypeError, match="bare lacks keywords that every loss takes: axis_name, has_aux"):
         registry.loss(term="")(bare)
     assert {"semi_hard", "bare"} & registry.LOSSES.keys() == {"semi_hard"}
+
+
+@pytest.mark.parametrize("other", ["kl_hinge", "deep_speaker"])
+def test_what_does_not_see_the_same_rows_is_not_summed(other: str) -> None:
+    with pytest.raises(ValueError, match="they cannot be summed"):
+        losses.weighted({"semi_hard": 1.0, other: 0.1})

@@ -34,20 +34,8 @@ def parse_loss(text: str) -> dict[str, float]:
             raise ValueError(f"{text!r} names {loss.command} twice")
         says = f"the weight {factor!r} in {text!r} is not a number above 0"
         weights[loss.command] = positive(factor, says) if star else 1.0
-    for kind in ("sees", "rows"):
-        takes = {getattr(registry.find(name), kind): name for name in weights}
-        if len(takes) > 1:
-            (one, first), (other, second), *_ = takes.items()
-            raise ValueError(f"{first} takes {_WORDS[one]}, {second} takes {_WORDS[other]}: they cannot be summed")
+    registry.check_sum([registry.find(name) for name in weights])
     return weights
-
-
-_WORDS = {
-    "embeddings": "embeddings",
-    "logits": "logits",
-    "batch": "all rows of a batch",
-    "thirds": "anchors, positives and negatives",
-}
 
 
 def positive(word: str, says: str) -> float:

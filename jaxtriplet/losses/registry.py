@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, ParamSpec, cast
 
@@ -199,3 +199,18 @@ def find(name: str) -> Loss:
         commands = [one.command for one in known.values()]
         raise ValueError(f"unknown loss {name!r}{_checks.nearest(name, commands)} (known: {', '.join(commands)})")
     return known[name.replace("-", "_")]
+
+
+def check_sum(losses: Sequence[Loss]) -> None:
+    """Raises a `ValueError` if losses do not see the same rows, and so cannot be summed.
+
+    Args:
+        losses: The losses.
+    """
+    words = {"batch": "all rows of a batch", "thirds": "anchors, positives and negatives"}
+    for kind in ("sees", "rows"):
+        takes = {getattr(loss, kind): loss.command for loss in losses}
+        if len(takes) > 1:
+            (one, first), (other, second), *_ = takes.items()
+            seen = f"{first} takes {words.get(one, one)}, {second} takes {words.get(other, other)}"
+            raise ValueError(f"{seen}: they cannot be summed")

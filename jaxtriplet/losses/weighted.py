@@ -110,8 +110,8 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         `init(key, width, num_classes)` gives what the losses train along, such as GE2E's scale and bias.
 
     Raises:
-        ValueError: A loss is unknown, none is given, one is given twice, options are given for one that is not in the
-            sum, or are none of its own.
+        ValueError: A loss is unknown, none is given, one is given twice, they do not see the same rows, options are
+            given for one that is not in the sum, or are none of its own.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -135,6 +135,7 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         if loss.name in found:
             raise ValueError(f"{loss.name} stands twice in {', '.join(weights)}")
         found[loss.name] = weight
+    registry.check_sum([registry.find(name) for name in found])
     for name, own in options.items():
         if name not in found:
             raise ValueError(f"options must be of one of {', '.join(found)}; got {name!r}")
