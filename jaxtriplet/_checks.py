@@ -25,7 +25,8 @@ def _require(assertion: Callable[..., None], *args: Any, says: str) -> None:
         raise ValueError(says) from None
 
 
-def _seen(x: Any) -> str:
+def seen(x: Any) -> str:
+    """Returns what an error says of a value: its dtype and shape, if it has those."""
     return f"{x.dtype} of shape {list(x.shape)}" if hasattr(x, "dtype") else repr(x)
 
 
@@ -99,7 +100,7 @@ def _host_labels(labels: Any) -> Any:
     if array.size == 0:
         return array.astype(np.int32) if array.ndim == 1 else array
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"labels must be integers of shape [B]; got {_seen(array)}")
+        raise ValueError(f"labels must be integers of shape [B]; got {seen(array)}")
     fits = np.iinfo(jax.dtypes.canonicalize_dtype(array.dtype))
     if array.min() < fits.min or array.max() > fits.max:
         raise ValueError(
@@ -112,7 +113,7 @@ def _host_labels(labels: Any) -> Any:
 def rows(x: ArrayLike, name: str = "embeddings") -> jax.Array:
     """Returns `x`, having checked that it is a matrix of floats."""
     array = jnp.asarray(x)
-    wants = f"{name} must be floats of shape [B, {'C' if name in 'xy' else 'D'}]; got {_seen(array)}"
+    wants = f"{name} must be floats of shape [B, {'C' if name in 'xy' else 'D'}]; got {seen(array)}"
     _require(chex.assert_rank, array, 2, says=wants)
     _require(chex.assert_type, array, float, says=wants)
     return array
@@ -121,7 +122,7 @@ def rows(x: ArrayLike, name: str = "embeddings") -> jax.Array:
 def integers(labels: ArrayLike) -> jax.Array:
     """Returns the labels, having checked that they are a vector of integers."""
     array = jnp.asarray(labels)
-    wants = f"labels must be integers of shape [B]; got {_seen(array)}"
+    wants = f"labels must be integers of shape [B]; got {seen(array)}"
     _require(chex.assert_type, array, int, says=wants)
     _require(chex.assert_rank, array, 1, says=wants)
     return array
@@ -150,7 +151,7 @@ def mask(where: ArrayLike | None, reference: jax.Array) -> jax.Array | None:
     if where is None:
         return None
     array = jnp.asarray(where)
-    wants = f"where must be bool of shape [{reference.shape[0]}], True for rows to keep; got {_seen(array)}"
+    wants = f"where must be bool of shape [{reference.shape[0]}], True for rows to keep; got {seen(array)}"
     _require(chex.assert_type, array, bool, says=wants)
     _require(chex.assert_shape, array, reference.shape[:1], says=wants)
     return array
@@ -159,14 +160,14 @@ def mask(where: ArrayLike | None, reference: jax.Array) -> jax.Array | None:
 def flags(same: ArrayLike, reference: jax.Array) -> jax.Array:
     """Returns `same`, having checked that it is a boolean or a number for each row of the reference."""
     array = jnp.asarray(same)
-    wants = f"same must be bool, or numbers 0 and 1, of shape [{reference.shape[0]}]; got {_seen(array)}"
+    wants = f"same must be bool, or numbers 0 and 1, of shape [{reference.shape[0]}]; got {seen(array)}"
     _require(chex.assert_shape, array, reference.shape[:1], says=wants)
     return array
 
 
 def scalar(name: str, number: Any, dtype: jnp.dtype) -> jax.Array:
     """Returns the number as a scalar of `dtype`, having checked that it is one."""
-    says = f"{name} must be a single number; got {_seen(number)}"
+    says = f"{name} must be a single number; got {seen(number)}"
     if number is None:
         raise ValueError(says)
     _require(chex.assert_rank, jnp.asarray(number), 0, says=says)
@@ -201,7 +202,7 @@ def functions(**callables: object) -> None:
 def thirds(embeddings: ArrayLike) -> jax.Array:
     """Returns the rows, having checked that they are anchors, positives and negatives, as many of each."""
     array = rows(embeddings)
-    says = f"embeddings must hold anchors, positives and negatives, a multiple of 3 rows; got {_seen(array)}"
+    says = f"embeddings must hold anchors, positives and negatives, a multiple of 3 rows; got {seen(array)}"
     _require(chex.assert_is_divisible, array.shape[0], 3, says=says)
     return array
 
@@ -214,5 +215,5 @@ def positive_integer(name: str, value: object) -> None:
 
 def distances(found: jax.Array, anchors: int, candidates: int) -> None:
     """Checks what a user's `distance_fn` returned."""
-    says = f"distance_fn must map [M, D] and [N, D] to [M, N]; here [{anchors}, {candidates}], got {_seen(found)}"
+    says = f"distance_fn must map [M, D] and [N, D] to [M, N]; here [{anchors}, {candidates}], got {seen(found)}"
     _require(chex.assert_shape, found, (anchors, candidates), says=says)

@@ -27,9 +27,7 @@ def parse_loss(text: str) -> dict[str, float]:
         factor, star, name = (part.strip() for part in term.rpartition("*"))
         if not name:
             raise ValueError(f"{text!r} lacks a loss; known: {', '.join(registry.trainable())}")
-        loss = registry.find(name)
-        if loss.rows == "given":
-            raise ValueError(f"{name} is a loss of given rows, and no batch has them")
+        loss = registry.find_trainable(name)
         if loss.command in weights:
             raise ValueError(f"{text!r} names {loss.command} twice")
         says = f"the weight {factor!r} in {text!r} is not a number above 0"

@@ -201,6 +201,18 @@ def find(name: str) -> Loss:
     return known[name.replace("-", "_")]
 
 
+def find_trainable(name: str) -> Loss:
+    """Returns a loss that an encoder can be trained with, by its name; see `find`.
+
+    Raises:
+        ValueError: There is none, or it is a loss of given rows.
+    """
+    loss = find(name)
+    if loss.rows == "given":
+        raise ValueError(f"{name} is a loss of given rows, and no batch has them")
+    return loss
+
+
 def check_sum(losses: Sequence[Loss]) -> None:
     """Raises a `ValueError` if losses do not see the same rows, and so cannot be summed.
 

@@ -129,9 +129,7 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         raise ValueError(f"weights must name a loss: {', '.join(registry.LOSSES)}")
     found: dict[str, float] = {}
     for spelt, weight in weights.items():
-        loss = registry.find(spelt)
-        if loss.rows == "given":
-            raise ValueError(f"{loss.name} is a loss of given rows, and no batch has them")
+        loss = registry.find_trainable(spelt)
         if loss.name in found:
             raise ValueError(f"{loss.name} stands twice in {', '.join(weights)}")
         found[loss.name] = weight

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxtriplet import _checks
 from jaxtriplet.numerics import safe_divide
 
 
@@ -53,14 +54,10 @@ def checked(
         not size.isdigit() or int(size) == found for size, found in zip(sizes, values.shape, strict=True)
     )
     if not fits or not jnp.issubdtype(values.dtype, jnp.floating):
-        raise ValueError(f"{name} must be floats of shape {shape}; got {_seen(values)}")
+        raise ValueError(f"{name} must be floats of shape {shape}; got {_checks.seen(values)}")
     rows = values.shape[:1]
     if lengths.shape != rows or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise ValueError(f"lengths must be integers of shape {list(rows)}; got {_seen(lengths)}")
+        raise ValueError(f"lengths must be integers of shape {list(rows)}; got {_checks.seen(lengths)}")
     if keys is not None and keys.shape[:1] != rows:
         raise ValueError(f"keys must hold one key per row, {list(rows)}; got shape {list(keys.shape)}")
     return values, lengths
-
-
-def _seen(x: jax.Array) -> str:
-    return f"{x.dtype} of shape {list(x.shape)}"

@@ -34,9 +34,7 @@ class Program:
         Raises:
             ValueError: Its rows cannot be shared out, or are those of no batch.
         """
-        rows = registry.find(self.loss).rows
-        if rows == "given":
-            raise ValueError(f"{self.loss} is a loss of given rows, and no batch has them")
+        rows = registry.find_trainable(self.loss).rows
         if self.micro_batch is not None and self.encoder is None:
             raise ValueError("micro-batches are of the encoder: name an `encoder`")
         if self.batch_size % self.unit:
