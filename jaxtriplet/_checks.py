@@ -146,6 +146,14 @@ def paired(where: ArrayLike | None, **matrices: ArrayLike) -> tuple[list[jax.Arr
     return arrays, mask(where, arrays[0])
 
 
+def two_sets(x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Returns two sets of rows, having checked that their rows are floats, and as long as each other's."""
+    first, second = (rows(matrix, name) for matrix, name in ((x, "x"), (y, "y")))
+    says = f"the rows of x and y must be of one length; got {seen(first)} and {seen(second)}"
+    _require(chex.assert_equal_shape_suffix, [first, second], 1, says=says)
+    return first, second
+
+
 def mask(where: ArrayLike | None, reference: jax.Array) -> jax.Array | None:
     """Returns `where`, having checked that it is None or a boolean for each row of the reference."""
     if where is None:

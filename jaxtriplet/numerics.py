@@ -17,6 +17,27 @@ def compute_dtype(x: jax.Array) -> jnp.dtype:
     return jnp.dtype(jnp.float64 if x.dtype == jnp.float64 else jnp.float32)
 
 
+def widen(x: jax.Array) -> jax.Array:
+    """Returns an array in the dtype to compute in; a gradient that float16 cannot hold becomes the largest that it can.
+
+    The derivative of a short row's direction is the inverse of its length, and float16 ends at 65,504.
+    """
+    return _widen(x) if x.dtype == jnp.float16 else x.astype(compute_dtype(x))
+
+
+@jax.custom_vjp
+def _widen(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.float32)
+
+
+def _narrow(_: None, gradient: jax.Array) -> tuple[jax.Array]:
+    most = float(jnp.finfo(jnp.float16).max)
+    return (jnp.where(jnp.isfinite(gradient), jnp.clip(gradient, -most, most), gradient).astype(jnp.float16),)
+
+
+_widen.defvjp(lambda x: (_widen(x), None), _narrow)
+
+
 def inner(x: jax.Array, y: jax.Array) -> jax.Array:
     r"""Returns the inner products of all rows, `[M, D], [N, D] -> [M, N]`, in the full precision of the inputs.
 
@@ -37,14 +58,35 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), 0 * x)
 
 
+def power_of_two(x: jax.Array) -> jax.Array:
+    """Returns a power of two near each number, by which rows are divided without rounding; 1 for 0, inf and NaN."""
+    x = jax.lax.stop_gradient(x)
+    limits = jnp.finfo(x.dtype)
+    exponent = jnp.clip(jnp.frexp(x)[1], limits.minexp, limits.maxexp - 2)  # its inverse is a normal number too
+    return jnp.where((x > 0) & jnp.isfinite(x), jnp.ldexp(jnp.ones_like(x), exponent), 1)
+
+
+def _reach(x: jax.Array) -> jax.Array:
+    """Returns a power of two near the largest number of each row, [..., 1]: its square would overflow, or vanish."""
+    return power_of_two(jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0))
+
+
 def norm(x: jax.Array) -> jax.Array:
     """Returns the Euclidean norm of the last axis, with gradient 0 at 0."""
-    return safe_sqrt(jnp.sum(jnp.square(x), axis=-1))
+    reach = _reach(x)
+    return safe_sqrt(jnp.sum(jnp.square(x / reach), axis=-1)) * reach[..., 0]
 
 
 def soft_unit(x: jax.Array) -> jax.Array:
     r"""Returns rows of about unit length, $x / \sqrt{|x|^2 + 10^{-6}}$: the normalisation of GE2E, smooth at 0."""
-    return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-6)
+    reach = jnp.maximum(_reach(x), 1)
+    x = x / reach
+    return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), axis=-1, keepdims=True) + 1e-6 / jnp.square(reach))
+
+
+def has_direction(x: jax.Array) -> jax.Array:
+    """Returns which rows are not too short for one, [..., 1]."""
+    return jnp.sum(jnp.square(x), axis=-1, keepdims=True) > SHORTEST_SQUARED
 
 
 def l2_normalize(embeddings: ArrayLike) -> jax.Array:
@@ -67,22 +109,37 @@ def l2_normalize(embeddings: ArrayLike) -> jax.Array:
         [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
     rows = jnp.asarray(embeddings)
-    x = rows.astype(compute_dtype(rows))
+    x = widen(rows)
+    lengthy = has_direction(x)
+    x = x / jnp.where(lengthy, _reach(x), 1)
     squared = jnp.sum(jnp.square(x), axis=-1, keepdims=True)
-    return (x / jnp.sqrt(jnp.where(squared > SHORTEST_SQUARED, squared, 1))).astype(rows.dtype)
+    return (x / jnp.sqrt(jnp.where(lengthy, squared, 1))).astype(rows.dtype)
 
 
-def log_probabilities(x: jax.Array, *, from_logits: bool) -> tuple[jax.Array, jax.Array]:
-    """Returns the probabilities [..., C] that `x` stands for, and their logarithms.
+def unit_less(x: jax.Array, centre: jax.Array) -> jax.Array:
+    """Returns `l2_normalize(x) - centre` to the last digits of the difference, where the rows [B, D] are all alike."""
+    lengthy, c = has_direction(x), centre[None, :]
+    row = x / jnp.where(lengthy, _reach(x), 1)
+    scale = jax.lax.rsqrt(jnp.where(lengthy, jnp.sum(jnp.square(row), axis=1, keepdims=True), 1))
+    # Products of halves are exact: row * scale - c is rounded as if computed in twice the precision.
+    (head, tail), (most, rest) = _halves(row), _halves(scale)
+    less = (head * most - c) + (head * rest + tail * most) + tail * rest
+    # The scale was rounded, so the rows are of length 1 + beyond.
+    beyond = jnp.sum(c * c) - 1 + jnp.sum((2 * c + less) * less, axis=1, keepdims=True)
+    beyond = jnp.where(lengthy, beyond / (1 + jnp.sqrt(jnp.maximum(1 + beyond, 0))), 0)
+    return (less - c * beyond) / (1 + beyond)
 
-    Logits go through log-softmax. Probability vectors are clipped to [1e-7, 1], as in Keras, and lose their gradient
-    where they are.
-    """
-    if from_logits:
-        logs = jax.nn.log_softmax(x, axis=-1)
-        return jnp.exp(logs), logs
-    clipped = jnp.clip(x, SMALLEST_PROBABILITY, 1)
-    return clipped, jnp.log(clipped)
+
+def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns two numbers of half as many digits that add up to each x."""
+    limits = jnp.finfo(x.dtype)
+    head = jax.lax.reduce_precision(x, exponent_bits=limits.nexp, mantissa_bits=limits.nmant // 2)
+    return head, x - head
+
+
+def evidence(x: jax.Array) -> jax.Array:
+    """Returns a number for each row [B, D] that is finite if the row is, and has next to no gradient: see `poison`."""
+    return jnp.sum(x * 2.0**-32, axis=1)  # which does not overflow
 
 
 def poison(total: jax.Array, *evidence: jax.Array) -> jax.Array:

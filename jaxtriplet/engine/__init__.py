@@ -23,7 +23,7 @@ from jaxtriplet.engine.outcome import (
     norms as norms,
     spread as spread,
 )
-from jaxtriplet.engine.rows import Rows as Rows, keep as keep, meet as meet, pairs as pairs
+from jaxtriplet.engine.rows import Rows as Rows, keep as keep, meet as meet, pairs as pairs, prepare as prepare
 from jaxtriplet.engine.rules import (
     Mined as Mined,
     Picks as Picks,

@@ -6,23 +6,22 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import _checks, distances
+from jaxtriplet import numerics
+from jaxtriplet.distances import form_of
+from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine.classes import Classes, Order, arrange
 from jaxtriplet.engine.outcome import Found, Spread, gather, spread
-from jaxtriplet.engine.rows import Rows, pairs
+from jaxtriplet.engine.rows import Rows, pairs, prepare
 from jaxtriplet.engine.rules import Picks, Rule
 from jaxtriplet.engine.tiles import Tile, cut, scan_tiles, unfold
 from jaxtriplet.types import DistanceFn, Terms
-
-# Up to so many candidates, two more matrix products are quicker than gathering a few rows for each anchor.
-FEW = 128
 
 
 class _Plan(NamedTuple):
     """What is fixed when a function is compiled."""
 
     rule: Rule
-    distance_fn: DistanceFn
+    form: Form
     shape: tuple[int, int]
     """The number of tiles, and of anchors in each."""
 
@@ -30,8 +29,9 @@ class _Plan(NamedTuple):
 class _Numbers(NamedTuple):
     """What a loss is differentiated by."""
 
-    anchors: jax.Array
-    candidates: jax.Array
+    anchors: Any
+    """What the distance takes of each row, a tree of arrays [B, ...]."""
+    candidates: Any
     own: Any
     """The loss's own numbers, a tree of arrays [B]: each is given once for every anchor."""
 
@@ -43,6 +43,8 @@ class _Layout(NamedTuple):
     candidates: Rows
     order: Order
     classes: Classes
+    frame: Any
+    """What the distance is told of all rows."""
 
 
 _Outcome = tuple[Terms, Spread, Spread]
@@ -84,34 +86,39 @@ def mine(
         anchors = anchors._replace(place=jnp.full_like(anchors.place, -1))
     # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
     like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
-    plan = _Plan(rule, distance_fn, cut(len(anchors.labels), block_size))
     own = jax.tree.map(lambda number: number + like, numbers)
-    layout = _Layout(
-        _without_values(anchors), _without_values(candidates), *arrange(anchors, candidates, strangers=strangers)
-    )
-    outcome = (_each if each else _summed)(plan, _Numbers(anchors.values, candidates.values, own), layout)
-    seen = (candidates, anchors) if strangers else (candidates,)
-    return gather(*outcome, anchors, *(jnp.sum(jnp.square(rows.values), axis=1) for rows in seen))
+    form, met = form_of(distance_fn), (candidates, anchors) if strangers else (candidates,)
+    frame = form.frame(*((rows.values, rows.valid) for rows in met))
+    of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
+    plan = _Plan(rule, form, cut(len(anchors.labels), block_size))
+    arranged = arrange(anchors, candidates, strangers=strangers)
+    layout = _Layout(_without_values(anchors), _without_values(candidates), *arranged, frame)
+    outcome = (_each if each else _summed)(plan, _Numbers(of_anchors, of_candidates, own), layout)
+    evidence = [numerics.evidence(rows.values) for rows in met]
+    if not form.is_finite:  # comparisons would drop it
+        evidence += [jnp.where(part.number > 0, part.largest, 0) for part in jax.lax.stop_gradient(outcome[1:])]
+    return gather(*outcome, anchors, *evidence)
 
 
 def _without_values(rows: Rows) -> Rows:
     return rows._replace(values=rows.values[:, :0])
 
 
-def _tile_distances(distance_fn: DistanceFn, candidates: jax.Array, anchors: jax.Array) -> jax.Array:
-    if distance_fn in distances.SYMMETRIC:
-        found = distance_fn(candidates, anchors)
-    else:
-        found = distance_fn(anchors, candidates)
-        _checks.distances(found, len(anchors), len(candidates))
-        found = found.T
-    return found.astype(anchors.dtype)
+def _tile_distances(form: Form, frame: Any, candidates: Any, anchors: Any) -> jax.Array:
+    """Returns the distances [candidate, anchor]."""
+    if form.is_symmetric:
+        return form.between_fn(candidates, anchors, frame)
+    return form.between_fn(anchors, candidates, frame).T
 
 
-def _paired_distances(distance_fn: DistanceFn, anchors: jax.Array, picked: jax.Array) -> jax.Array:
-    """Returns the distances [R, B] of anchors [B, D] to the candidates [R, B, D] that each has picked."""
-    one = jax.vmap(lambda x, y: distance_fn(x[None], y[None])[0, 0].astype(x.dtype))
-    return jax.vmap(one, in_axes=(None, 0))(anchors, picked)
+def _at(rows: Any, which: jax.Array) -> Any:
+    """Returns the rows by their numbers, of which those past the end stand for the last."""
+    return jax.tree.map(lambda part: part.at[which].get(mode="clip"), rows)
+
+
+def _again(form: Form, frame: Any, picked: Any, anchors: Any) -> jax.Array:
+    """Returns the distances [R, anchor] of each anchor to the R candidates that it has picked."""
+    return jax.vmap(lambda one: form.apart_fn(anchors, one, frame))(picked)
 
 
 def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
@@ -130,42 +137,33 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, classes, own, scale = tile_rows
-        found, pull = jax.vjp(functools.partial(_tile_distances, plan.distance_fn), candidates, values)
+        found, pull = jax.vjp(functools.partial(_tile_distances, plan.form, layout.frame), candidates, values)
         tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order)
-        terms, slopes, weights = plan.rule(tile, own)
+        mined = plan.rule(tile, own)
+        picked = mined.row if isinstance(mined, Picks) else None
+        if isinstance(mined, Picks):
+            again, pull = jax.vjp(
+                functools.partial(_again, plan.form, layout.frame), _at(candidates, mined.row), values
+            )
+            mined = mined.mined_fn(again)
+        terms, slopes, weights = mined
         seen = terms, spread(found, tile.positive), spread(found, tile.negative)
         if cotangent is None:
             return by_candidates, (seen, None)
-        if isinstance(weights, Picks) and len(candidates) > FEW:
-            by_candidates, by_anchors = _pull_picks(plan, by_candidates, candidates, values, weights, scale)
-        else:
-            weights = weights.spread(len(candidates)) if isinstance(weights, Picks) else weights
-            by_tile, by_anchors = pull(weights * scale[None, :])
-            by_candidates += by_tile
+        by_rows, by_anchors = pull(weights * scale[None, :])
+        add = jnp.add if picked is None else lambda whole, some: whole.at[picked].add(some, mode="clip")
+        by_candidates = jax.tree.map(add, by_candidates, by_rows)
         return by_candidates, (seen, (by_anchors, jax.tree.map(lambda slope: slope * scale, slopes)))
 
-    nothing: Any = None if cotangent is None else jnp.zeros_like(candidates)
+    nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
     per_anchor = (numbers.anchors, layout.anchors, layout.classes, numbers.own, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, plan.shape)
-    count = len(numbers.anchors)
+    count = len(layout.anchors.labels)
     outcome = (unfold(terms, count), *spreads)
     if cotangent is None:
         return outcome, None
     by_anchors, by_own = unfold(gradient, count)
     return outcome, _Numbers(by_anchors, by_candidates, by_own)
-
-
-def _pull_picks(
-    plan: _Plan, by_candidates: jax.Array, candidates: jax.Array, anchors: jax.Array, picks: Picks, scale: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Adds the gradient of the picked distances to that by the candidates; returns it, and that by the anchors.
-
-    A few rows are gathered, and two matrix products saved.
-    """
-    apart = functools.partial(_paired_distances, plan.distance_fn)
-    _, pull = jax.vjp(apart, anchors, candidates[picks.row])
-    by_anchors, by_picked = pull(picks.weight * scale[None, :])
-    return by_candidates.at[picks.row].add(by_picked), by_anchors
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -203,13 +201,18 @@ def _summed(plan: _Plan, numbers: _Numbers, layout: _Layout) -> _Outcome:
     return _with_sum(_each(plan, numbers, layout))
 
 
+def _one_for_each(numbers: _Numbers) -> jax.Array:
+    some = jax.tree.leaves(numbers.anchors)[0]
+    return jnp.ones_like(some, shape=some.shape[:1])
+
+
 def _with_sum(outcome: _Outcome) -> _Outcome:
     terms, positives, negatives = outcome
     return terms._replace(total=jnp.sum(terms.total)), positives, negatives
 
 
 def _summed_forward(plan: _Plan, numbers: _Numbers, layout: _Layout) -> tuple[_Outcome, _Numbers]:
-    outcome, gradient = _once(plan, numbers, layout, jnp.ones_like(jnp.sum(numbers.anchors, axis=1)))
+    outcome, gradient = _once(plan, numbers, layout, _one_for_each(numbers))
     return _with_sum(outcome), gradient
 
 

@@ -1,12 +1,13 @@
 """Who meets whom: the anchors of this device, and the candidates of all of them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, numerics
+from jaxtriplet.distances.forms import Form
 from jaxtriplet.types import AxisName
 
 
@@ -25,7 +26,7 @@ class Rows(NamedTuple):
 
 def keep(values: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """Returns the values [B, D] in the dtype to compute in, padding zeroed, and the mask [B] of rows to count."""
-    values = values.astype(numerics.compute_dtype(values))
+    values = numerics.widen(values)
     if where is None:
         return values, jnp.ones(values.shape[:1], bool)
     return jnp.where(where[:, None], values, 0), where
@@ -61,6 +62,14 @@ def meet(
     values, own, mask = jax.lax.all_gather((values, own, mask), axis_name, tiled=True)
     valid = jnp.ones(everyone, bool) if mask is None else mask
     return anchors, Rows(values, own, valid, jnp.arange(everyone, dtype=jnp.int32))
+
+
+def prepare(form: Form, frame: Any, anchors: Rows, candidates: Rows) -> tuple[Any, Any]:
+    """Returns what a distance takes of each anchor, and of each candidate; the same if the rows are the same."""
+    of_candidates = form.rows_fn(candidates.values, candidates.valid, frame)
+    if anchors.values is candidates.values:
+        return of_candidates, of_candidates
+    return form.rows_fn(anchors.values, anchors.valid, frame), of_candidates
 
 
 def pairs(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:

@@ -17,19 +17,6 @@ _Carry = TypeVar("_Carry")
 MANY = 250
 
 
-class Picks(NamedTuple):
-    """Weights of a few distances for each anchor, the rest being zero: [R, anchor] both."""
-
-    row: jax.Array
-    """Which candidate."""
-    weight: jax.Array
-
-    def spread(self, candidates: int) -> jax.Array:
-        """Returns them among the weights of all distances, [candidate, anchor]."""
-        anchors = jax.lax.broadcasted_iota(jnp.int32, self.row.shape, 1)
-        return jnp.zeros((candidates, self.row.shape[1]), self.weight.dtype).at[self.row, anchors].add(self.weight)
-
-
 class Mined(NamedTuple):
     """What a rule found in a tile."""
 
@@ -37,11 +24,24 @@ class Mined(NamedTuple):
     """Each anchor's sums and counts, [anchor]."""
     slopes: Any
     """The derivative of each anchor's sum by each of the loss's numbers: a tree like theirs, [anchor]."""
-    weights: jax.Array | Picks
-    """The derivative of each anchor's sum by each of its distances, [candidate, anchor]."""
+    weights: jax.Array
+    """The derivative of each anchor's sum by each of its distances: [candidate, anchor], or of picks [R, anchor]."""
 
 
-Rule = Callable[[Tile, Any], Mined]
+class Picks(NamedTuple):
+    """A few distances for each anchor, of which its terms are made.
+
+    They are computed again, from the differences of the rows: where two rows are nearly equal, a product of matrices
+    has lost their distance. And a few rows are pulled back, instead of two more products.
+    """
+
+    row: jax.Array
+    """Which candidates, [R, anchor]; the last stands for those past the end, which should have the weight 0."""
+    mined_fn: Callable[[jax.Array], Mined]
+    """From their distances [R, anchor] to what is found."""
+
+
+Rule = Callable[[Tile, Any], Mined | Picks]
 """From a tile and the loss's numbers, each [anchor], to what is found in it."""
 
 
@@ -82,7 +82,7 @@ def linear(tile: Tile, margin: jax.Array, weights: jax.Array, active: jax.Array,
     """
     # The weights of an anchor add up to zero, so any number may be taken from its distances: less is lost to rounding.
     middle = jnp.mean(tile.distances, axis=0, keepdims=True)
-    total = jnp.sum(weights * (tile.distances - middle), axis=0) + margin * active
+    total = jnp.sum(weights * (tile.distances - middle), axis=0) + jnp.where(active > 0, margin, 0) * active
     return Mined(Terms(total, valid, active), active, weights)
 
 

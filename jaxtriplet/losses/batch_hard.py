@@ -54,10 +54,14 @@ def batch_hard(
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-def _rule(hinge_fn: HingeFn, tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    farthest, positive = engine.largest(tile.distances, tile.positive)
-    nearest, negative = engine.smallest(tile.distances, tile.negative)
-    is_term = jnp.isfinite(farthest) & jnp.isfinite(nearest)
-    terms, slope = engine.hinge(hinge_fn, farthest - nearest + margin, is_term)
-    picks = engine.Picks(jnp.stack([positive, negative]), jnp.stack([slope, -slope]))
-    return engine.Mined(terms, slope, picks)
+def _rule(hinge_fn: HingeFn, tile: engine.Tile, margin: jax.Array) -> engine.Picks:
+    _, positive = engine.largest(tile.distances, tile.positive)
+    _, negative = engine.smallest(tile.distances, tile.negative)
+
+    def mined(distances: jax.Array) -> engine.Mined:
+        farthest, nearest = distances
+        is_term = (tile.num_positives > 0) & (tile.num_negatives > 0)
+        terms, slope = engine.hinge(hinge_fn, farthest - nearest + margin, is_term)
+        return engine.Mined(terms, slope, jnp.stack([slope, -slope]))
+
+    return engine.Picks(jnp.stack([positive, negative]), mined)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, engine, numerics, reductions
-from jaxtriplet.distances import kl, probability_kl
+from jaxtriplet.distances import form_of, kl, probability_kl
 from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, HingeFn, ReduceFn, Terms
 
@@ -54,18 +54,21 @@ def kl_hinge(
         Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
-    divergence, m = kl if from_logits else probability_kl, jnp.asarray(margin)
+    form, m = form_of(kl if from_logits else probability_kl), jnp.asarray(margin)
+    frame = form.frame((candidates.values, candidates.valid))
+    own, all_ = engine.prepare(form, frame, anchors, candidates)
 
-    def of_tile(tile: engine.Rows) -> tuple[Terms, engine.Spread, engine.Spread]:
-        forth = divergence(tile.values, candidates.values).T
-        back = divergence(candidates.values, tile.values)
+    def of_tile(tiled: tuple[engine.Rows, Any]) -> tuple[Terms, engine.Spread, engine.Spread]:
+        tile, distributions = tiled
+        forth = form.between_fn(distributions, all_, frame).T
+        back = form.between_fn(all_, distributions, frame)
         later = candidates.place[:, None] > tile.place[None, :]
         same, different = (mask & later for mask in engine.pairs(tile, candidates))
         term = jnp.where(same, forth + back, hinge_fn(m - forth) + hinge_fn(m - back))
         terms = Terms(*(jnp.sum(part, axis=0) for part in engine.count(term, same | different)))
         return terms, engine.spread(forth + back, same), engine.spread(forth + back, different)
 
-    found = engine.by_tiles(of_tile, anchors, anchors, candidates.values, block_size=block_size)
+    found = engine.by_tiles(of_tile, (anchors, own), anchors, candidates.values, block_size=block_size)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
@@ -116,10 +119,10 @@ def siamese_kl_hinge(
     alike = _checks.flags(same, x)
     (x, valid), (y, _) = engine.keep(x, where), engine.keep(y, where)
     alike, m = alike.astype(x.dtype), jnp.asarray(margin)
-    (p, log_p), (q, log_q) = (numerics.log_probabilities(side, from_logits=from_logits) for side in (x, y))
-    forth, back = jnp.sum(p * (log_p - log_q), axis=1), jnp.sum(q * (log_q - log_p), axis=1)
+    forth, back = form_of(kl if from_logits else probability_kl).beside(valid, (x, y), (y, x))
     directions = jnp.stack([forth, back] if symmetric else [forth])
-    term = jnp.sum(alike[None, :] * directions + (1 - alike)[None, :] * hinge_fn(m - directions), axis=0)
+    pushed = jnp.where(alike[None, :] < 1, (1 - alike)[None, :] * hinge_fn(m - directions), 0)  # 0 times infinity is 0
+    term = jnp.sum(alike[None, :] * directions + pushed, axis=0)
     terms, distances = engine.count(term, valid), jnp.sum(directions, axis=0)
     is_share = jnp.where((alike >= 0) & (alike <= 1) | ~valid, 0, jnp.nan)
     found = engine.Found(

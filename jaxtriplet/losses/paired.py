@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, engine, numerics, reductions
-from jaxtriplet.distances import euclidean, inner_product
+from jaxtriplet.distances import euclidean, form_of, inner_product
 from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, DistanceFn, HingeFn, ReduceFn
 
@@ -52,12 +52,11 @@ def triplet(
     """
     sides, where = _checks.paired(where, anchors=anchors, positives=positives, negatives=negatives)
     (a, valid), (p, _), (n, _) = (engine.keep(side, where) for side in sides)
-    distance = jax.vmap(lambda x, y: distance_fn(x[None], y[None])[0, 0])
-    d_ap, d_an = distance(a, p), distance(a, n)
+    d_ap, d_an = form_of(distance_fn).beside(valid, (a, p), (a, n))
     terms = engine.count(hinge_fn(d_ap - d_an + margin), valid)
     everything = jnp.concatenate([a, p, n])
     found = engine.Found(
-        terms=terms._replace(total=numerics.poison(terms.total, jnp.sum(jnp.square(everything), axis=1))),
+        terms=terms._replace(total=numerics.poison(terms.total, numerics.evidence(everything))),
         positives=engine.spread(d_ap, valid),
         negatives=engine.spread(d_an, valid),
         norms=engine.norms(everything, jnp.tile(valid, 3)),

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, ParamSpec, cast
 
-from jaxtriplet import _checks, reductions
+import jax.numpy as jnp
+
+from jaxtriplet import _checks, numerics, reductions
 from jaxtriplet.losses.arguments import documented
 from jaxtriplet.types import LossFunction
 
@@ -155,13 +157,30 @@ def loss(
             raise TypeError(f"{name} lacks keywords that every loss takes: {', '.join(lacking)}")
         if name in LOSSES and LOSSES[name].function.__module__ != function.__module__:
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
-        public: Any = _checks.entry(function)
+        public: Any = _checks.entry(_sound(function))
         public.__signature__ = _as_called(signature)
         found = LOSSES[name] = Loss(name, public, term, also, sees, trained)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         return cast(LossFunction[_Args], public)
 
     return declare
+
+
+def _sound(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
+    """Returns a loss that is NaN, and has no gradient but NaN, if one of its numbers is: no hinge swallows it."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def call(*args: _Args.args, **kwargs: _Args.kwargs) -> Any:
+        found = function(*args, **kwargs)
+        given = signature.bind(*args, **kwargs).arguments
+        numbers = [jnp.where(jnp.isinf(given[name]), 0, given[name]) for name in _checks.numbers_of(signature)]
+        if not numbers:
+            return found
+        loss, *stats = found if kwargs["has_aux"] else (found,)
+        return (numerics.poison(loss, *numbers), *stats) if stats else numerics.poison(loss, *numbers)
+
+    return call
 
 
 def _as_called(signature: inspect.Signature) -> inspect.Signature:

@@ -87,7 +87,7 @@ def _of_few(tile: engine.Tile, margin: jax.Array) -> _Found:
         nearest, first = engine.smallest(negatives, negatives > distance[None, :])
         is_beyond = jnp.isfinite(nearest)
         violation = distance - jnp.where(is_beyond, nearest, farthest) + margin
-        is_active = exists & (tile.num_negatives > 0) & (violation > 0)
+        is_active = exists & (tile.num_negatives > 0) & ~(violation <= 0)  # which is true of NaN, inf less inf
         weight = is_active.astype(weights.dtype)
         weights = engine.add_at(weights, jnp.where(is_beyond, first, last), -weight)
         weights = engine.add_at(weights, row, weight)
@@ -103,7 +103,7 @@ def _of_many(tile: engine.Tile, margin: jax.Array) -> _Found:
     nearest = jax.lax.cummin(jnp.where(column.negative, column.keys, jnp.inf), axis=0, reverse=True)
     negative = jnp.where(jnp.isfinite(nearest), nearest, farthest[None, :])
     violation = column.keys - negative + margin[None, :]
-    is_active = column.positive & (tile.num_negatives > 0)[None, :] & (violation > 0)
+    is_active = column.positive & (tile.num_negatives > 0)[None, :] & ~(violation <= 0)
     weight = is_active.astype(column.keys.dtype)
     # A negative answers for the active positives between the negative before it and itself.
     so_far = jnp.cumsum(weight, axis=0)

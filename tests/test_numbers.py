@@ -1,0 +1,318 @@
+"""What rounding does to a loss: rows that are alike, long or short, nearly equal; numbers that are none."""
+
+import itertools
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxtriplet as jt
+
+from .cases import BATCHES, DISTANCES, LOSSES, Case, rows_of
+from .modes import trials
+
+LABELS = np.repeat(np.arange(8, dtype=np.int32), 4)
+CENTRED = ("squared_euclidean", "euclidean", "cosine", "symmetric_kl")
+
+
+def alike(spread: float, *, seed: int = 0, rows: int = len(LABELS), dim: int = 16) -> np.ndarray:
+    """Rows of about unit length that differ by the spread, as float32 holds them."""
+    rng = np.random.default_rng(seed)
+    return ((rng.normal(size=dim) + spread * rng.normal(size=(rows, dim))) / dim**0.5).astype(np.float32)
+
+
+def in_both(function: Any, *arrays: np.ndarray) -> tuple[Any, Any]:
+    """A function of float32 arrays computed in float32, and of the same numbers in float64."""
+    ours = jax.device_get(function(*map(jnp.asarray, arrays)))
+    with jax.enable_x64(True):
+        exact = jax.device_get(function(*(jnp.asarray(array, jnp.float64) for array in arrays)))
+    return ours, exact
+
+
+def assert_near(ours: Any, exact: Any, tolerance: float) -> None:
+    """Asserts that numbers differ by no more than a share of the largest."""
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(exact), strict=True):
+        np.testing.assert_allclose(one, other, 0, tolerance * np.abs(other).max(initial=1e-30))
+
+
+# How a loss is computed; the whole batch is tried always.
+PATHS = {
+    "whole": {},
+    "tiles": {"block_size": 7},
+    "padding": {"where": np.arange(len(LABELS)) % 5 != 2},
+    "axis": {"axis_name": "devices"},
+}
+TRIED = {
+    "semi_hard": (jt.semi_hard, "squared_euclidean"),
+    "semi_hard-cosine": (jt.semi_hard, "cosine"),
+    "semi_hard-symmetric_kl": (jt.semi_hard, "symmetric_kl"),
+    "semi_hard_all": (partial(jt.semi_hard, negatives="all"), "euclidean"),
+    "batch_all-cosine": (jt.batch_all, "cosine"),
+    "batch_hard": (jt.batch_hard, "euclidean"),
+}
+
+
+@trials(
+    ("name", "path"),
+    itertools.product(TRIED, PATHS),
+    always=lambda name, path: path == "whole" or name in ("semi_hard-cosine", "batch_hard"),
+    ids=lambda name, path: f"{name}-{path}",
+)
+def test_rows_that_are_alike_keep_value_and_gradient(name: str, path: str) -> None:
+    """A collapsed batch had a gradient that was 58 % wrong, or none to get out by."""
+    loss, distance = TRIED[name]
+    options = {"distance_fn": DISTANCES[distance][0], **PATHS[path]}
+
+    @jax.jit
+    def of(rows: jax.Array) -> Any:
+        def total(rows: jax.Array) -> jax.Array:
+            if path != "axis":
+                return loss(LABELS, rows, 0.3, **options)
+            split = (jnp.asarray(LABELS).reshape(4, -1), rows.reshape(4, -1, rows.shape[1]))
+            return jnp.mean(jax.vmap(lambda *one: loss(*one, 0.3, **options), axis_name="devices")(*split))
+
+        return jax.value_and_grad(total)(rows)
+
+    for spread in (1.0, 1e-2, 1e-4, 1e-6):
+        rows = alike(spread)
+        if path == "padding":
+            rows[~options["where"]] = np.nan
+        assert_near(*in_both(of, rows), 1e-5)
+
+
+@pytest.mark.parametrize("name", ["kl_hinge", "kl_hinge of probabilities", "triplet", "siamese_kl_hinge"])
+def test_given_rows_and_logits_that_are_alike_keep_value_and_gradient(name: str) -> None:
+    same = np.arange(len(LABELS)) % 2 == 0
+    losses = {
+        "kl_hinge": lambda x: jt.kl_hinge(LABELS, x),
+        "kl_hinge of probabilities": lambda x: jt.kl_hinge(LABELS, jax.nn.softmax(x), from_logits=False),
+        "triplet": lambda x: jt.triplet(x[:9], x[9:18], x[18:27], 0.3, distance_fn=jt.distances.cosine),
+        "siamese_kl_hinge": lambda x: jt.siamese_kl_hinge(same, x, x[::-1]),
+    }
+    of = jax.jit(jax.value_and_grad(losses[name]))
+    # Probabilities that float32 has rounded differ by no less than that: their softmax is taken in float32.
+    for spread in (1.0, 1e-2, 1e-3) if "probabilities" in name else (1.0, 1e-2, 1e-4, 1e-6):
+        assert_near(*in_both(of, alike(spread)), 1e-5 if "probabilities" not in name else 1e-3)
+
+
+@pytest.mark.parametrize("name", CENTRED)
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_distances_of_alike_rows_are_exact_to_rounding(name: str, offset: float) -> None:
+    distance = DISTANCES[name][0]
+    x = (alike(1e-3 if offset == 0 else 1.0) + np.float32(offset)).astype(np.float32)
+    ours, exact = in_both(distance, x[:12], x[12:])
+    # Where rows lie in one direction, 1,000 off, the float32 rows themselves tell the cosine to this.
+    np.testing.assert_allclose(ours, exact, 1e-5)
+
+
+def test_rows_of_any_norm_in_one_direction_keep_their_cosine() -> None:
+    """The normalised rows would have lost it to their own rounding."""
+    norms = np.random.default_rng(1).uniform(0.5, 2, (len(LABELS), 1)).astype(np.float32)
+    ours, exact = in_both(jt.distances.cosine, *np.split(alike(1e-5) * norms, 2))
+    np.testing.assert_allclose(ours, exact, 1e-5)
+
+
+def gram_with_a_cut(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The textbook's squared distance, of which what may be rounding is 0: not centred."""
+    size = jnp.sum(x * x, axis=1)[:, None] + jnp.sum(y * y, axis=1)[None, :]
+    squared = size - 2 * jnp.matmul(x, y.T, precision="highest")
+    return jnp.where(squared <= 8 * jnp.finfo(x.dtype).eps * size, 0, squared)
+
+
+def leaves_collapse(loss: Any, spread: float = 1e-5, steps: int = 150) -> tuple[float, float, float]:
+    """Trains a linear encoder whose unit embeddings are all alike: the first loss, the last, and the last spread."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(8, 20))[LABELS] + 0.5 * rng.normal(size=(len(LABELS), 20))
+    parameters = (spread * rng.normal(size=(20, 16)), rng.normal(size=16))
+    optimizer = optax.sgd(0.5, momentum=0.9)
+
+    @jax.jit
+    def step(parameters: Any, state: Any) -> Any:
+        def objective(parameters: Any) -> Any:
+            weights, bias = parameters
+            embeddings = jt.l2_normalize(jnp.asarray(inputs, jnp.float32) @ weights + bias[None, :])
+            return loss(LABELS, embeddings, 0.3), jnp.mean(jnp.std(embeddings, axis=0))
+
+        (value, wide), gradient = jax.value_and_grad(objective, has_aux=True)(parameters)
+        updates, state = optimizer.update(gradient, state)
+        return optax.apply_updates(parameters, updates), state, value, wide
+
+    parameters = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), parameters)
+    state, values, wide = optimizer.init(parameters), [], 0.0
+    for _ in range(steps):
+        parameters, state, value, wide = step(parameters, state)
+        values.append(float(value))
+    return values[0], values[-1], float(wide)
+
+
+@pytest.mark.parametrize("loss", [jt.semi_hard, jt.batch_hard])
+def test_a_collapsed_encoder_is_trained_out_of_it(loss: Any) -> None:
+    first, last, wide = leaves_collapse(loss)
+    assert first == pytest.approx(0.3, abs=1e-3)  # the margin: all distances are next to 0
+    assert last < 0.01
+    assert wide > 0.1
+    # Without centring there is no gradient at all.
+    first, last, wide = leaves_collapse(partial(loss, distance_fn=gram_with_a_cut))
+    assert first == last == pytest.approx(0.3)
+    assert wide < 1e-3
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4])
+def test_batch_hard_measures_near_duplicates_by_their_differences(gap: float) -> None:
+    """Unit rows 1e-4 apart, of which a product of matrices knows nothing."""
+    rng = np.random.default_rng(0)
+    twins = rng.normal(size=(40, 64))
+    twins = np.concatenate([twins, twins + gap * rng.normal(size=twins.shape)])
+    twins = (twins / np.linalg.norm(twins, axis=1, keepdims=True)).astype(np.float32)
+    labels = np.tile(np.arange(40, dtype=np.int32), 2)
+
+    @jax.jit
+    def of(rows: jax.Array) -> Any:
+        return jax.value_and_grad(lambda rows: jt.batch_hard(labels, rows, 2.0))(rows)
+
+    # A row less the mean is rounded to 6e-8 of its length.
+    assert_near(*in_both(of, twins), 1e-6 / gap)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e15, 1e30])
+@pytest.mark.parametrize("name", ["euclidean", "cosine"])
+def test_rows_of_any_length_have_a_distance(name: str, scale: float) -> None:
+    x = (alike(1.0) * scale).astype(np.float32)
+    if name == "cosine" and scale < 1e-6:
+        pytest.skip("shorter than 1e-6: without direction")
+    np.testing.assert_allclose(*in_both(DISTANCES[name][0], *np.split(x, 2)), 1e-5)
+
+
+def test_overflow_is_no_distance_of_zero() -> None:
+    x, y = jnp.asarray([[1.5e19, 0]], jnp.float32), jnp.asarray([[-1.5e19, 0]], jnp.float32)
+    np.testing.assert_array_equal(jt.distances.squared_euclidean(x, y), np.inf)
+    np.testing.assert_allclose(jt.distances.euclidean(x, y), 3e19, 1e-6)
+    half = jnp.full((1, 2), 300, jnp.float16)
+    np.testing.assert_allclose(jt.distances.squared_euclidean(half, -half), 720_000)
+
+
+@pytest.mark.parametrize("loss", [jt.semi_hard, partial(jt.semi_hard, negatives="all"), jt.batch_all, jt.batch_hard])
+def test_a_loss_of_distances_that_overflow_is_not_finite(loss: Any) -> None:
+    long = (alike(1.0) * 1e25).astype(np.float32)
+    assert not np.isfinite(loss(LABELS, long, 0.3, distance_fn=jt.distances.squared_euclidean))
+    value, gradient = jax.jit(jax.value_and_grad(lambda x: loss(LABELS, x, 0.3, distance_fn=jt.distances.euclidean)))(
+        long
+    )
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def broken(x: jax.Array, y: jax.Array) -> jax.Array:
+    """A distance that somebody brings, which is NaN between rows that are far apart."""
+    found = jt.distances.euclidean(x, y)
+    return jnp.where(found > 2, jnp.nan, found)
+
+
+@pytest.mark.parametrize("loss", [jt.semi_hard, jt.batch_all, jt.batch_hard])
+def test_a_distance_that_is_nan_comes_out(loss: Any) -> None:
+    rows = alike(1.0)
+    rows[5] *= 4
+    assert np.isnan(loss(LABELS, rows, 0.3, distance_fn=broken))
+
+
+def test_unit_rows_of_any_length() -> None:
+    rows = jnp.asarray([[3e19, 4e19], [3e-5, 4e-5], [1e-25, 0], [3e38, 0]], jnp.float32)
+    np.testing.assert_allclose(jt.l2_normalize(rows), [[0.6, 0.8], [0.6, 0.8], [1e-25, 0], [1, 0]], 1e-6)
+    gradient = jax.grad(lambda x: jnp.sum(jt.l2_normalize(x) * jnp.asarray([[1.0, 2.0]])))(rows)
+    np.testing.assert_allclose(gradient[0], np.array([1, 2]) / 5e19 - 2.2 * np.array([0.6, 0.8]) / 5e19, 1e-5)
+    assert np.isfinite(gradient).all()
+
+
+def test_long_rows_keep_their_centroids() -> None:
+    """The soft unit of GE2E: rows of 1e20 had none."""
+    rows = (alike(1.0) * 1e20).astype(np.float32)
+    ours, exact = in_both(lambda x: jt.ge2e(LABELS, x / 1e20, 3.0, -1.0), rows)
+    np.testing.assert_allclose(ours, exact, 1e-5)
+    with_centroids = jax.jit(jax.value_and_grad(lambda x: jt.ge2e(LABELS, x, 3e-20, -1.0)))
+    (value, gradient), (exact, slope) = in_both(with_centroids, rows)
+    np.testing.assert_allclose(value, exact, 1e-5)
+    np.testing.assert_allclose(gradient, slope, 0, 1e-4 * np.abs(slope).max())
+
+
+@pytest.mark.parametrize("name", ["kl", "symmetric_kl"])
+@pytest.mark.parametrize("spread", [1.0, 0.1, 1e-3, 1e-5])
+def test_small_logits_keep_their_divergence(name: str, spread: float) -> None:
+    """As a difference of two numbers near log C it was lost below 0.003."""
+    x = (spread * np.random.default_rng(0).normal(size=(12, 256))).astype(np.float32)
+    ours, exact = in_both(DISTANCES[name][0], x[:5], x[5:])
+    np.testing.assert_allclose(ours, exact, 1e-5)
+    labels = np.repeat(np.arange(3, dtype=np.int32), 4)
+    ours, exact = in_both(jax.jit(jax.grad(lambda x: jt.kl_hinge(labels, x))), x)
+    assert_near(ours, exact, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("name", [name for name in DISTANCES if name != "manhattan"])
+def test_distances_of_half_precision_are_computed_in_float32(name: str, dtype: Any) -> None:
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(7, 64)) / 8, dtype)
+    found = DISTANCES[name][0](x[:3], x[3:])
+    assert found.dtype == jnp.float32
+    full = x.astype(jnp.float32)
+    np.testing.assert_array_equal(found, DISTANCES[name][0](full[:3], full[3:]))
+
+
+def test_a_gradient_that_float16_cannot_hold_is_its_largest() -> None:
+    rows = jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)) * 1e-6, jnp.float16)
+    labels = np.array([0, 0, 1, 1], np.int32)
+    for loss in (
+        lambda x: jt.batch_hard(labels, x, distance_fn=jt.distances.cosine),
+        lambda x: jt.batch_hard(labels, jt.l2_normalize(x)),
+    ):
+        gradient = jax.grad(loss)(rows)
+        assert gradient.dtype == jnp.float16
+        assert np.isfinite(gradient).all()
+        assert np.abs(gradient).max() == np.finfo(np.float16).max
+
+
+MARGINS = [case for case in LOSSES if "margin" in case.declared.numbers]
+BATCH = next(batch for batch in BATCHES if batch.name == "ragged")
+
+
+def loss_of(case: Case) -> Any:
+    """Value and gradients of a case by its rows and its numbers, of the numbers' own values."""
+    rows = jnp.asarray(rows_of(case, BATCH), jnp.float32)
+    labels = jnp.asarray(BATCH.labels, jnp.int32)
+    scalars = [place for place, number in enumerate(case.numbers) if np.ndim(number) == 0]
+
+    @jax.jit
+    def of(changes: dict[int, Any]) -> Any:
+        numbers = tuple(
+            changes.get(place, jnp.asarray(number, jnp.float32)) for place, number in enumerate(case.numbers)
+        )
+        return jax.value_and_grad(lambda rows, numbers: case.loss(labels, rows, *numbers), (0, 1))(rows, numbers)
+
+    return of, scalars
+
+
+@trials("case", LOSSES, always=lambda case: case.plain, ids=lambda case: case.name)
+def test_a_number_that_is_nan_comes_out(case: Case) -> None:
+    """No hinge swallows it: value and gradients are NaN."""
+    of, scalars = loss_of(case)
+    for place in scalars:
+        value, (by_rows, by_numbers) = of({place: jnp.float32(jnp.nan)})
+        assert np.isnan(value)
+        assert np.isnan(by_rows).all()
+        assert np.isnan(by_numbers[place])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@trials("case", MARGINS, always=lambda case: case.plain or case.declared.fixed, ids=lambda case: case.name)
+def test_an_infinite_margin_is_the_limit(case: Case, sign: int) -> None:
+    of, (place,) = loss_of(case)
+    value, (by_rows, _) = of({place: jnp.float32(sign * jnp.inf)})
+    far, (far_by_rows, _) = of({place: jnp.float32(sign * 1e4)})
+    if far > 1e3:  # it grows with the margin
+        assert value == np.inf
+    else:
+        np.testing.assert_allclose(value, far, 1e-5, atol=1e-6)
+    # At 1e4 the sums are rounded to 1e-3; the gradient is a count of terms, and is not.
+    np.testing.assert_allclose(by_rows, far_by_rows, 1e-5, atol=1e-5)
