@@ -51,7 +51,7 @@ def install() -> None:
     with tempfile.TemporaryDirectory(prefix=".compilers-", dir=folder().parent) as beside:
         whole = Path(beside, "whole")
         words = ["pip", "install", "--quiet", "--only-binary", ":all:", "--target", str(whole), *requirements()]
-        done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-P", "-m", *words], capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise ValueError(f"the compilers cannot be fetched: {reason}")
