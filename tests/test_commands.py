@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from jax import export as jax_export
@@ -301,7 +303,9 @@ def test_the_number_of_speakers_is_estimated(speakers: int) -> None:
 
 ALONE = """
 import sys
-for name in ("jaxtriplet", "flax", "optax", "chex", "orbax", "soundfile"):
+from importlib.metadata import packages_distributions
+OF_JAX = {"jax", "jaxlib", "ml_dtypes", "numpy", "opt_einsum", "scipy"}
+for name in {"jaxtriplet", *packages_distributions()} - OF_JAX - {"flatbuffers"}:
     sys.modules[name] = None
 import jax, numpy as np, pathlib
 file, given, wanted = sys.argv[1:]
@@ -316,13 +320,14 @@ def batch(rows: int, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     return waveforms, np.linspace(2000, waveforms.shape[1], rows).astype(np.int32)
 
 
-def test_an_exported_encoder_needs_jax_alone(run: Path, call: Any, tmp_path: Path) -> None:
+def test_an_exported_encoder_needs_jax_and_flatbuffers_alone(run: Path, call: Any, tmp_path: Path) -> None:
     file = tmp_path / "encoder.jax"
     status, out, _ = call("export", run, "--out", file, "--json")
     assert status == 0
     figures = json.loads(out)
     assert figures["platforms"] == ["cpu", "cuda", "tpu"]
     assert (figures["bytes"], figures["embedding_dim"], figures["sample_rate"]) == (file.stat().st_size, 8, 16_000)
+    assert figures["shortest"] == 1600
     waveforms, lengths = batch(3, 0.8)
     np.savez(tmp_path / "given.npz", waveforms=waveforms, lengths=lengths)
     words = [sys.executable, "-c", ALONE, str(file), str(tmp_path / "given.npz"), str(tmp_path / "wanted.npy")]
@@ -335,16 +340,46 @@ def test_an_exported_encoder_needs_jax_alone(run: Path, call: Any, tmp_path: Pat
     assert "--overwrite" in err
     status, out, _ = call("export", run, "--out", file, "--overwrite")
     assert status == 0
-    assert "jax.export.deserialize" in out
+    assert "pip install jax flatbuffers" in out
+    example = {"jax": jax, "np": np, "pathlib": pathlib}
+    exec("\n".join(line.strip() for line in out.splitlines() if line.startswith(4 * " ")), example)
+    assert example["embeddings"].shape == (2, 8)
 
 
-@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name != "lstm"])  # the run has that one
+@pytest.mark.parametrize("encoder", [name for name in ENCODERS if name != "lstm"])  # that one is above
 def test_the_other_encoders_are_exported_too(encoder: str) -> None:
     made = speech_run(encoder=encoder)
     exported = jax_export.deserialize(bytearray(exporting.serialized(made.forward, made.sample_rate)))
     assert exported.platforms == ("cpu", "cuda", "tpu")
     waveforms, lengths = batch(2, 0.4)
     np.testing.assert_allclose(exported.call(waveforms, lengths), made.embed(waveforms, lengths), atol=1e-5)
+    refuses_what_is_no_recording(exported, rows=waveforms[:, :2000])
+
+
+def refuses_what_is_no_recording(exported: jax_export.Exported, rows: np.ndarray) -> None:
+    """A shape or a type is refused in words; a row among others has no embedding, and the others have theirs."""
+    lengths = np.full(len(rows), rows.shape[1], np.int32)
+    good = np.asarray(exported.call(rows, lengths))
+    assert np.isfinite(exported.call(rows[:, :1600], np.minimum(lengths, 1600))).all()
+    for waveforms, complaint in [
+        (rows[:, :1599], r"Expected value >= 1 for dimension variable 'samples_over_1599'"),
+        (rows[:, :0], r"Expected value >= 1 for dimension variable 'samples_over_1599'"),
+        (rows[:1], r"inconsistency between dimension size args\[1\]"),
+        (rows[0], r"Rank mismatch for args\[0\]: expected \(batch, "),
+        ((1e4 * rows).astype(np.int16), r"Dtype mismatch for args\[0\]: expected float32 .* int16"),
+    ]:
+        with pytest.raises(ValueError, match=complaint):
+            exported.call(waveforms, lengths)
+    for length in (-1, 0, 1599, rows.shape[1] + 1):
+        found = np.asarray(exported.call(rows, np.array([*lengths[:-1], length], np.int32)))
+        assert np.isnan(found[-1]).all(), length
+        np.testing.assert_allclose(found[:-1], good[:-1], atol=1e-6)
+    for sample in (np.nan, np.inf, -np.inf):
+        broken = rows.copy()
+        broken[-1, 1000] = sample
+        found = np.asarray(exported.call(broken, lengths))
+        assert np.isnan(found[-1]).all(), sample
+        np.testing.assert_allclose(found[:-1], good[:-1], atol=1e-6)
 
 
 def test_throughput_measures_every_stage(data: Path, call: Any) -> None:

@@ -3,8 +3,13 @@
 import dataclasses
 import json
 import math
+import os
+import re
 import sys
+import zipfile
 from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +19,7 @@ import pytest
 from jaxtriplet.cli.fits import fits
 from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
-from jaxtriplet.tools.fits import lowering, report, search, targets, worker
+from jaxtriplet.tools.fits import compilers, lowering, report, search, targets, worker
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.hlo import Collective
 from jaxtriplet.tools.fits.programs import Program
@@ -119,7 +124,7 @@ def test_a_program_knows_how_its_rows_divide() -> None:
 
 
 def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "installed", lambda distribution: True)
+    monkeypatch.setattr(compilers, "installed", lambda distribution: True)
     monkeypatch.setattr(sys, "executable", "false")
     with (
         Compiler() as ask,
@@ -269,7 +274,7 @@ class Imagined:
 @pytest.fixture
 def imagined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxtriplet.tools.fits.job.Compiler", Imagined)
-    monkeypatch.setattr(targets, "installed", lambda distribution: True)
+    monkeypatch.setattr(compilers, "installed", lambda distribution: True)
 
 
 @pytest.mark.usefixtures("imagined")
@@ -321,19 +326,79 @@ def test_bad_input_is_one_line_and_status_2(words: list[str], complaint: str, ca
 
 
 @pytest.mark.parametrize("target", targets.TARGETS)
-def test_what_is_not_installed_is_named_with_its_extra(target: str, monkeypatch: Any, call: Any) -> None:
-    monkeypatch.setattr(targets, "installed", lambda distribution: distribution == "nvidia-nvvm")
+def test_what_is_not_installed_is_named_with_the_option_that_fetches_it(
+    target: str, monkeypatch: Any, call: Any
+) -> None:
+    monkeypatch.setattr(compilers, "installed", lambda distribution: distribution == "nvidia-nvvm")
     status, out, err = call("fits", "--target", target)
     assert (status, out) == (2, "")
     assert err.count("\n") == 1
-    for word in (target, 'pip install "jaxtriplet[aot]"', *set(targets.TARGETS[target].needs) - {"nvidia-nvvm"}):
+    for word in (target, "600 MB", "--install", *set(targets.TARGETS[target].needs) - {"nvidia-nvvm"}):
         assert word in err
     assert "nvidia-nvvm" not in err
 
 
-def test_distributions_are_found() -> None:
-    assert targets.installed("jax")
-    assert not targets.installed("no-such-distribution")
+# --- the compilers ----------------------------------------------------------------------------------------------------
+
+
+def wheel(folder: Path, name: str) -> Path:
+    """A package that would be imported with JAX if it were beside it."""
+    file = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as content:
+        content.writestr(f"jax_plugins/{name}/__init__.py", "raise ImportError('started')")
+        content.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        content.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        content.writestr(f"{info}/RECORD", "")
+    return file
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder for compilers; pip reaches no network."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(sys, "platform", "linux")
+    return compilers.folder()
+
+
+def test_compilers_are_fetched_once_to_where_only_the_worker_looks(
+    fetched: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compilers, "requirements", lambda: [str(wheel(tmp_path, "toy_compiler"))])
+    compilers.install()
+    assert (fetched / "jax_plugins" / "toy_compiler").is_dir()
+    assert [path.name for path in fetched.parent.iterdir()] == [fetched.name]
+    assert compilers.installed("toy-compiler")
+    assert not any(metadata.distributions(name="toy-compiler"))
+    assert targets.environment()["PYTHONPATH"].split(os.pathsep)[0] == str(fetched)
+
+    monkeypatch.setattr(compilers, "requirements", lambda: ["toy-compiler==1.*"])
+    compilers.install()  # It is there, so that pip is not asked for what it cannot find.
+
+
+def test_compilers_that_cannot_be_fetched_are_one_line_and_leave_nothing(
+    fetched: Path, monkeypatch: pytest.MonkeyPatch, call: Any
+) -> None:
+    monkeypatch.setattr(compilers, "requirements", lambda: ["no-such-compiler==1.*"])
+    status, out, err = call("fits", "--install")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "the compilers cannot be fetched: " in err
+    assert "No matching distribution found for no-such-compiler" in err
+    assert not list(fetched.parent.iterdir())
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    assert "Linux on x86-64 alone" in call("fits", "--install").err
+
+
+def test_the_compilers_are_those_that_this_jax_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    libtpu, plugin, *of_cuda = compilers.requirements()
+    assert re.fullmatch(r"libtpu==0\.0\.\d+\.\*", libtpu)
+    assert re.fullmatch(r"jax-cuda13-plugin<=([\d.]+),>=\1", plugin)
+    assert jax.__version__ in plugin
+    assert {"nvidia-cuda-nvcc", "nvidia-nvvm"} == {one.partition("==")[0] for one in of_cuda}
+    assert compilers.installed("jax")
+    assert not compilers.installed("no-such-distribution")
 
 
 def test_devices_are_counted() -> None:

@@ -1,4 +1,4 @@
-"""The command `export`: an encoder as one file that needs nothing but JAX."""
+"""The command `export`: an encoder as one file that needs JAX and flatbuffers, and nothing else."""
 
 import json
 from typing import Any
@@ -8,13 +8,15 @@ import click
 from jaxtriplet.cli import options
 
 HOW_TO = """{bytes:,} bytes for {platforms}: {file}
-to use it, with JAX alone:
+to use it, with JAX and flatbuffers alone (pip install jax flatbuffers):
 
     import jax, numpy as np, pathlib
     encoder = jax.export.deserialize(pathlib.Path({file!r}).read_bytes())
-    waveforms = np.zeros((2, {rate}), np.float32)    # [B, T] samples at {rate} Hz, B and T as you like
-    lengths = np.array([{rate}, {rate}], np.int32)   # [B] how many of them count
-    embeddings = encoder.call(waveforms, lengths)    # [B, {dim}], of unit length: compare them by inner product
+    waveforms = np.zeros((2, {sample_rate}), np.float32)   # [B, T] samples at {sample_rate} Hz, T from {shortest} up
+    lengths = np.full(2, {sample_rate}, np.int32)          # [B] how many of them count, from {shortest} to T
+    embeddings = encoder.call(waveforms, lengths)   # [B, {embedding_dim}] of unit length: compare them by inner product
+
+a row is NaN where its length is another, or a sample of it NaN or infinite.
 """
 
 
@@ -24,7 +26,7 @@ to use it, with JAX alone:
 @options.OVERWRITE
 @options.JSON
 def export(as_json: bool, **asked: Any) -> None:
-    """Write the encoder in the folder RUN, weights and front end, into one file that needs nothing but JAX.
+    """Write the encoder in the folder RUN, weights and front end, into one file that needs JAX and flatbuffers alone.
 
     It takes any number of waveforms of any length from 0.1 s up, and runs on cpu, cuda and tpu. A recording is embedded
     at once, however long it is; `embed` averages windows of what is longer than 10 s.
@@ -32,6 +34,5 @@ def export(as_json: bool, **asked: Any) -> None:
     from jaxtriplet import jobs
 
     figures = jobs.export(**asked).figures
-    platforms, rate, dim = ", ".join(figures["platforms"]), figures["sample_rate"], figures["embedding_dim"]
-    words = HOW_TO.format(bytes=figures["bytes"], platforms=platforms, file=figures["file"], rate=rate, dim=dim)
-    print(json.dumps(figures) if as_json else words)
+    told = {**figures, "platforms": ", ".join(figures["platforms"])}
+    print(json.dumps(figures) if as_json else HOW_TO.format(**told))

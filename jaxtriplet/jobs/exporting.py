@@ -1,10 +1,11 @@
-"""The job `export`: an encoder as one file that needs nothing but JAX."""
+"""The job `export`: an encoder as one file that needs JAX and flatbuffers, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
@@ -20,7 +21,8 @@ class Exported(NamedTuple):
 
     Attributes:
         file: The file.
-        figures: `file`, `bytes`, `platforms`, `sample_rate` (in hertz), `embedding_dim` and `jax_version`.
+        figures: `file`, `bytes`, `platforms`, `sample_rate` (in hertz), `shortest` (the least T), `embedding_dim` and
+            `jax_version`.
     """
 
     file: Path
@@ -31,7 +33,9 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     """Writes the encoder of a run, weights and front end, into one file that `jax.export.deserialize` reads.
 
     The function in it takes waveforms [B, T] float32 and lengths [B] int32, for any B and for any T from 0.1 s up, and
-    returns unit-length embeddings [B, E], on cpu, cuda and tpu. A recording is embedded at once, however long it is.
+    returns unit-length embeddings [B, E], on cpu, cuda and tpu. A recording is embedded at once, however long it is; a
+    row has no embedding but NaN if its length is less than 0.1 s or more than T, or if a sample of it is not finite.
+    `jax.export` reads and writes such files by way of flatbuffers, a package of its own that JAX does not bring.
 
     Args:
         run: The folder of a finished run on recordings.
@@ -63,6 +67,7 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
         "bytes": len(content),
         "platforms": list(PLATFORMS),
         "sample_rate": encoder.sample_rate,
+        "shortest": _shortest(encoder.sample_rate),
         "embedding_dim": jax_export.deserialize(bytearray(content)).out_avals[0].shape[-1],
         "jax_version": jax.__version__,
     }
@@ -77,12 +82,23 @@ def serialized(forward: Callable[[jax.Array, jax.Array], jax.Array], sample_rate
         sample_rate: In hertz.
 
     Returns:
-        The function for all platforms, for any B, and for any T from 0.1 s up.
+        The function for all platforms, for any B, and for any T from 0.1 s up; the embedding of a row whose length is
+        not one is NaN.
     """
-    constraints = [f"samples >= {round(SHORTEST * sample_rate)}"]
-    batch, samples = jax_export.symbolic_shape("batch, samples", constraints=constraints)
+    shortest = _shortest(sample_rate)
+
+    def guarded(waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
+        there = (lengths >= shortest) & (lengths <= waveforms.shape[1])
+        return jnp.where(there[:, None], forward(waveforms, lengths), jnp.nan)
+
+    # A constraint on T would be forgotten in the file. That a variable is at least 1 is not, and is said by its name.
+    batch, samples = jax_export.symbolic_shape(f"batch, samples_over_{shortest - 1} + {shortest - 1}")
     arguments: tuple[Any, ...] = (
         jax.ShapeDtypeStruct((batch, samples), np.float32),
         jax.ShapeDtypeStruct((batch,), np.int32),
     )
-    return bytes(jax_export.export(jax.jit(forward), platforms=PLATFORMS)(*arguments).serialize())
+    return bytes(jax_export.export(jax.jit(guarded), platforms=PLATFORMS)(*arguments).serialize())
+
+
+def _shortest(sample_rate: int) -> int:
+    return round(SHORTEST * sample_rate)

@@ -69,7 +69,8 @@ class Worker(ExitStack):
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection, IO[str]]:
         errors = self.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (the stack closes it)
-        path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        given = os.environ | self._environment
+        path = os.pathsep.join([str(_ROOT), *filter(None, [given.get("PYTHONPATH")])])
         ours, theirs = Pipe()
         with theirs:
             process = subprocess.Popen(
@@ -78,7 +79,7 @@ class Worker(ExitStack):
                 stdout=errors,  # What libraries print is no answer.
                 stderr=errors,
                 pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": path} | self._environment,
+                env=given | {"PYTHONPATH": path},
             )
         # What `close` does, the last first.
         self.callback(setattr, self, "_running", None)

@@ -1,14 +1,19 @@
-"""Every loss and the whole update, compiled for accelerators that are not there; needs the extra `aot`."""
+"""Every loss and the whole update, compiled for accelerators that are not there, once `fits --install` was run."""
 
 import functools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
+from jaxtriplet.tools.fits import compilers
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.targets import TARGETS
@@ -108,3 +113,11 @@ def test_the_command_finds_where_the_memory_ends(target: str, call: Any) -> None
     assert not answer["fits"]  # 128 GiB of embeddings alone
     assert 0.95 <= answer["largest_peak_bytes"] / found["memory_bytes"] <= 1
     assert answer["largest_batch"] * 512 * 4 * 2 <= answer["largest_peak_bytes"]  # the embeddings and their gradient
+
+
+def test_jax_itself_starts_without_a_word(tmp_path: Path) -> None:
+    assert all(compilers.installed(one) for target in TARGETS.values() for one in target.needs)
+    given = {name: value for name, value in os.environ.items() if name not in ("JAX_PLATFORMS", "XLA_FLAGS")}
+    words = [sys.executable, "-c", "import jax; print(jax.devices())"]
+    plain = subprocess.run(words, capture_output=True, text=True, env=given, cwd=tmp_path, check=True)
+    assert (plain.stdout, plain.stderr) == ("[CpuDevice(id=0)]\n", "")

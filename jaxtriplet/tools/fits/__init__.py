@@ -1,6 +1,7 @@
 """`jaxtriplet fits`: does a program fit an accelerator, by compiling it for that accelerator, which need not be there.
 
 - `targets`: the accelerators; `programs`: what is compiled for them, which `lowering` traces.
+- `compilers` are those of the accelerators, in a folder of their own.
 - `hlo` reads the compiled text: collectives, and how often loops run.
 - `worker` compiles in a process of its own, which `compiler` asks.
 - `search` finds the largest batch; `report` makes a table and JSON of it all, `fits.md.jinja` the notes.

@@ -4,17 +4,20 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 
-from jaxtriplet.tools.fits import search, targets
+from jaxtriplet.tools.fits import compilers, search, targets
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.report import Answer, size
 
 
-def fits(programs: Sequence[Program], *, largest: bool = True, quiet: bool = False) -> list[Answer]:
+def fits(
+    programs: Sequence[Program], *, install: bool = False, largest: bool = True, quiet: bool = False
+) -> list[Answer]:
     """Answers for each program whether it fits its target, such as `fits([Program("h100", 8, "ge2e", 4096)])`.
 
     Args:
         programs: The programs.
+        install: Whether to fetch the compilers where there are none: 600 MB, into a folder of their own.
         largest: Whether to look for the largest batch that fits, which takes minutes.
         quiet: Whether not to tell each compilation on standard error.
 
@@ -22,8 +25,10 @@ def fits(programs: Sequence[Program], *, largest: bool = True, quiet: bool = Fal
         An answer for each; `report.markdown` makes a table of them, `report.as_json` an object.
 
     Raises:
-        ValueError: A program cannot be compiled.
+        ValueError: A program cannot be compiled, or the compilers are not there.
     """
+    if install:
+        compilers.install()
     for program in programs:
         targets.check(program.target, program.devices)
         program.checked()

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxtriplet import _checks
+from jaxtriplet.tools.fits import compilers
 
 
 class Target(NamedTuple):
@@ -56,18 +56,14 @@ def check(name: str, devices: int) -> None:
     target = TARGETS[name]
     if devices not in target.slices:
         raise ValueError(f"{name} is known with {', '.join(map(str, target.slices))} devices, not {devices}")
-    if missing := [distribution for distribution in target.needs if not installed(distribution)]:
-        raise ValueError(f'{name} needs {", ".join(missing)}; missing here: pip install "jaxtriplet[aot]"')
-
-
-def installed(distribution: str) -> bool:
-    """Returns whether a distribution is installed."""
-    return any(metadata.distributions(name=distribution))
+    if missing := [distribution for distribution in target.needs if not compilers.installed(distribution)]:
+        raise ValueError(f"{name} needs {', '.join(missing)}: fetch the compilers (600 MB, once) with `install=True`")
 
 
 def environment() -> dict[str, str]:
     """Returns what a process's environment has to have before JAX compiles for accelerators that are not there."""
     return {
+        "PYTHONPATH": os.pathsep.join([str(compilers.folder()), *filter(None, [os.environ.get("PYTHONPATH")])]),
         # Autotuning would run the kernels that it compares.
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0".strip(),
         "JAX_PLATFORMS": "cpu",
