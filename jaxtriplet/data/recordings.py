@@ -9,10 +9,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxtriplet.data import layouts
-from jaxtriplet.data.audio import Content
 from jaxtriplet.data.contents import contents
-from jaxtriplet.data.layouts import LAYOUT, Entry, Problem
+from jaxtriplet.data.inspection import Content
+from jaxtriplet.data.layouts import LAYOUT, Entry, entries, piece_of
+from jaxtriplet.data.sound import Piece, Sound
+from jaxtriplet.data.trees import Problem
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Recordings:
         frames: Samples of each recording, [N] int64, at its own rate.
         sample_rates: [N] int32, in hertz.
         problems: The recordings that were found and left out.
+        pieces: Where in its file each recording begins, what it is called, and where it is silent; () for whole files
+            that are never silent for long.
     """
 
     root: Path
@@ -39,6 +42,7 @@ class Recordings:
     frames: np.ndarray
     sample_rates: np.ndarray
     problems: tuple[Problem, ...] = ()
+    pieces: tuple[Piece, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,6 +51,31 @@ class Recordings:
     def seconds(self) -> np.ndarray:
         """Duration of each recording, [N] float64."""
         return self.frames / self.sample_rates
+
+    @property
+    def names(self) -> np.ndarray:
+        """What each recording is called, [N] strings, no two alike: its path, or the name of Kaldi's utterance."""
+        if not any(piece.name for piece in self.pieces):
+            return self.paths
+        return np.array([piece.name or path for piece, path in zip(self.pieces, self.paths.tolist(), strict=True)])
+
+    def samples(self, sample_rate: int) -> np.ndarray:
+        """Returns how many samples are heard of each recording at a rate in hertz, [N] int64."""
+        heard = np.asarray(self.frames * sample_rate // self.sample_rates, np.int64)
+        for row, piece in enumerate(self.pieces):
+            if piece.start or piece.silences:
+                heard[row] = self.sound(row).length(sample_rate)
+        return heard
+
+    def sound(self, row: int) -> Sound:
+        """Returns what is heard of a recording: all but long silences.
+
+        Args:
+            row: Its place in the index.
+        """
+        piece = self.pieces[row] if self.pieces else Piece()
+        stretches = piece.stretches(int(self.frames[row]))
+        return Sound(self.root / self.paths[row], int(self.sample_rates[row]), piece.channel, stretches)
 
     def take(self, rows: ArrayLike) -> Self:
         """Returns an index of some recordings alone, with labels and sessions numbered anew.
@@ -57,7 +86,7 @@ class Recordings:
         Returns:
             M recordings, without problems.
         """
-        rows = np.asarray(rows)
+        rows = np.asarray(rows, np.intp)
         chosen, labels = _numbered(self.labels[rows])
         return dataclasses.replace(
             self,
@@ -68,6 +97,7 @@ class Recordings:
             frames=self.frames[rows],
             sample_rates=self.sample_rates[rows],
             problems=(),
+            pieces=tuple(self.pieces[row] for row in rows.tolist()) if self.pieces else (),
         )
 
 
@@ -75,19 +105,22 @@ def recordings(
     folder: str | Path,
     *,
     labelled: bool = True,
+    allow_outside: bool = False,
     cache_dir: str | Path | None = None,
     progress_fn: Callable[[int, int], None] | None = None,
 ) -> Recordings:
     """Reads every recording of a folder once through, and returns an index of those that can be used.
 
     The folder holds `<speaker>/[<session>/]<utterance>.wav` (the layout of VoxCeleb), with any ending that stands for
-    audio, or the files `wav.scp` and `utt2spk` of Kaldi (paths relative to the folder or absolute; commands are
-    refused, never run). Hidden files are passed over. What was learnt is remembered outside the folder, for as long as
-    the time and the size of a file stay the same.
+    audio, or the files `wav.scp`, `utt2spk` and, if files are cut into pieces, `segments` of Kaldi (paths relative to
+    the folder or absolute; commands are refused, never run). Hidden files are passed over. Links in the tree are
+    followed, each file and folder once. What was learnt is remembered outside the folder, for as long as the time and
+    the size of a file stay the same.
 
     Args:
         folder: The folder.
         labelled: False for recordings of nobody knows whom: any tree of folders, one nameless speaker.
+        allow_outside: Whether `wav.scp` may name files that lie outside the folder.
         cache_dir: Where to remember; None for `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
         progress_fn: Called as `progress_fn(done, total)` after each file that is read.
 
@@ -113,11 +146,9 @@ def recordings(
     root = Path(folder)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder")
-    if not labelled:
-        return recordings_of(root, layouts.unlabelled(root), cache_dir=cache_dir, progress_fn=progress_fn)
-    entries, problems = layouts.labelled(root)
-    found = contents(root, [entry.path for entry in entries], cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, entries, problems, found)
+    listed, problems = entries(root, labelled=labelled, allow_outside=allow_outside)
+    found = contents(root, [entry.path for entry in listed], cache_dir=cache_dir, progress_fn=progress_fn)
+    return _index(root, listed, problems, found)
 
 
 def recordings_of(
@@ -153,7 +184,7 @@ def recordings_of(
     """
     root, paths = Path(root), list(paths)
     found = contents(root, paths, cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, [Entry(path, "", "") for path in paths], [], found)
+    return _index(root, [Entry(path) for path in paths], [], found)
 
 
 def split_by_speaker(index: Recordings, fraction: float, *, seed: int = 0) -> tuple[Recordings, Recordings]:
@@ -223,24 +254,29 @@ def require_pairs(index: Recordings) -> None:
         raise ValueError(f"no speaker in {index.root} has two recordings, so there is no positive pair")
 
 
-def _index(root: Path, entries: Sequence[Entry], problems: Iterable[Problem], found: Sequence[Content]) -> Recordings:
-    pairs = list(zip(entries, found, strict=True))
-    problems = (*problems, *(Problem(entry.path, content.problem) for entry, content in pairs if content.problem))
-    usable = [(*entry, *content) for entry, content in pairs if not content.problem]
+def _index(root: Path, listed: Sequence[Entry], problems: Iterable[Problem], found: Sequence[Content]) -> Recordings:
+    usable, problems = [], [*problems]
+    for entry, content in zip(listed, found, strict=True):
+        piece, count, reason = piece_of(entry, content)
+        if reason:
+            problems.append(Problem(entry.path if entry.times is None else entry.name, reason))
+        else:
+            usable.append((entry.path, entry.speaker, entry.session, count, content.sample_rate, piece))
     if not usable:
         first = f"; the first of {len(problems)}: {': '.join(problems[0])}" if problems else f": expected {LAYOUT}"
         raise ValueError(f"{root} holds no recording that can be used{first}")
-    paths, speakers, sessions, frames, sample_rates, _ = zip(*usable, strict=True)
+    paths, speakers, sessions, frames, sample_rates, pieces = zip(*usable, strict=True)
     names, labels = _numbered(speakers)
     return Recordings(
-        root=root,
-        paths=np.array(paths),
-        speakers=tuple(names.tolist()),
-        labels=labels,
-        sessions=_numbered(sessions)[1],
-        frames=np.array(frames, np.int64),
-        sample_rates=np.array(sample_rates, np.int32),
-        problems=problems,
+        root,
+        np.array(paths),
+        tuple(names.tolist()),
+        labels,
+        _numbered(sessions)[1],
+        np.array(frames, np.int64),
+        np.array(sample_rates, np.int32),
+        tuple(problems),
+        pieces,
     )
 
 

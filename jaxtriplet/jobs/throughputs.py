@@ -31,7 +31,9 @@ class Stage(NamedTuple):
     sound: float
 
 
-def throughput(data: str | Path, *, recipe: str = "best", rounds: int = 20, quiet: bool = False) -> list[Stage]:
+def throughput(
+    data: str | Path, *, recipe: str = "best", rounds: int = 20, allow_outside: bool = False, quiet: bool = False
+) -> list[Stage]:
     """Measures how fast the recordings of a folder pass the stages of training: decoding, features, update.
 
     Each stage is given the batches of the recipe, and is timed alone; at last the loader feeds the update, as in
@@ -41,6 +43,7 @@ def throughput(data: str | Path, *, recipe: str = "best", rounds: int = 20, quie
         data: The folder: <speaker>/[<session>/]<utterance>.
         recipe: What to train.
         rounds: Number of batches to measure, at least one.
+        allow_outside: Whether Kaldi's `wav.scp` may name files outside `data`.
         quiet: Whether to show no progress on standard error.
 
     Returns:
@@ -49,7 +52,8 @@ def throughput(data: str | Path, *, recipe: str = "best", rounds: int = 20, quie
     Raises:
         ValueError: There is no such recipe or folder, or the recordings do not fill a batch.
     """
-    source = FolderOfRecordings(Config.of_recipe(recipe), data=Path(data), quiet=quiet)
+    config = Config.of_recipe(recipe)
+    source = FolderOfRecordings(config, data=Path(data), allow_outside=allow_outside, quiet=quiet)
     source.report()
     return list(_measured(source, rounds))
 
