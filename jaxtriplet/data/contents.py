@@ -42,8 +42,8 @@ def contents(
         >>> import pathlib, tempfile
         >>> from jaxtriplet.data.contents import contents
         >>> with tempfile.TemporaryDirectory() as cache:
-        ...     contents(pathlib.Path("/nowhere"), ["a.wav"], cache_dir=cache)
-        [Content(frames=0, sample_rate=0, problem='no such file')]
+        ...     contents(pathlib.Path("/nowhere"), ["a.wav"], cache_dir=cache)[0].problem
+        'no such file'
     """
     cache = _cache_file(root, cache_dir)
     stamps = {path: _stamp(root / path) for path in paths}

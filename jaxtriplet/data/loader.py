@@ -7,8 +7,9 @@ import numpy as np
 
 from jaxtriplet import _checks
 from jaxtriplet.data.audio import library, resample
-from jaxtriplet.data.recordings import Recordings, require_pairs
+from jaxtriplet.data.recordings import Recordings
 from jaxtriplet.data.sampler import SpeakerSampler, TripletSampler
+from jaxtriplet.data.speakers import require_pairs
 
 _Batch = TypeVar("_Batch", covariant=True)
 _ENDLESS = 1 << 40  # steps; Grain wants a number

@@ -201,6 +201,7 @@ def _figures(index: Recordings, grouped: Grouped, *, judged: bool) -> dict[str, 
 
 def _rttm(index: Recordings, clusters: np.ndarray) -> Iterator[str]:
     """Yields the lines of NIST's Rich Transcription Time Marked format; white space in a path becomes %20."""
-    for path, seconds, number in zip(index.paths.tolist(), index.seconds, clusters, strict=True):
+    starts = index.starts / index.sample_rates
+    for path, start, seconds, number in zip(index.paths.tolist(), starts, index.seconds, clusters, strict=True):
         name = "%20".join(path.split())
-        yield f"SPEAKER {name} 1 0.000 {seconds:.3f} <NA> <NA> speaker{number + 1} <NA> <NA>\n"
+        yield f"SPEAKER {name} 1 {start:.3f} {seconds:.3f} <NA> <NA> speaker{number + 1} <NA> <NA>\n"

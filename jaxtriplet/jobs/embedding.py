@@ -184,9 +184,8 @@ def fingerprint(run: Path) -> str:
 def _stamps(index: Recordings) -> np.ndarray:
     """Returns the time of the last change (ns) and the size (bytes) of each file, and where in it to listen, [N, 4]."""
     status = [(index.root / path).stat() for path in index.paths.tolist()]
-    starts = [piece.start for piece in index.pieces] or [0] * len(index)
-    places = zip(status, starts, index.frames.tolist(), strict=True)
-    return np.array([(one.st_mtime_ns, one.st_size, start, frames) for one, start, frames in places], np.int64)
+    stamps = np.array([(one.st_mtime_ns, one.st_size) for one in status], np.int64)
+    return np.column_stack([stamps, index.starts, index.frames])
 
 
 def _save(path: Path, **arrays: Any) -> None:

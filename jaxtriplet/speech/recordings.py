@@ -15,8 +15,8 @@ from jaxtriplet.speech.encoder import SpeechEncoder
 LONGEST = 10.0
 # Of what is longer, windows of so many seconds, half of each shared with the next, are embedded and averaged.
 WINDOW = 4.0
-# So many of them at a time.
-BATCH = 16
+# So many of them at a time: what their frames take is what the whole job takes above its libraries.
+BATCH = 8
 
 
 def embed_recordings(
@@ -94,7 +94,7 @@ def windows(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
         Samples, [size]. The last window ends with the recording, and shares more with the one before.
 
     >>> [window.tolist() for window in windows([np.arange(3), np.arange(3, 7)], 4)]
-    [[0, 1, 2, 3], [2, 3, 4, 5], [3, 4, 5, 6]]
+    [[0.0, 1.0, 2.0, 3.0], [2.0, 3.0, 4.0, 5.0], [3.0, 4.0, 5.0, 6.0]]
     """
     step, start, held = max(1, size // 2), 0, np.zeros(0, np.float32)
     for block in blocks:
