@@ -75,15 +75,16 @@ def read(
 
 
 def stream(
-    path: str | Path, ranges: Sequence[Range], *, sample_rate: int, channel: int | None = None
+    path: str | Path, ranges: Sequence[Range], *, sample_rate: int, channel: int | None = None, origin: int = 0
 ) -> Iterator[np.ndarray]:
     """Yields the samples of stretches of a recording, block by block.
 
     Args:
         path: A file, as `read` takes it.
-        ranges: The stretches, in samples at `sample_rate`, in order.
+        ranges: The stretches, in samples at `sample_rate` from the origin on, in order.
         sample_rate: Of the result, in hertz.
         channel: As `read` takes it.
+        origin: A sample of the file, at its own rate: what lies before it is no part of the recording.
 
     Yields:
         Samples, [T] float32, at most some hundred thousand at once.
@@ -96,14 +97,16 @@ def stream(
     try:
         with opened(path) as file:
             if channel is None:
-                channel = MIXED if file.channels == 1 else balance(file)
-                file.seek(0)
+                channel = _balanced(file)
             if file.samplerate == sample_rate and file.format not in _LOSSY:
                 for first, stop in ranges:
-                    file.seek(min(first, file.frames))
+                    file.seek(min(origin + first, file.frames))
                     yield from mono(file, channel, None if stop is None else stop - first)
             else:
-                decoded = mono(file, channel)
+                if file.format not in _LOSSY:
+                    file.seek(min(origin, file.frames))
+                    origin = 0
+                decoded = _within(mono(file, channel), [(origin, None)])
                 yield from _within(_resampled(decoded, file.samplerate, sample_rate), ranges)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
@@ -221,24 +224,38 @@ def mono(file: Any, channel: int, count: int | None = None, multiple: int = 1) -
         yield block.mean(axis=1) if channel == MIXED else block[:, channel]
 
 
-def balance(file: Any) -> int:
-    """Says what to hear of an opened file: the mean of its channels, or one of them if they cancel in it.
+class Balance:
+    """Adds up the power of channels and of their mean, to say which is to be heard."""
 
-    Args:
-        file: The file, at its beginning; afterwards at its end.
+    def __init__(self) -> None:
+        """Has heard nothing yet."""
+        self._count, self._sums, self._squares = 0, np.zeros(1), np.zeros(1)
 
-    Returns:
-        `MIXED`, or the channel of the greatest power.
-    """
-    total, sums, squares, mixed = 0, 0.0, 0.0, 0.0
-    for block in frames(file):
+    def add(self, block: np.ndarray) -> None:
+        """Hears so much more, [T, channels]."""
         wide = np.column_stack([block, block.mean(axis=1)]).astype(np.float64)
-        total, sums, squares = total + len(wide), sums + wide.sum(axis=0), squares + np.square(wide).sum(axis=0)
-    if not total:
+        self._count += len(wide)
+        self._sums, self._squares = self._sums + wide.sum(axis=0), self._squares + np.square(wide).sum(axis=0)
+
+    def channel(self) -> int:
+        """Returns `MIXED`, or the channel of the greatest power if the channels cancel in their mean."""
+        count = max(1, self._count)
+        *powers, mixed = (self._squares / count - np.square(self._sums / count)).tolist()
+        if not powers:
+            return MIXED
+        # The mean of n independent channels keeps 1 / n^2 of the sum of their powers.
+        return int(np.argmax(powers)) if mixed < _CANCELS * sum(powers) / len(powers) ** 2 else MIXED
+
+
+def _balanced(file: Any) -> int:
+    """Says what to hear of an opened file, which is at its beginning before and afterwards."""
+    if file.channels == 1:
         return MIXED
-    *powers, mixed = (squares / total - np.square(sums / total)).tolist()
-    # The mean of n independent channels keeps 1 / n^2 of the sum of their powers.
-    return int(np.argmax(powers)) if mixed < _CANCELS * sum(powers) / len(powers) ** 2 else MIXED
+    balance = Balance()
+    for block in frames(file):
+        balance.add(block)
+    file.seek(0)
+    return balance.channel()
 
 
 def _resampled(blocks: Iterable[np.ndarray], old: int, new: int) -> Iterator[np.ndarray]:

@@ -1,13 +1,12 @@
 """What a sound file holds: how much, where it is silent, or why it cannot be used."""
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtriplet.data.audio import MIXED, balance, frames, mono, opened
+from jaxtriplet.data.audio import MIXED, Balance, frames, mono, opened
 
 SHORTEST = 0.1
 """Seconds of sound that a recording must hold; a syllable takes longer."""
@@ -65,7 +64,7 @@ def inspect(path: str | Path) -> Content:
         'no such file'
     """
     try:
-        with opened(path) as file:
+        with opened(path) as file, np.errstate(over="ignore", invalid="ignore"):  # what is infinite is named
             return _heard(file)
     except FileNotFoundError:
         return Content(0, 0, "no such file")
@@ -76,29 +75,26 @@ def inspect(path: str | Path) -> Content:
 
 
 def _heard(file: Any) -> Content:
-    found, widest = 0, 0.0
-    low, high = np.inf, -np.inf  # of each channel
-    for block in frames(file):
+    size, balance, levels = round(_BLOCK * file.samplerate), Balance(), []
+    found, low, high = 0, np.inf, -np.inf  # the extremes of each channel
+    for block in frames(file, multiple=size):
         found += len(block)
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-    with np.errstate(invalid="ignore"):  # infinite less infinite
-        widest = float(np.max(high - low))
+        levels.append(_levels(block.mean(axis=1), size))
+        if file.channels > 1:
+            balance.add(block)
     step = 2.0 ** (1 - _BITS.get(file.subtype, 16))
-    content = Content(found, file.samplerate, _problem(file, found, widest, step))
-    if content.problem:
-        return content
-    channel = MIXED
-    if file.channels > 1:
+    if problem := _problem(file, found, float(np.max(high - low)) if found else 0.0, step):
+        return Content(found, file.samplerate, problem)
+    channel, quiet = balance.channel(), 2 * step / file.channels
+    if channel != MIXED:
         file.seek(0)
-        channel = balance(file)
-    file.seek(0)
-    quiet = 2 * step / (file.channels if channel == MIXED else 1)
-    size = round(_BLOCK * file.samplerate)
-    silences = _silences(_levels(mono(file, channel, multiple=size), size), quiet, size, found)
+        levels, quiet = [_levels(block, size) for block in mono(file, channel, multiple=size)], 2 * step
+    silences = _silences(np.concatenate(levels), quiet, size, found)
     sound = found - sum(end - begin for begin, end in silences)
     if sound < SHORTEST * file.samplerate:
-        return content._replace(problem=f"silent but for {sound / file.samplerate:.2f} s")
-    return content._replace(channel=channel, silences=silences)
+        return Content(found, file.samplerate, f"silent but for {sound / file.samplerate:.2f} s")
+    return Content(found, file.samplerate, None, channel, silences)
 
 
 def _problem(file: Any, found: int, widest: float, step: float) -> str | None:
@@ -124,15 +120,11 @@ def _cut_short(file: Any, found: int) -> bool:
     )
 
 
-def _levels(blocks: Iterable[np.ndarray], size: int) -> np.ndarray:
-    """Returns from where to where each `size` samples reach, peak to peak; a constant in them does not count."""
-    levels = [np.zeros(0, np.float32)]
-    for block in blocks:
-        whole = len(block) // size * size
-        levels.append(np.ptp(block[:whole].reshape(-1, size), axis=1))
-        if whole < len(block):
-            levels.append(np.ptp(block[whole:], keepdims=True))
-    return np.concatenate(levels)
+def _levels(samples: np.ndarray, size: int) -> np.ndarray:
+    """Returns from where to where each `size` samples reach, peak to peak: a constant in them does not count."""
+    whole = len(samples) // size * size
+    levels = np.ptp(samples[:whole].reshape(-1, size), axis=1)
+    return levels if whole == len(samples) else np.append(levels, np.ptp(samples[whole:]))
 
 
 def _silences(levels: np.ndarray, quiet: float, size: int, found: int) -> tuple[tuple[int, int], ...]:

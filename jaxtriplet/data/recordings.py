@@ -79,7 +79,8 @@ class Recordings:
         """
         piece = self.pieces[row] if self.pieces else Piece()
         stretches = piece.stretches(int(self.frames[row]))
-        return Sound(self.root / self.paths[row], int(self.sample_rates[row]), piece.channel, stretches)
+        path, rate = self.root / self.paths[row], int(self.sample_rates[row])
+        return Sound(path, rate, piece.start, piece.channel, stretches)
 
     def take(self, rows: ArrayLike) -> Self:
         """Returns an index of some recordings alone, with labels and sessions numbered anew.

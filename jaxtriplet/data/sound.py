@@ -45,12 +45,14 @@ class Sound(NamedTuple):
     Attributes:
         path: Its file.
         sample_rate: Of the file, in hertz.
+        start: The first sample of the recording in the file.
         channel: As `audio.read` takes it.
         stretches: Where there is sound, in samples of the file, as `Piece.stretches` gives it.
     """
 
     path: Path
     sample_rate: int
+    start: int
     channel: int
     stretches: tuple[tuple[int, int], ...]
 
@@ -91,8 +93,13 @@ class Sound(NamedTuple):
         return self._stream(self._ranges(sample_rate), sample_rate)
 
     def _ranges(self, sample_rate: int) -> list[tuple[int, int]]:
-        return [(a * sample_rate // self.sample_rate, b * sample_rate // self.sample_rate) for a, b in self.stretches]
+        def placed(sample: int) -> int:
+            return (sample - self.start) * sample_rate // self.sample_rate
+
+        return [(placed(first), placed(stop)) for first, stop in self.stretches]
 
     def _stream(self, ranges: list[tuple[int, int]], sample_rate: int) -> Iterator[np.ndarray]:
         wanted: list[Range] = [*ranges]
-        return stream(self.path, wanted, sample_rate=sample_rate, channel=self.channel) if ranges else iter(())
+        if not ranges:
+            return iter(())
+        return stream(self.path, wanted, sample_rate=sample_rate, channel=self.channel, origin=self.start)
