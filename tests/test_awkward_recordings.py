@@ -119,6 +119,56 @@ def test_many_channels_take_no_more_memory(tmp_path):
         tracemalloc.stop()
 
 
+FORMATS: dict[str, dict[str, str]] = {
+    **{ending: {} for ending in ("wav", "flac", "ogg", "mp3", "aiff", "w64", "au", "caf", "voc")},
+    "sph": {"format": "NIST"},
+    "rf64.wav": {"format": "RF64"},
+    "float.wav": {"subtype": "FLOAT"},
+    "opus": {"format": "OGG", "subtype": "OPUS"},
+}
+
+
+def damaged(content: bytes, rng: np.random.Generator) -> bytes:
+    """Content with some bits, bytes or numbers changed, in the header above all, or cut."""
+    data = bytearray(content)
+    for _ in range(rng.integers(1, 6)):
+        place = rng.integers(len(data) if rng.random() < 0.3 else 160)
+        number = int(rng.choice([rng.integers(2**31), 2**31 - 1, 2**32 - 1, 0]))
+        change = [
+            bytes([data[place] ^ 1 << rng.integers(8)]),
+            bytes([rng.integers(256)]),
+            number.to_bytes(4, "little"),
+            number.to_bytes(4, "big"),
+        ][rng.integers(4)]
+        data[place : place + len(change)] = change
+    return bytes(data[: rng.integers(1, len(data))] if rng.random() < 0.1 else data)
+
+
+@pytest.mark.parametrize("cases", [13 * 8, pytest.param(13 * 800, marks=pytest.mark.exhaustive)], ids=["some", "many"])
+def test_any_damage_is_named_or_heard_in_little_memory(tmp_path, cases):
+    rng = np.random.default_rng(0)
+    good = {
+        ending: write(tmp_path / f"good.{ending}", voice(0.5), **options).read_bytes()
+        for ending, options in FORMATS.items()
+    }
+    named = 0
+    tracemalloc.start()
+    try:
+        for case in range(cases):
+            ending = list(FORMATS)[case % len(FORMATS)]
+            path = tmp_path / f"damaged.{ending}"
+            path.write_bytes(damaged(good[ending], rng))
+            index = recordings_of(tmp_path, [path.name, "good.wav"])
+            named += len(index.problems)
+            samples = [index.sound(row).read(RATE) for row in range(len(index))]
+            assert all(np.isfinite(x).all() for x in samples)
+            assert all(abs(len(x) - n) <= 2 for x, n in zip(samples, index.samples(RATE), strict=True))
+            assert tracemalloc.get_traced_memory()[1] < 32 * MIB
+    finally:
+        tracemalloc.stop()
+    assert 0.3 * cases < named < 0.8 * cases
+
+
 # What can be heard
 
 

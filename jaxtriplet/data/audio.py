@@ -221,7 +221,15 @@ def frames(file: Any, count: int | None = None, multiple: int = 1) -> Iterator[n
 def mono(file: Any, channel: int, count: int | None = None, multiple: int = 1) -> Iterator[np.ndarray]:
     """Yields what an opened file holds from here on, as `frames` does, of one channel or of the mean of all: [T]."""
     for block in frames(file, count, multiple):
-        yield block.mean(axis=1) if channel == MIXED else block[:, channel]
+        yield heard(block, channel)
+
+
+def heard(block: np.ndarray, channel: int) -> np.ndarray:
+    """Returns one channel of [T, channels], or their mean: [T]."""
+    if block.shape[1] == 1:
+        return block[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is infinite stays so
+        return block.mean(axis=1) if channel == MIXED else block[:, channel]
 
 
 class Balance:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtriplet.data.audio import MIXED, Balance, frames, mono, opened
+from jaxtriplet.data.audio import MIXED, Balance, frames, heard, mono, opened
 
 SHORTEST = 0.1
 """Seconds of sound that a recording must hold; a syllable takes longer."""
@@ -80,7 +80,7 @@ def _heard(file: Any) -> Content:
     for block in frames(file, multiple=size):
         found += len(block)
         low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
-        levels.append(_levels(block.mean(axis=1), size))
+        levels.append(_levels(heard(block, MIXED), size))
         if file.channels > 1:
             balance.add(block)
     step = 2.0 ** (1 - _BITS.get(file.subtype, 16))

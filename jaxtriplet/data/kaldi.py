@@ -73,6 +73,8 @@ def _waves(root: Path, *, allow_outside: bool) -> dict[str, str]:
     for name, path in waves.items():
         if path.endswith("|"):
             raise ValueError(f"{source}: {name} is a command, which is never run; name a file: {path}")
+    if not waves:
+        raise ValueError(f"{root} holds no recording that can be used: {source.name} names none")
     if not allow_outside:
         require_inside(root, waves.values(), source)
     return waves

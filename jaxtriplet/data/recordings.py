@@ -91,7 +91,7 @@ class Recordings:
         Returns:
             M recordings, without problems.
         """
-        rows = np.asarray(rows, np.intp)
+        rows = np.arange(len(self))[np.asarray(rows)]
         chosen, labels = _numbered(self.labels[rows])
         return dataclasses.replace(
             self,

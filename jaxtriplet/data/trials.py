@@ -1,5 +1,6 @@
 """Lists of verification trials, as VoxCeleb writes them."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ def read_trials(path: str | Path, root: str | Path, *, allow_outside: bool = Fal
     names, places = np.unique([fields[1:] for _, fields in trials], return_inverse=True)
     if not allow_outside:
         require_inside(root, names.tolist(), path)
-    missing = [name for name in names if not (Path(root) / name).is_file()]
+    missing = [name for name in names if not os.path.isfile(os.path.join(root, name))]
     if missing:
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise ValueError(

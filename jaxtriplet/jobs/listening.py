@@ -65,7 +65,7 @@ def listen(
         try:
             index = (partial(recordings_of, folder, paths) if paths else whole)(progress_fn=show)
         except ValueError as error:
-            hinted = labelled and not paths and Path(folder).is_dir()
+            hinted = labelled and not paths and Path(folder).is_dir() and "`" not in str(error)  # not two hints
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     name_problems(index.problems, len(index))
     return index
