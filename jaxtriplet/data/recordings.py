@@ -91,18 +91,18 @@ class Recordings:
         Returns:
             M recordings, without problems.
         """
-        rows = np.arange(len(self))[np.asarray(rows)]
-        chosen, labels = _numbered(self.labels[rows])
+        places = np.arange(len(self))[np.asarray(rows)]
+        chosen, labels = _numbered(self.labels[places])
         return dataclasses.replace(
             self,
-            paths=self.paths[rows],
+            paths=self.paths[places],
             speakers=tuple(self.speakers[i] for i in chosen),
             labels=labels,
-            sessions=_numbered(self.sessions[rows])[1],
-            frames=self.frames[rows],
-            sample_rates=self.sample_rates[rows],
+            sessions=_numbered(self.sessions[places])[1],
+            frames=self.frames[places],
+            sample_rates=self.sample_rates[places],
             problems=(),
-            pieces=tuple(self.pieces[row] for row in rows.tolist()) if self.pieces else (),
+            pieces=tuple(self.pieces[row] for row in places.tolist()) if self.pieces else (),
         )
 
 
