@@ -10,20 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from jaxtriplet.data.channels import Balance, heard
+
 _DECODED = "aif aifc aiff au avr caf flac ircam mp3 nist oga ogg opus paf pvf rf64 snd sph svx voc w64 wav wave"
 _REFUSED = "3gp aac ac3 amr m4a mp4 webm wma"  # libsndfile cannot read these: named as such, rather than passed over
 EXTENSIONS = frozenset(f".{ending}" for ending in f"{_DECODED} {_REFUSED}".split())
 """Endings of the files that count as recordings, in small letters."""
 
-MIXED = -1
-"""In the place of a channel: the mean of all."""
-
-_LOSSY = ("OGG", "MP3")  # decoded from the middle, they give other samples than decoded from the beginning
+# In these, every sample stands for itself: from the middle they give what they give from the beginning. Other codes
+# give other samples (OGG, MP3), or cannot begin there at all (GSM 6.10, G.721).
+_PLAIN = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_")
 _FOREIGN = (1, 7)  # libsndfile's codes for an unknown format, by contents and by the ending .mp3
 _RATES = (2_000, 768_000)  # hertz: below, there is no speech, and no converter is faster
 _UNKNOWN = 1 << 62  # frames, from which on libsndfile does not know how many there are
 _BLOCK = 1 << 18  # samples of all channels
-_CANCELS = 0.1  # of the power that independent channels would keep in their mean
 
 Range = tuple[int, int | None]
 """The first sample of a stretch and the one after its last; None for all that follows."""
@@ -48,7 +48,7 @@ def read(
         sample_rate: Rate of the result, in hertz.
         start: Where the part begins, in seconds; None for the beginning.
         seconds: How long the part is, in seconds; None for all that follows. The recording may end earlier.
-        channel: Which channel to hear, from 0; `audio.MIXED`, -1, for the mean of all; None for the mean unless they
+        channel: Which channel to hear, from 0; `channels.MIXED`, -1, for the mean of all; None for the mean unless they
             cancel in it, as two of opposite phase do: then the one of most power.
 
     Returns:
@@ -96,14 +96,15 @@ def stream(
     """
     try:
         with opened(path) as file:
+            plain = file.subtype.startswith(_PLAIN)
             if channel is None:
-                channel = _balanced(file)
-            if file.samplerate == sample_rate and file.format not in _LOSSY:
+                channel = _balanced(path)
+            if file.samplerate == sample_rate and plain:
                 for first, stop in ranges:
                     file.seek(min(origin + first, file.frames))
                     yield from mono(file, channel, None if stop is None else stop - first)
             else:
-                if file.format not in _LOSSY:
+                if plain:
                     file.seek(min(origin, file.frames))
                     origin = 0
                 decoded = _within(mono(file, channel), [(origin, None)])
@@ -224,45 +225,12 @@ def mono(file: Any, channel: int, count: int | None = None, multiple: int = 1) -
         yield heard(block, channel)
 
 
-def heard(block: np.ndarray, channel: int) -> np.ndarray:
-    """Returns one channel of [T, channels], or their mean: [T]."""
-    if block.shape[1] == 1:
-        return block[:, 0]
-    with np.errstate(over="ignore", invalid="ignore"):  # what is infinite stays so
-        return block.mean(axis=1) if channel == MIXED else block[:, channel]
-
-
-class Balance:
-    """Adds up the power of channels and of their mean, to say which is to be heard."""
-
-    def __init__(self) -> None:
-        """Has heard nothing yet."""
-        self._count, self._sums, self._squares = 0, np.zeros(1), np.zeros(1)
-
-    def add(self, block: np.ndarray) -> None:
-        """Hears so much more, [T, channels]."""
-        wide = np.column_stack([block, block.mean(axis=1)]).astype(np.float64)
-        self._count += len(wide)
-        self._sums, self._squares = self._sums + wide.sum(axis=0), self._squares + np.square(wide).sum(axis=0)
-
-    def channel(self) -> int:
-        """Returns `MIXED`, or the channel of the greatest power if the channels cancel in their mean."""
-        count = max(1, self._count)
-        *powers, mixed = (self._squares / count - np.square(self._sums / count)).tolist()
-        if not powers:
-            return MIXED
-        # The mean of n independent channels keeps 1 / n^2 of the sum of their powers.
-        return int(np.argmax(powers)) if mixed < _CANCELS * sum(powers) / len(powers) ** 2 else MIXED
-
-
-def _balanced(file: Any) -> int:
-    """Says what to hear of an opened file, which is at its beginning before and afterwards."""
-    if file.channels == 1:
-        return MIXED
+def _balanced(path: str | Path) -> int:
+    """Returns what to hear of a file that nobody has looked through yet."""
     balance = Balance()
-    for block in frames(file):
-        balance.add(block)
-    file.seek(0)
+    with opened(path) as file:
+        for block in frames(file) if file.channels > 1 else ():
+            balance.add(block)
     return balance.channel()
 
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtriplet.data.audio import MIXED, Balance, frames, heard, mono, opened
+from jaxtriplet.data.audio import frames, mono, opened
+from jaxtriplet.data.channels import MIXED, Balance, heard
 
 SHORTEST = 0.1
 """Seconds of sound that a recording must hold; a syllable takes longer."""
@@ -65,7 +66,7 @@ def inspect(path: str | Path) -> Content:
     """
     try:
         with opened(path) as file, np.errstate(over="ignore", invalid="ignore"):  # what is infinite is named
-            return _heard(file)
+            return _heard(path, file)
     except FileNotFoundError:
         return Content(0, 0, "no such file")
     except OSError as error:
@@ -74,7 +75,7 @@ def inspect(path: str | Path) -> Content:
         return Content(0, 0, str(error))
 
 
-def _heard(file: Any) -> Content:
+def _heard(path: str | Path, file: Any) -> Content:
     size, balance, levels = round(_BLOCK * file.samplerate), Balance(), []
     found, low, high = 0, np.inf, -np.inf  # the extremes of each channel
     for block in frames(file, multiple=size):
@@ -88,8 +89,8 @@ def _heard(file: Any) -> Content:
         return Content(found, file.samplerate, problem)
     channel, quiet = balance.channel(), 2 * step / file.channels
     if channel != MIXED:
-        file.seek(0)
-        levels, quiet = [_levels(block, size) for block in mono(file, channel, multiple=size)], 2 * step
+        with opened(path) as again:
+            levels, quiet = [_levels(block, size) for block in mono(again, channel, multiple=size)], 2 * step
     silences = _silences(np.concatenate(levels), quiet, size, found)
     sound = found - sum(end - begin for begin, end in silences)
     if sound < SHORTEST * file.samplerate:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxtriplet.data.audio import MIXED, Range, joined, stream
+from jaxtriplet.data.audio import Range, joined, stream
+from jaxtriplet.data.channels import MIXED
 
 
 class Piece(NamedTuple):
