@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtriplet.data import load, read
+from jaxtriplet.data import load
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fresh_state, objective_of
 from jaxtriplet.jobs.sources.recordings import FolderOfRecordings
@@ -86,9 +86,9 @@ def _measured(source: FolderOfRecordings, rounds: int) -> Iterator[Stage]:
         return Stage(name, 1000 * seconds, sound / seconds)
 
     rows = np.random.default_rng(numbers.seed).permutation(len(index))[: len(keys)]
-    paths = [index.root / index.paths[row] for row in rows]
-    whole, rate = float(index.seconds[rows].sum()), config.data.sample_rate
-    yield stage("decode as many whole recordings", lambda _: [read(path, sample_rate=rate) for path in paths], whole)
+    rate = config.data.sample_rate
+    sounds, whole = [index.sound(row) for row in rows.tolist()], float(index.samples(rate)[rows].sum()) / rate
+    yield stage("decode as many whole recordings", lambda _: [one.read(rate) for one in sounds], whole)
     yield stage("crops of recordings that are in memory", lambda i: crops[i])
     yield stage("log-mel features", lambda i: features(*batches[i][:2]))
     yield stage("augmentation, with its features", lambda i: augmented(*batches[i][:2]))

@@ -15,7 +15,8 @@ from jaxtriplet.speech.frontend import log_mel, mean_normalize, normalize_level,
 class SpeechEncoder(nnx.Module):
     r"""An encoder that hears waveforms: what a training step, scoring and an exported file all run.
 
-    $$e = \mathrm{encoder}(\mathrm{mask}(\mathrm{normalize}(\mathrm{logmel}(\mathrm{level}(\mathrm{augment}(x))))))$$
+    $$e = \mathrm{encoder}(\mathrm{mask}(\mathrm{normalize}(\mathrm{logmel}(\mathrm{level}(\mathrm{augment}(
+    x - \bar x))))))$$
 
     `augment` and `mask` are there in training alone. The module takes the place of an encoder in `create_state`, so
     that waveforms stand where the features of a batch do.
