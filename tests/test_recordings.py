@@ -80,8 +80,9 @@ def test_links_are_followed(tmp_path):
     index = recordings(tmp_path / "data")
     assert (len(index), index.speakers) == (4, ("ada",))
     (tmp_path / "elsewhere/s0/round").symlink_to(tmp_path / "data")
-    with pytest.raises(ValueError, match=r"ada/round/ada/day0/00\.wav .* lies deeper"):
-        recordings(tmp_path / "data")
+    again = recordings(tmp_path / "data")
+    assert again.paths.tolist() == index.paths.tolist()
+    assert [tuple(problem) for problem in again.problems] == [("ada/round", "a link to what is there already")]
 
 
 def test_a_deeper_tree_is_refused_with_a_hint(tmp_path):
@@ -139,7 +140,6 @@ BROKEN = {
     ),
     "silent.wav": (lambda path: write(path, np.zeros(RATE)), "silent"),
     "constant.wav": (lambda path: write(path, np.full(RATE, 0.25)), "silent"),
-    "opposite.wav": (lambda path: write(path, np.stack([voice(0.5), -voice(0.5)], axis=1)), "silent"),
     "nan.wav": (lambda path: write(path, with_a_hole(np.nan), subtype="FLOAT"), "NaN or infinite"),
     "infinite.wav": (lambda path: write(path, with_a_hole(-np.inf), subtype="FLOAT"), "NaN or infinite"),
     "blip.wav": (lambda path: write(path, voice(0.05)), r"too short: 0\.05 s"),
@@ -217,10 +217,23 @@ def test_speed_changes_pitch_and_length():
 
 
 @pytest.mark.parametrize(
-    ("ending", "rate"), [("wav", RATE), ("flac", RATE), ("ogg", RATE), ("mp3", RATE), ("wav", 8_000)]
+    ("ending", "rate", "subtype"),
+    [
+        ("wav", RATE, None),
+        ("flac", RATE, None),
+        ("ogg", RATE, None),
+        ("mp3", RATE, None),
+        ("wav", 8_000, None),
+        ("wav", RATE, "ULAW"),
+        ("wav", RATE, "IMA_ADPCM"),
+        ("wav", RATE, "GSM610"),  # begins at its beginning alone
+        ("wav", 8_000, "GSM610"),
+    ],
 )
-def test_a_part_is_a_slice_of_the_whole(tmp_path, ending, rate):
-    path = write(tmp_path / f"a.{ending}", voice(1.5, rate=rate), rate)
+def test_a_part_is_a_slice_of_the_whole(tmp_path, ending, rate, subtype):
+    path = write(tmp_path / f"a.{ending}", voice(1.5, rate=rate), rate, subtype=subtype)
+    index = recordings_of(tmp_path, [path.name])
+    assert abs(index.seconds[0] - 1.5) < 0.05  # some codes fill up their last block
     whole = read(path)
     for start, seconds in ((None, 0.5), (0.3, 0.4), (0.75, None), (1.2, 9.0), (2.0, 1.0)):
         first = round((start or 0) * RATE)
@@ -239,7 +252,9 @@ def test_kaldi_layout(tmp_path):
     absolute = write(tmp_path / "elsewhere/with space.wav", voice(0.3))
     write(tmp_path / "kaldi/b.flac", voice(0.4))
     folder = kaldi(tmp_path / "kaldi", f"u1 {absolute}\nu2\tb.flac\nu3 c.wav\n", "u1 ada\nu2 bob\nu3 bob\nu4 bob\n")
-    index = recordings(folder)
+    with pytest.raises(ValueError, match=r"wav\.scp names 1 file outside .*with space\.wav; `allow_outside=True`"):
+        recordings(folder)
+    index = recordings(folder, allow_outside=True)
     assert index.speakers == ("ada", "bob")
     assert dict(zip(index.paths.tolist(), index.labels.tolist(), strict=True)) == {str(absolute): 0, "b.flac": 1}
     assert [tuple(problem) for problem in index.problems] == [
@@ -248,7 +263,8 @@ def test_kaldi_layout(tmp_path):
     ]
     assert read(index.root / index.paths[index.labels == 0][0]).shape == (4800,)
     (folder / "utt2spk").unlink()
-    assert recordings(folder, labelled=False).paths.tolist() == index.paths.tolist()
+    unlabelled = recordings(folder, labelled=False, allow_outside=True)
+    assert (unlabelled.paths.tolist(), unlabelled.names.tolist()) == (index.paths.tolist(), ["u1", "u2"])
 
 
 @pytest.mark.parametrize(
@@ -268,12 +284,8 @@ def test_bad_kaldi(tmp_path, waves, speakers, message):
     assert not trap.exists()
 
 
-def test_kaldi_files_that_are_missing_or_not_taken(tmp_path):
+def test_kaldi_files_that_are_missing(tmp_path):
     folder = kaldi(tmp_path, "u1 a.wav\n", "u1 ada\n")
-    (folder / "segments").write_text("u1-1 u1 0.0 1.0\n")
-    with pytest.raises(ValueError, match="segments cuts recordings"):
-        recordings(folder)
-    (folder / "segments").unlink()
     (folder / "utt2spk").unlink()
     with pytest.raises(ValueError, match="utt2spk: no such file"):
         recordings(folder)
@@ -316,7 +328,18 @@ def test_only_new_and_changed_files_are_read_again(tmp_path, looks):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"version": 1}', '{"version": 1, "files": {"ada/1.wav": [1]}}', "\0"]
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"version": 2}',
+        '{"version": 2, "files": {"ada/1.wav": [1]}}',
+        "\0",
+        "[" * 100_000,
+        "\x80",
+        "9" * 9999,
+    ],
 )
 def test_a_broken_cache_is_made_anew(tmp_path, cache, caplog, looks, content):
     write(tmp_path / "ada/1.wav", voice(0.3))

@@ -19,6 +19,7 @@ ESTIMATE = options.Choice(["threshold", "silhouette"])
 @click.option("--threshold", type=float, help="Mean cosine of two clusters of one speaker.  [default: the run's]")
 @click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="Silhouettes to try.")
 @options.LABELLED
+@options.ALLOW_OUTSIDE
 @options.out_folder("cluster")
 @options.OVERWRITE
 @options.JSON

@@ -13,6 +13,7 @@ from jaxtriplet.cli import options
 @options.DATA
 @click.option("--out", type=options.PATH, required=True, help="File for the embeddings, FILE.npz.")
 @options.LABELLED
+@options.ALLOW_OUTSIDE
 @options.OVERWRITE
 @options.JSON
 @options.QUIET

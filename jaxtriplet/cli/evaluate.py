@@ -17,6 +17,7 @@ from jaxtriplet.cli import options
 @click.option("--cohort", type=options.PATH, help="Recordings of others, such as those trained on.")
 @click.option("--top", type=click.IntRange(2), default=300, show_default=True, help="Nearest of the cohort to use.")
 @click.option("--draws", type=click.IntRange(1), default=1000, show_default=True, help="Draws of the bootstrap.")
+@options.ALLOW_OUTSIDE
 @options.out_folder("evaluate")
 @options.OVERWRITE
 @options.JSON

@@ -22,6 +22,9 @@ LABELLED = click.option(
     default=True,
     help="Whether the folder tells who speaks; if not, any tree of folders will do.  [default: it does]",
 )
+ALLOW_OUTSIDE = click.option(
+    "--allow-outside", is_flag=True, help="Read what lists name outside the folder of the recordings, too."
+)
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Write over what is there.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 QUIET = click.option("--quiet", is_flag=True, help="No progress bar.")

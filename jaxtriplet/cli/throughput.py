@@ -20,6 +20,7 @@ RECIPE = options.Words(fields_of(Config)["recipe"])
 @options.DATA
 @click.option("--recipe", type=RECIPE, default="best", show_default=True, help="What to train.")
 @click.option("--rounds", type=click.IntRange(2), default=20, show_default=True, help="Batches to measure.")
+@options.ALLOW_OUTSIDE
 @options.JSON
 @options.QUIET
 def throughput(as_json: bool, **asked: Any) -> None:

@@ -2,20 +2,18 @@
 
 from jaxtriplet.data.audio import read as read
 from jaxtriplet.data.japanese_vowels import Utterances as Utterances, japanese_vowels as japanese_vowels
-from jaxtriplet.data.layouts import Problem as Problem
 from jaxtriplet.data.loader import (
     Crops as Crops,
     Waveforms as Waveforms,
-    Whole as Whole,
     load as load,
-    whole_recordings as whole_recordings,
 )
 from jaxtriplet.data.recordings import (
     Recordings as Recordings,
     recordings as recordings,
     recordings_of as recordings_of,
-    require_pairs as require_pairs,
-    split_by_speaker as split_by_speaker,
 )
 from jaxtriplet.data.sampler import SpeakerSampler as SpeakerSampler, TripletSampler as TripletSampler
+from jaxtriplet.data.speakers import require_pairs as require_pairs, split_by_speaker as split_by_speaker
+from jaxtriplet.data.trees import Problem as Problem
 from jaxtriplet.data.trials import Trials as Trials, read_trials as read_trials
+from jaxtriplet.data.whole import Whole as Whole, whole_recordings as whole_recordings

@@ -1,55 +1,55 @@
-"""One recording: its samples as an encoder takes them, and whether it holds any."""
+"""Sound files: the samples of a recording or of stretches of it, decoded block by block."""
 
 import importlib
-import re
-from collections.abc import Iterator
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+
+from jaxtriplet.data.channels import Balance, heard
 
 _DECODED = "aif aifc aiff au avr caf flac ircam mp3 nist oga ogg opus paf pvf rf64 snd sph svx voc w64 wav wave"
 _REFUSED = "3gp aac ac3 amr m4a mp4 webm wma"  # libsndfile cannot read these: named as such, rather than passed over
 EXTENSIONS = frozenset(f".{ending}" for ending in f"{_DECODED} {_REFUSED}".split())
 """Endings of the files that count as recordings, in small letters."""
 
-_LOSSY = ("OGG", "MP3")  # decoded from the middle, they give other samples than decoded from the beginning
-_SILENCE = 2.0**-13  # peak to peak: two steps of 16 bits either way, which is dither and not a microphone
-_SHORTEST = 0.1  # seconds; a syllable takes longer
-_STREAMED = 0x7FFF0000  # a program that writes to a pipe cannot know the size and writes one like this or larger
-_SIZES = re.compile(r"\b(?:RIFF|riff|FORM|data|SSND|Data Size) *: (\d+) \(should be (\d+)\)")
+# In these, every sample stands for itself: from the middle they give what they give from the beginning. Other codes
+# give other samples (OGG, MP3), or cannot begin there at all (GSM 6.10, G.721).
+_PLAIN = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW", "ALAC_")
 _FOREIGN = (1, 7)  # libsndfile's codes for an unknown format, by contents and by the ending .mp3
-_BLOCK = 1 << 18  # frames
+_RATES = (2_000, 768_000)  # hertz: below, there is no speech, and no converter is faster
+_UNKNOWN = 1 << 62  # frames, from which on libsndfile does not know how many there are
+_BLOCK = 1 << 18  # samples of all channels
 
-
-class Content(NamedTuple):
-    """What a file holds.
-
-    Attributes:
-        frames: Number of samples per channel.
-        sample_rate: In hertz.
-        problem: Why the file cannot be used; None if it can.
-    """
-
-    frames: int
-    sample_rate: int
-    problem: str | None = None
+Range = tuple[int, int | None]
+"""The first sample of a stretch and the one after its last; None for all that follows."""
 
 
 def read(
-    path: str | Path, *, sample_rate: int = 16_000, start: float | None = None, seconds: float | None = None
+    path: str | Path,
+    *,
+    sample_rate: int = 16_000,
+    start: float | None = None,
+    seconds: float | None = None,
+    channel: int | None = None,
 ) -> np.ndarray:
     """Reads a recording, or a part of it: channels averaged, resampled if need be.
 
     A part is exactly what the same slice of the whole recording is. It is read alone where the format allows that:
-    at another rate, and from lossy formats, all is decoded before the part is cut out.
+    at another rate, and from lossy formats, all before it is decoded, too. What is decoded is dropped block by block:
+    memory is taken for the result, whatever a header says.
 
     Args:
         path: A file in any format that soundfile reads.
         sample_rate: Rate of the result, in hertz.
         start: Where the part begins, in seconds; None for the beginning.
         seconds: How long the part is, in seconds; None for all that follows. The recording may end earlier.
+        channel: Which channel to hear, from 0; `channels.MIXED`, -1, for the mean of all; None for the mean unless they
+            cancel in it, as two of opposite phase do: then the one of most power.
 
     Returns:
         Samples [T], float32; integer formats are scaled to [-1, 1].
@@ -57,7 +57,7 @@ def read(
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If soundfile or soxr is not installed.
-        ValueError: If the file cannot be decoded; the message names it.
+        ValueError: If the file cannot be decoded, or its header lies about its rate; the message names it.
 
     Example:
         >>> import pathlib, tempfile
@@ -70,17 +70,56 @@ def read(
         ((16000,), (8000,))
     """
     first = round((start or 0) * sample_rate)
-    count = None if seconds is None else round(seconds * sample_rate)
+    stop = None if seconds is None else first + round(seconds * sample_rate)
+    return joined(stream(path, [(first, stop)], sample_rate=sample_rate, channel=channel))
+
+
+def stream(
+    path: str | Path, ranges: Sequence[Range], *, sample_rate: int, channel: int | None = None, origin: int = 0
+) -> Iterator[np.ndarray]:
+    """Yields the samples of stretches of a recording, block by block.
+
+    Args:
+        path: A file, as `read` takes it.
+        ranges: The stretches, in samples at `sample_rate` from the origin on, in order.
+        sample_rate: Of the result, in hertz.
+        channel: As `read` takes it.
+        origin: A sample of the file, at its own rate: what lies before it is no part of the recording.
+
+    Yields:
+        Samples, [T] float32, at most some hundred thousand at once.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If soundfile or soxr is not installed.
+        ValueError: If the file cannot be decoded; the message names it.
+    """
     try:
-        with _opened(path) as file:
-            if file.samplerate == sample_rate and file.format not in _LOSSY:
-                file.seek(min(first, file.frames))
-                return _mono(file, -1 if count is None else count)
-            samples, rate = _mono(file), file.samplerate
+        with opened(path) as file:
+            plain = file.subtype.startswith(_PLAIN)
+            if channel is None:
+                channel = _balanced(path)
+            if file.samplerate == sample_rate and plain:
+                for first, stop in ranges:
+                    file.seek(min(origin + first, file.frames))
+                    yield from mono(file, channel, None if stop is None else stop - first)
+            else:
+                if plain:
+                    file.seek(min(origin, file.frames))
+                    origin = 0
+                decoded = _within(mono(file, channel), [(origin, None)])
+                yield from _within(_resampled(decoded, file.samplerate, sample_rate), ranges)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    samples = resample(samples, rate / sample_rate)
-    return samples[first : None if count is None else first + count]
+
+
+def joined(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """Returns blocks of samples as one array, [T] float32.
+
+    >>> joined([np.zeros(2, np.float32), np.ones(1, np.float32)]).tolist()
+    [0.0, 0.0, 1.0]
+    """
+    return np.concatenate([np.zeros(0, np.float32), *blocks])
 
 
 def resample(samples: np.ndarray, ratio: float) -> np.ndarray:
@@ -107,36 +146,6 @@ def resample(samples: np.ndarray, ratio: float) -> np.ndarray:
     return library("soxr").resample(samples, ratio, 1.0)
 
 
-def inspect(path: str | Path) -> Content:
-    """Reads a file from end to end and says what it holds, or why it cannot be used.
-
-    Args:
-        path: Any file.
-
-    Returns:
-        Its length and rate. Its problem, if it has one: missing, empty, no audio, cut short, shorter than 0.1 s,
-        holding a NaN or an infinity, or silent.
-
-    Raises:
-        ImportError: If soundfile is not installed.
-
-    Example:
-        >>> from jaxtriplet.data.audio import inspect
-        >>> inspect("nowhere.wav").problem
-        'no such file'
-    """
-    try:
-        with _opened(path) as file:
-            frames, low, high = _extremes(file)
-            return Content(frames, file.samplerate, _problem(file, frames, low, high))
-    except FileNotFoundError:
-        return Content(0, 0, "no such file")
-    except OSError as error:
-        return Content(0, 0, error.strerror or str(error))
-    except ValueError as error:
-        return Content(0, 0, str(error))
-
-
 def library(name: str) -> Any:
     """Imports a library that only work with recordings needs.
 
@@ -161,13 +170,31 @@ def library(name: str) -> Any:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
-    """Opens a file for decoding; what libsndfile finds wrong becomes a ValueError."""
-    soundfile = library("soundfile")
-    if not Path(path).stat().st_size:
+def opened(path: str | Path) -> Iterator[Any]:
+    """Opens a file for decoding.
+
+    Args:
+        path: Any file.
+
+    Yields:
+        A `soundfile.SoundFile`, whose header can be believed but for its number of frames.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        ValueError: For what libsndfile finds wrong, and for a rate that no recording has.
+    """
+    soundfile, status = library("soundfile"), os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("no file, but a folder, pipe or device")
+    if not status.st_size:
         raise ValueError("empty: 0 bytes")
     try:
         with soundfile.SoundFile(path) as file:
+            lowest, highest = _RATES
+            if not lowest <= file.samplerate <= highest:
+                raise ValueError(f"its header says {file.samplerate:,} Hz, not {lowest:,} to {highest:,}")
+            if file.frames >= _UNKNOWN:
+                raise ValueError("its header does not say how long it is; write it anew")
             yield file
     except soundfile.LibsndfileError as error:
         if error.code in _FOREIGN:
@@ -175,35 +202,56 @@ def _opened(path: str | Path) -> Iterator[Any]:
         raise ValueError(f"broken or cut short: {error.error_string}") from error
 
 
-def _mono(file: Any, frames: int = -1) -> np.ndarray:
-    return file.read(frames, dtype="float32", always_2d=True).mean(axis=1)
+def frames(file: Any, count: int | None = None, multiple: int = 1) -> Iterator[np.ndarray]:
+    """Yields what an opened file holds from here on.
+
+    Args:
+        file: The file.
+        count: How many samples of each channel; None for all.
+        multiple: The blocks but the last are a multiple of so many long.
+
+    Yields:
+        Samples, [T, channels] float32.
+    """
+    size = max(1, _BLOCK // (file.channels * multiple)) * multiple
+    while len(block := file.read(size if count is None else min(size, count), dtype="float32", always_2d=True)):
+        yield block
+        count = None if count is None else count - len(block)
 
 
-def _extremes(file: Any) -> tuple[int, float, float]:
-    """Returns the number of samples, the lowest and the highest; both are NaN if any sample is."""
-    frames, low, high = 0, np.inf, -np.inf
-    while len(block := _mono(file, _BLOCK)):
-        frames += len(block)
-        low, high = np.minimum(low, block.min()), np.maximum(high, block.max())
-    return frames, float(low), float(high)
+def mono(file: Any, channel: int, count: int | None = None, multiple: int = 1) -> Iterator[np.ndarray]:
+    """Yields what an opened file holds from here on, as `frames` does, of one channel or of the mean of all: [T]."""
+    for block in frames(file, count, multiple):
+        yield heard(block, channel)
 
 
-def _problem(file: Any, frames: int, low: float, high: float) -> str | None:
-    if _cut_short(file, frames):
-        return f"cut short: {frames / file.samplerate:.2f} s are there, less than its header promises"
-    if frames < _SHORTEST * file.samplerate:
-        return f"too short: {frames / file.samplerate:.2f} s, less than {_SHORTEST} s"
-    if not np.isfinite(high - low):
-        return "holds samples that are NaN or infinite"
-    return "silent" if high - low <= _SILENCE else None
+def _balanced(path: str | Path) -> int:
+    """Returns what to hear of a file that nobody has looked through yet."""
+    balance = Balance()
+    with opened(path) as file:
+        for block in frames(file) if file.channels > 1 else ():
+            balance.add(block)
+    return balance.channel()
 
 
-def _cut_short(file: Any, frames: int) -> bool:
-    """Whether the header promises more than there is: libsndfile mends the length without an error."""
-    sizes = [(int(promised), int(there)) for promised, there in _SIZES.findall(file.extra_info)]
-    return (
-        # The length of an MP3 without an index is an estimate, and some headers forget a byte of padding.
-        frames < 0.9 * file.frames
-        or any(1.01 * there < promised < _STREAMED for promised, there in sizes)
-        or "lacks an end-of-stream bit" in file.extra_info
-    )
+def _resampled(blocks: Iterable[np.ndarray], old: int, new: int) -> Iterator[np.ndarray]:
+    if old == new:
+        yield from blocks
+        return
+    soxr = library("soxr").ResampleStream(old, new, 1, dtype="float32")
+    for block in blocks:
+        yield soxr.resample_chunk(np.ascontiguousarray(block))
+    yield soxr.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _within(blocks: Iterable[np.ndarray], ranges: Sequence[Range]) -> Iterator[np.ndarray]:
+    """Yields what of the blocks lies in the ranges, and asks for no block after these."""
+    place, last = 0, ranges[-1][1]
+    for block in blocks:
+        for first, stop in ranges:
+            begin, end = max(first - place, 0), len(block) if stop is None else min(stop - place, len(block))
+            if begin < end:
+                yield block[begin:end]
+        place += len(block)
+        if last is not None and place >= last:
+            return

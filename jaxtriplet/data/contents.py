@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from jaxtriplet.data.audio import Content, inspect
+from jaxtriplet.data.inspection import Content, inspect
 
-_VERSION = 1  # to be raised when `inspect` learns to see more
+_VERSION = 2  # to be raised when `inspect` learns to see more
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[int, int]
@@ -41,8 +42,8 @@ def contents(
         >>> import pathlib, tempfile
         >>> from jaxtriplet.data.contents import contents
         >>> with tempfile.TemporaryDirectory() as cache:
-        ...     contents(pathlib.Path("/nowhere"), ["a.wav"], cache_dir=cache)
-        [Content(frames=0, sample_rate=0, problem='no such file')]
+        ...     contents(pathlib.Path("/nowhere"), ["a.wav"], cache_dir=cache)[0].problem
+        'no such file'
     """
     cache = _cache_file(root, cache_dir)
     stamps = {path: _stamp(root / path) for path in paths}
@@ -65,36 +66,59 @@ def contents(
 def _stamp(path: Path) -> Stamp:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a name may be too long, or none that a file can have
         return 0, 0
     return status.st_mtime_ns, status.st_size
 
 
-def _cache_file(root: Path, cache_dir: str | Path | None) -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "jaxtriplet" if cache_dir is None else Path(cache_dir)
-    return folder / f"recordings-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
+def _cache_file(root: Path, cache_dir: str | Path | None) -> Path | None:
+    if cache_dir is None:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        if base.startswith("~"):  # a user whom the machine does not know has no home
+            return None
+        cache_dir = Path(base) / "jaxtriplet"
+    return Path(cache_dir) / f"recordings-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
 
 
-def _load(cache: Path) -> _Known:
-    if not cache.exists():
+def _load(cache: Path | None) -> _Known:
+    if cache is None:
         return {}
     try:
-        stored = json.loads(cache.read_text())
+        stored = json.loads(cache.read_text(encoding="utf-8"))
         if stored["version"] != _VERSION:
             return {}
-        return {path: ((time, size), Content(*content)) for path, (time, size, *content) in stored["files"].items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        if stored["sha256"] != _checksum(stored["files"]):
+            raise ValueError("its checksum does not fit")
+        return {path: _one(*numbers) for path, numbers in stored["files"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         _log.warning("%s cannot be read and is made anew: %r", cache, error)
         return {}
 
 
-def _save(cache: Path, known: _Known) -> None:
-    stored = {"version": _VERSION, "files": {path: [*stamp, *content] for path, (stamp, content) in known.items()}}
+def _one(time: int, size: int, *content: Any) -> tuple[Stamp, Content]:
+    found = Content(*content)
+    return (time, size), found._replace(silences=tuple((begin, end) for begin, end in found.silences))
+
+
+def _checksum(files: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _save(cache: Path | None, known: _Known) -> None:
+    if cache is None:
+        return
+    files = {path: [*stamp, *content] for path, (stamp, content) in known.items()}
+    draft = None
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=cache.parent, delete=False) as draft:
-            json.dump(stored, draft)
-        os.replace(draft.name, cache)  # other runs see the old one or the new one, never a half
+        with tempfile.NamedTemporaryFile("w", dir=cache.parent, encoding="utf-8", delete=False) as file:
+            draft = Path(file.name)
+            json.dump({"version": _VERSION, "sha256": _checksum(files), "files": files}, file)
+        os.replace(draft, cache)  # other runs see the old one or the new one, never a half
     except OSError as error:
         _log.warning("%s cannot be written, so the next run reads every file again: %s", cache, error)
+    finally:
+        if draft is not None:
+            draft.unlink(missing_ok=True)

@@ -1,25 +1,17 @@
 """How folders of recordings are laid out: a folder for each speaker, or Kaldi's lists."""
 
-import os
-from collections.abc import Iterator
+import math
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from jaxtriplet.data.audio import EXTENSIONS
+from jaxtriplet.data import kaldi
+from jaxtriplet.data.inspection import SHORTEST, Content
+from jaxtriplet.data.sound import Piece
+from jaxtriplet.data.trees import Problem, audio_files
 
 LAYOUT = "<speaker>/[<session>/]<utterance>"
-
-
-class Problem(NamedTuple):
-    """A recording that cannot be used.
-
-    Attributes:
-        path: The file, relative to the folder of the index.
-        reason: Why, in a few words.
-    """
-
-    path: str
-    reason: str
+OVERSHOOT = 0.5
+"""Seconds by which a piece may end after its file, as Kaldi allows: the times of segments are rounded."""
 
 
 class Entry(NamedTuple):
@@ -29,101 +21,74 @@ class Entry(NamedTuple):
         path: The file, relative to the folder or absolute.
         speaker: Who speaks.
         session: The recordings of one session name the same one; two speakers share none.
+        name: The utterance, if it has a name other than its path.
+        times: Where in the file it begins and ends, in seconds, infinity for its end; None for the whole file.
     """
 
     path: str
-    speaker: str
-    session: str
+    speaker: str = ""
+    session: str = ""
+    name: str = ""
+    times: tuple[float, float] | None = None
 
 
-def labelled(root: Path) -> tuple[list[Entry], list[Problem]]:
-    """Returns the recordings of a folder with their speakers.
-
-    Args:
-        root: A folder of speakers' folders, or one with Kaldi's `wav.scp` and `utt2spk`.
-
-    Returns:
-        The recordings in order of their paths, and those that the layout has no place for.
-
-    Raises:
-        ValueError: The folder is laid out in another way.
-    """
-    return _kaldi(root) if _is_kaldi(root) else _tree(root)
-
-
-def unlabelled(root: Path) -> list[str]:
-    """Returns the recordings of any tree of folders, or those that Kaldi's `wav.scp` names.
+def entries(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list[Entry], list[Problem]]:
+    """Returns the recordings of a folder, with their speakers if these are asked for.
 
     Args:
-        root: The folder.
+        root: A folder of speakers' folders, or one with Kaldi's `wav.scp`, `utt2spk` and, perhaps, `segments`.
+        labelled: False for any tree of folders, or `wav.scp` without `utt2spk`: one nameless speaker.
+        allow_outside: Whether `wav.scp` may name files that lie elsewhere.
 
     Returns:
-        Paths, relative to the folder or absolute, in order.
+        The recordings in order of their paths, and those that are left out.
 
     Raises:
-        ValueError: Kaldi's files cannot be used.
+        ValueError: The folder is laid out in another way, or Kaldi's files cannot be used.
     """
-    return sorted(_waves(root).values()) if _is_kaldi(root) else list(_audio_files(root))
+    if kaldi.is_here(root):
+        utterances, problems = kaldi.utterances(root, labelled=labelled, allow_outside=allow_outside)
+        return [Entry(*utterance) for utterance in utterances], problems
+    paths, problems = audio_files(root)
+    if not labelled:
+        return [Entry(path) for path in paths], problems
+    placed = [path for path in paths if "/" in path]
+    problems += [Problem(path, f"lies in no speaker's folder ({LAYOUT})") for path in paths if "/" not in path]
+    return [_of_tree(root, path) for path in placed], problems
 
 
-def _is_kaldi(root: Path) -> bool:
-    return (root / "wav.scp").is_file()
+def _of_tree(root: Path, path: str) -> Entry:
+    folders = PurePosixPath(path).parts[:-1]
+    if len(folders) > 2:
+        raise ValueError(
+            f"{path} in {root} lies deeper than {LAYOUT}; if {root / folders[0]} holds the speakers, give that folder"
+        )
+    return Entry(path, folders[0], "/".join(folders))
 
 
-def _audio_files(root: Path) -> Iterator[str]:
-    """The recordings below a folder, in order, relative to it."""
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS:
-                yield Path(folder, name).relative_to(root).as_posix()
+def piece_of(entry: Entry, content: Content) -> tuple[Piece, int, str | None]:
+    """Finds a recording in its file.
 
+    Args:
+        entry: The recording.
+        content: What its file holds.
 
-def _tree(root: Path) -> tuple[list[Entry], list[Problem]]:
-    entries, problems = [], []
-    for path in _audio_files(root):
-        folders = PurePosixPath(path).parts[:-1]
-        if len(folders) > 2:
-            raise ValueError(
-                f"{path} in {root} lies deeper than {LAYOUT}; if {root / folders[0]} holds the speakers, give that "
-                "folder"
-            )
-        if folders:
-            entries.append(Entry(path, folders[0], "/".join(folders)))
-        else:
-            problems.append(Problem(path, f"lies in no speaker's folder ({LAYOUT})"))
-    return entries, problems
+    Returns:
+        What is to be remembered of it, its length in samples, and why it cannot be used; None if it can.
 
-
-def _waves(root: Path) -> dict[str, str]:
-    """The files of Kaldi's utterances."""
-    if (root / "segments").exists():
-        raise ValueError(f"{root / 'segments'} cuts recordings into utterances; write these as files of their own")
-    waves = _table(root / "wav.scp")
-    for utterance, path in waves.items():
-        if path.endswith("|"):
-            raise ValueError(f"{root / 'wav.scp'}: {utterance} is a command, which is never run; name a file: {path}")
-    return waves
-
-
-def _kaldi(root: Path) -> tuple[list[Entry], list[Problem]]:
-    waves, speakers = _waves(root), _table(root / "utt2spk")
-    if strangers := waves.keys() - speakers.keys():
-        raise ValueError(f"{root / 'utt2spk'} does not say who speaks in {min(strangers)}")
-    entries = [Entry(path, speakers[utterance], speakers[utterance]) for utterance, path in waves.items()]
-    problems = [Problem(name, "in utt2spk, but not in wav.scp") for name in speakers if name not in waves]
-    return sorted(entries), problems
-
-
-def _table(path: Path) -> dict[str, str]:
-    """Reads lines of an utterance, white space and a value."""
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    table: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        match line.split(maxsplit=1):
-            case [name, value] if name not in table:
-                table[name] = value.strip()
-            case _:
-                raise ValueError(f"{path}, line {number}: expected a new utterance and its value; got {line!r}")
-    return table
+    >>> piece_of(Entry("a.wav", name="u1", times=(1.0, 2.5)), Content(32_000, 16_000))[1:]
+    (16000, None)
+    >>> piece_of(Entry("a.wav", name="u1", times=(1.0, 3.5)), Content(32_000, 16_000))[2]
+    'ends at 3.5 s, a.wav at 2 s'
+    """
+    piece, frames = Piece(entry.name, 0, content.channel, content.silences), content.frames
+    if content.problem or entry.times is None:
+        return piece, frames, content.problem
+    rate, (begin, end) = content.sample_rate, entry.times
+    total = frames / rate
+    if math.isfinite(end) and end > total + OVERSHOOT:
+        return piece, 0, f"ends at {end:g} s, {entry.path} at {total:g} s"
+    piece = piece._replace(start=round(begin * rate))
+    frames = round(min(end, total) * rate) - piece.start
+    sound = sum(stop - first for first, stop in piece.stretches(frames)) / rate if frames > 0 else 0.0
+    return piece, frames, f"holds {sound:.2f} s of sound, less than {SHORTEST} s" if sound < SHORTEST else None

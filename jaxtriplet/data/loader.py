@@ -1,4 +1,4 @@
-"""Batches of waveforms: random crops to train on, and whole recordings to embed."""
+"""Batches of waveforms to train on: random crops, and an iterator that makes them ahead of time."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -6,9 +6,10 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from jaxtriplet import _checks
-from jaxtriplet.data.audio import library, read, resample
-from jaxtriplet.data.recordings import Recordings, require_pairs
+from jaxtriplet.data.audio import library, resample
+from jaxtriplet.data.recordings import Recordings
 from jaxtriplet.data.sampler import SpeakerSampler, TripletSampler
+from jaxtriplet.data.speakers import require_pairs
 
 _Batch = TypeVar("_Batch", covariant=True)
 _ENDLESS = 1 << 40  # steps; Grain wants a number
@@ -48,26 +49,13 @@ class Waveforms(NamedTuple):
     labels: np.ndarray
 
 
-class Whole(NamedTuple):
-    """Whole recordings of about one length.
-
-    Attributes:
-        rows: Which recordings these are, [n] integers with n <= B: places in the index.
-        waveforms: Samples, [B, T] float32, zero past each length; rows after the n-th repeat the first.
-        lengths: Number of valid samples, [B] int32.
-    """
-
-    rows: np.ndarray
-    waveforms: np.ndarray
-    lengths: np.ndarray
-
-
 class Crops:
     """Batches of P speakers with K random crops each: `crops[step]` gives the batch of a step.
 
     All crops of a batch have one length, drawn from a few, so that an update compiles as many times and no more; a
-    recording that is shorter is padded. Sessions are spread as `SpeakerSampler` does. A batch is a function of the seed
-    and the step alone: neither threads nor an interruption nor the memory changes it.
+    recording that is shorter is padded. Long silences are left out before: nobody is known by them. Sessions are spread
+    as `SpeakerSampler` does. A batch is a function of the seed and the step alone: neither threads nor an interruption
+    nor the memory changes it.
 
     Args:
         index: The recordings.
@@ -150,7 +138,7 @@ class Crops:
         length = self._lengths[rng.integers(len(self._lengths))]
         rows, places = rows[self._share], rng.random(len(rows))[self._share]
         crops = [self._crop(row, length, where) for row, where in zip(rows, places, strict=True)]
-        return Waveforms(*_padded(crops, length), self._labels[rows])
+        return Waveforms(*padded(crops, length), self._labels[rows])
 
     def _crop(self, row: int, length: int, where: float) -> np.ndarray:
         """Returns at most `length` samples; `where` in [0, 1) says from where."""
@@ -186,60 +174,21 @@ def load(batches: Batches[_Batch], *, threads: int = 2, ahead: int = 4) -> Loade
     return iter(grain.MapDataset.source(batches).to_iter_dataset(options))
 
 
-def whole_recordings(
-    index: Recordings, *, batch_seconds: float = 60.0, sample_rate: int = 16_000, threads: int = 2
-) -> Iterator[Whole]:
-    """Returns an iterator over whole recordings in batches of about one length, the shortest first.
-
-    Lengths are padded to 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, ... seconds: four shapes an octave, and at most a
-    fifth of a row is padding above one second.
+def padded(samples: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Makes a batch of recordings of about one length.
 
     Args:
-        index: The recordings; `index.take(rows)` for some of them.
-        batch_seconds: Audio in a batch, padding included; a longer recording is a batch of its own.
-        sample_rate: Of the waveforms, in hertz.
-        threads: Number of threads that decode.
+        samples: Samples of each, [T].
+        length: What to fill them up to with zeros, or to cut them off at.
 
     Returns:
-        Each recording once; `index.paths[batch.rows]` says which.
-
-    Raises:
-        ImportError: If Grain is not installed.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> import numpy as np, soundfile
-        >>> from jaxtriplet.data import recordings_of, whole_recordings
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name, samples in (("long.wav", 17000), ("short.wav", 8000)):
-        ...         soundfile.write(f"{folder}/{name}", np.sin(np.arange(1.0 * samples)), 16000)
-        ...     index = recordings_of(folder, ["long.wav", "short.wav"], cache_dir=folder)
-        ...     for rows, waveforms, lengths in whole_recordings(index):
-        ...         index.paths[rows].tolist(), waveforms.shape, lengths.tolist()
-        (['short.wav'], (1, 16000), [8000])
-        (['long.wav'], (1, 20000), [17000])
+        Waveforms [B, length], and the number of valid samples of each, [B] int32.
     """
-    return load(_WholeBatches(index, sample_rate, batch_seconds), threads=threads)
-
-
-class _WholeBatches:
-    def __init__(self, index: Recordings, sample_rate: int, batch_seconds: float) -> None:
-        padded = np.array([_rounded_up(seconds) for seconds in index.seconds])
-        self._plan: list[tuple[np.ndarray, float, int]] = []
-        for seconds in np.unique(padded).tolist():
-            rows = np.flatnonzero(padded == seconds)
-            size = max(1, min(int(batch_seconds / seconds), len(rows)))
-            self._plan += [(rows[start : start + size], seconds, size) for start in range(0, len(rows), size)]
-        self._index, self._sample_rate = index, sample_rate
-
-    def __len__(self) -> int:
-        return len(self._plan)
-
-    def __getitem__(self, step: int) -> Whole:
-        rows, seconds, size = self._plan[step]
-        samples = [read(self._index.root / self._index.paths[row], sample_rate=self._sample_rate) for row in rows]
-        samples += samples[:1] * (size - len(rows))
-        return Whole(rows, *_padded(samples, round(seconds * self._sample_rate)))
+    lengths = np.array([min(len(one), length) for one in samples], np.int32)
+    waveforms = np.zeros((len(samples), length), np.float32)
+    for row, (one, end) in enumerate(zip(samples, lengths, strict=True)):
+        waveforms[row, :end] = one[:end]
+    return waveforms, lengths
 
 
 class _Decoded:
@@ -250,34 +199,19 @@ class _Decoded:
 
     def __init__(self, index: Recordings, sample_rate: int, memory: int) -> None:
         self._index, self._sample_rate = index, sample_rate
-        self.lengths = (index.frames * sample_rate // index.sample_rates).tolist()
-        self._keep = np.cumsum(self.lengths) * np.float32().nbytes <= memory
+        lengths = index.samples(sample_rate)
+        self.lengths = lengths.tolist()
+        self._keep = np.cumsum(lengths) * np.float32().nbytes <= memory
         self._kept: dict[int, np.ndarray] = {}
 
     def part(self, row: int, start: int, count: int) -> np.ndarray:
-        path, rate = self._index.root / self._index.paths[row], self._sample_rate
         if not self._keep[row]:
-            return read(path, sample_rate=rate, start=start / rate, seconds=count / rate)
+            return self._index.sound(row).read(self._sample_rate, start, count)
         if row not in self._kept:
-            self._kept[row] = read(path, sample_rate=rate)
+            self._kept[row] = self._index.sound(row).read(self._sample_rate)
         return self._kept[row][start : start + count]
 
 
 def _copies(numbers: np.ndarray, count: int) -> np.ndarray:
     """Returns numbers that start at 0, [N], then as many new ones for each further copy, [count * N]."""
     return (numbers + (numbers.max() + 1) * np.arange(count, dtype=numbers.dtype)[:, None]).ravel()
-
-
-def _padded(samples: Sequence[np.ndarray], length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns waveforms [B, length], zero past their ends, and where these are."""
-    lengths = np.array([min(len(one), length) for one in samples], np.int32)
-    waveforms = np.zeros((len(samples), length), np.float32)
-    for row, (one, end) in enumerate(zip(samples, lengths, strict=True)):
-        waveforms[row, :end] = one[:end]
-    return waveforms, lengths
-
-
-def _rounded_up(seconds: float) -> float:
-    """Returns the next of 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, ... seconds."""
-    step = 2.0 ** np.floor(np.log2(max(seconds, 1))) / 4
-    return max(1.0, float(np.ceil(seconds / step) * step))

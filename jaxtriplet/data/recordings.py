@@ -1,7 +1,6 @@
 """An index of the recordings in a folder: who speaks, in which session, for how long."""
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
@@ -9,10 +8,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxtriplet.data import layouts
-from jaxtriplet.data.audio import Content
 from jaxtriplet.data.contents import contents
-from jaxtriplet.data.layouts import LAYOUT, Entry, Problem
+from jaxtriplet.data.inspection import Content
+from jaxtriplet.data.layouts import LAYOUT, Entry, entries, piece_of
+from jaxtriplet.data.sound import Piece, Sound
+from jaxtriplet.data.trees import Problem
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +29,8 @@ class Recordings:
         frames: Samples of each recording, [N] int64, at its own rate.
         sample_rates: [N] int32, in hertz.
         problems: The recordings that were found and left out.
+        pieces: Where in its file each recording begins, what it is called, and where it is silent; () for whole files
+            that are never silent for long.
     """
 
     root: Path
@@ -39,6 +41,7 @@ class Recordings:
     frames: np.ndarray
     sample_rates: np.ndarray
     problems: tuple[Problem, ...] = ()
+    pieces: tuple[Piece, ...] = ()
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -47,6 +50,37 @@ class Recordings:
     def seconds(self) -> np.ndarray:
         """Duration of each recording, [N] float64."""
         return self.frames / self.sample_rates
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Where in its file each recording begins, [N] int64, in samples."""
+        return np.array([piece.start for piece in self.pieces] or [0] * len(self), np.int64)
+
+    @property
+    def names(self) -> np.ndarray:
+        """What each recording is called, [N] strings, no two alike: its path, or the name of Kaldi's utterance."""
+        if not any(piece.name for piece in self.pieces):
+            return self.paths
+        return np.array([piece.name or path for piece, path in zip(self.pieces, self.paths.tolist(), strict=True)])
+
+    def samples(self, sample_rate: int) -> np.ndarray:
+        """Returns how many samples are heard of each recording at a rate in hertz, [N] int64."""
+        heard = np.asarray(self.frames * sample_rate // self.sample_rates, np.int64)
+        for row, piece in enumerate(self.pieces):
+            if piece.start or piece.silences:
+                heard[row] = self.sound(row).length(sample_rate)
+        return heard
+
+    def sound(self, row: int) -> Sound:
+        """Returns what is heard of a recording: all but long silences.
+
+        Args:
+            row: Its place in the index.
+        """
+        piece = self.pieces[row] if self.pieces else Piece()
+        stretches = piece.stretches(int(self.frames[row]))
+        path, rate = self.root / self.paths[row], int(self.sample_rates[row])
+        return Sound(path, rate, piece.start, piece.channel, stretches)
 
     def take(self, rows: ArrayLike) -> Self:
         """Returns an index of some recordings alone, with labels and sessions numbered anew.
@@ -57,17 +91,18 @@ class Recordings:
         Returns:
             M recordings, without problems.
         """
-        rows = np.asarray(rows)
-        chosen, labels = _numbered(self.labels[rows])
+        places = np.arange(len(self))[np.asarray(rows)]
+        chosen, labels = _numbered(self.labels[places])
         return dataclasses.replace(
             self,
-            paths=self.paths[rows],
+            paths=self.paths[places],
             speakers=tuple(self.speakers[i] for i in chosen),
             labels=labels,
-            sessions=_numbered(self.sessions[rows])[1],
-            frames=self.frames[rows],
-            sample_rates=self.sample_rates[rows],
+            sessions=_numbered(self.sessions[places])[1],
+            frames=self.frames[places],
+            sample_rates=self.sample_rates[places],
             problems=(),
+            pieces=tuple(self.pieces[row] for row in places.tolist()) if self.pieces else (),
         )
 
 
@@ -75,19 +110,22 @@ def recordings(
     folder: str | Path,
     *,
     labelled: bool = True,
+    allow_outside: bool = False,
     cache_dir: str | Path | None = None,
     progress_fn: Callable[[int, int], None] | None = None,
 ) -> Recordings:
     """Reads every recording of a folder once through, and returns an index of those that can be used.
 
     The folder holds `<speaker>/[<session>/]<utterance>.wav` (the layout of VoxCeleb), with any ending that stands for
-    audio, or the files `wav.scp` and `utt2spk` of Kaldi (paths relative to the folder or absolute; commands are
-    refused, never run). Hidden files are passed over. What was learnt is remembered outside the folder, for as long as
-    the time and the size of a file stay the same.
+    audio, or the files `wav.scp`, `utt2spk` and, if files are cut into pieces, `segments` of Kaldi (paths relative to
+    the folder or absolute; commands are refused, never run). Hidden files are passed over. Links in the tree are
+    followed, each file and folder once. What was learnt is remembered outside the folder, for as long as the time and
+    the size of a file stay the same.
 
     Args:
         folder: The folder.
         labelled: False for recordings of nobody knows whom: any tree of folders, one nameless speaker.
+        allow_outside: Whether `wav.scp` may name files that lie outside the folder.
         cache_dir: Where to remember; None for `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
         progress_fn: Called as `progress_fn(done, total)` after each file that is read.
 
@@ -113,11 +151,9 @@ def recordings(
     root = Path(folder)
     if not root.is_dir():
         raise ValueError(f"{root}: no such folder")
-    if not labelled:
-        return recordings_of(root, layouts.unlabelled(root), cache_dir=cache_dir, progress_fn=progress_fn)
-    entries, problems = layouts.labelled(root)
-    found = contents(root, [entry.path for entry in entries], cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, entries, problems, found)
+    listed, problems = entries(root, labelled=labelled, allow_outside=allow_outside)
+    found = contents(root, [entry.path for entry in listed], cache_dir=cache_dir, progress_fn=progress_fn)
+    return _index(root, listed, problems, found)
 
 
 def recordings_of(
@@ -153,94 +189,32 @@ def recordings_of(
     """
     root, paths = Path(root), list(paths)
     found = contents(root, paths, cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, [Entry(path, "", "") for path in paths], [], found)
+    return _index(root, [Entry(path) for path in paths], [], found)
 
 
-def split_by_speaker(index: Recordings, fraction: float, *, seed: int = 0) -> tuple[Recordings, Recordings]:
-    """Splits off some speakers for development.
-
-    Speakers are ordered by a hash of the seed and their names, and the first `fraction` of them are held out. So the
-    split has the size that was asked for, and when a speaker joins the folder at most one other changes sides.
-
-    Args:
-        index: The recordings.
-        fraction: Share of the speakers to hold out, between 0 and 1.
-        seed: Another seed is another split.
-
-    Returns:
-        The recordings to train on, and those to develop on.
-
-    Raises:
-        ValueError: If the fraction is not between 0 and 1, or leaves either side fewer than two speakers.
-
-    Example:
-        >>> import pathlib
-        >>> import numpy as np
-        >>> from jaxtriplet.data import Recordings, split_by_speaker
-        >>> one_each = np.arange(5)
-        >>> names = ("a", "b", "c", "d", "e")
-        >>> index = Recordings(pathlib.Path(), np.array(names), names, one_each, one_each, one_each, one_each)
-        >>> [side.speakers for side in split_by_speaker(index, 0.4)]
-        [('a', 'd', 'e'), ('b', 'c')]
-    """
-    if not 0 < fraction < 1:
-        raise ValueError(f"the fraction of the speakers to hold out must lie between 0 and 1; got {fraction}")
-    total = len(index.speakers)
-    count = round(fraction * total)
-    if min(count, total - count) < 2:
-        raise ValueError(
-            f"{fraction} of the {total} speakers in {index.root} would leave {total - count} to train on and {count} "
-            "to develop on; each side needs at least two"
-        )
-    drawn = sorted(range(total), key=lambda i: hashlib.sha256(f"{seed}/{index.speakers[i]}".encode()).digest())
-    held_out = np.isin(index.labels, drawn[:count])
-    return index.take(np.flatnonzero(~held_out)), index.take(np.flatnonzero(held_out))
-
-
-def require_pairs(index: Recordings) -> None:
-    """Checks that there is something to learn from: two speakers, and one of them with two recordings.
-
-    Args:
-        index: The recordings.
-
-    Raises:
-        ValueError: If there is not.
-
-    Example:
-        >>> import pathlib
-        >>> import numpy as np
-        >>> from jaxtriplet.data import Recordings, require_pairs
-        >>> one = np.zeros(1, np.int32)
-        >>> require_pairs(Recordings(pathlib.Path("calls"), np.array(["ada/1.wav"]), ("ada",), one, one, one, one))
-        Traceback (most recent call last):
-        ...
-        ValueError: calls holds recordings of 1 speaker; at least two are needed, as <speaker>/[<session>/]<utterance>
-    """
-    counts = np.bincount(index.labels, minlength=1)
-    if len(counts) < 2:
-        raise ValueError(f"{index.root} holds recordings of 1 speaker; at least two are needed, as {LAYOUT}")
-    if counts.max() < 2:
-        raise ValueError(f"no speaker in {index.root} has two recordings, so there is no positive pair")
-
-
-def _index(root: Path, entries: Sequence[Entry], problems: Iterable[Problem], found: Sequence[Content]) -> Recordings:
-    pairs = list(zip(entries, found, strict=True))
-    problems = (*problems, *(Problem(entry.path, content.problem) for entry, content in pairs if content.problem))
-    usable = [(*entry, *content) for entry, content in pairs if not content.problem]
+def _index(root: Path, listed: Sequence[Entry], problems: Iterable[Problem], found: Sequence[Content]) -> Recordings:
+    usable, problems = [], [*problems]
+    for entry, content in zip(listed, found, strict=True):
+        piece, count, reason = piece_of(entry, content)
+        if reason:
+            problems.append(Problem(entry.path if entry.times is None else entry.name, reason))
+        else:
+            usable.append((entry.path, entry.speaker, entry.session, count, content.sample_rate, piece))
     if not usable:
         first = f"; the first of {len(problems)}: {': '.join(problems[0])}" if problems else f": expected {LAYOUT}"
         raise ValueError(f"{root} holds no recording that can be used{first}")
-    paths, speakers, sessions, frames, sample_rates, _ = zip(*usable, strict=True)
+    paths, speakers, sessions, frames, sample_rates, pieces = zip(*usable, strict=True)
     names, labels = _numbered(speakers)
     return Recordings(
-        root=root,
-        paths=np.array(paths),
-        speakers=tuple(names.tolist()),
-        labels=labels,
-        sessions=_numbered(sessions)[1],
-        frames=np.array(frames, np.int64),
-        sample_rates=np.array(sample_rates, np.int32),
-        problems=problems,
+        root,
+        np.array(paths),
+        tuple(names.tolist()),
+        labels,
+        _numbered(sessions)[1],
+        np.array(frames, np.int64),
+        np.array(sample_rates, np.int32),
+        tuple(problems),
+        pieces,
     )
 
 

@@ -1,9 +1,12 @@
 """Lists of verification trials, as VoxCeleb writes them."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from jaxtriplet.data.lists import lines, require_inside
 
 
 class Trials(NamedTuple):
@@ -22,20 +25,21 @@ class Trials(NamedTuple):
     paths: tuple[str, ...]
 
 
-def read_trials(path: str | Path, root: str | Path) -> Trials:
+def read_trials(path: str | Path, root: str | Path, *, allow_outside: bool = False) -> Trials:
     r"""Reads trials: lines `1 path path` (one speaker) or `0 path path` (two), paths relative to a folder.
 
     Args:
         path: The list.
         root: The folder of the recordings.
+        allow_outside: Whether paths may lead out of the folder: absolute, by `..` or through a link.
 
     Returns:
         The trials, in the order of the list.
 
     Raises:
         FileNotFoundError: If there is no such list.
-        ValueError: If the list is empty, a line is malformed (the message says which), or files are missing (the
-            message names the first ten, and how many there are).
+        ValueError: If the list is empty, a line is malformed (the message says which), a file lies outside the folder,
+            or files are missing (the message names the first ten, and how many there are).
 
     Example:
         >>> import pathlib, tempfile
@@ -51,15 +55,16 @@ def read_trials(path: str | Path, root: str | Path) -> Trials:
     Reference:
         Nagrani, Chung, Zisserman, "VoxCeleb: a large-scale speaker identification dataset", Interspeech 2017.
     """
-    lines = [(number, line.split()) for number, line in enumerate(Path(path).read_text().splitlines(), 1)]
-    trials = [(number, fields) for number, fields in lines if fields]
+    trials = [(number, line.split()) for number, line in lines(path)]
     for number, fields in trials:
         if len(fields) != 3 or fields[0] not in ("0", "1"):
             raise ValueError(f"{path}, line {number}: expected 1 or 0 and two paths; got `{' '.join(fields)}`")
     if not trials:
         raise ValueError(f"{path} holds no trials; expected lines `1 path path` and `0 path path`")
     names, places = np.unique([fields[1:] for _, fields in trials], return_inverse=True)
-    missing = [name for name in names if not (Path(root) / name).is_file()]
+    if not allow_outside:
+        require_inside(root, names.tolist(), path)
+    missing = [name for name in names if not os.path.isfile(os.path.join(root, name))]
     if missing:
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise ValueError(

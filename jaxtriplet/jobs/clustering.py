@@ -58,6 +58,7 @@ def cluster(
     threshold: float | None = None,
     max_speakers: int = 100,
     labelled: bool = True,
+    allow_outside: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -77,6 +78,7 @@ def cluster(
             development speakers (without these, its training speakers) apart with equal errors.
         max_speakers: The largest number whose silhouette is tried, at least 2.
         labelled: Whether `data` says who speaks: that judges the result, and is looked at for nothing else.
+        allow_outside: Whether Kaldi's `wav.scp` may name files outside `data`.
         out: The folder for the results; None for `runs/cluster-<time>`.
         overwrite: Whether it may hold something.
         quiet: Whether to show no progress on standard error.
@@ -109,7 +111,7 @@ def cluster(
             raise ValueError(
                 f'{run} has no threshold of its own; give `num_speakers`, `threshold` or `estimate="silhouette"`'
             )
-    index = listening.listen(data, labelled=labelled, quiet=quiet)
+    index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
     with listening.progress("embedding", quiet=quiet) as show:
         embeddings = encoder.embed_recordings(index, show)
     grouped = group(embeddings, num_speakers=num_speakers, threshold=threshold, max_speakers=max_speakers)
@@ -151,6 +153,9 @@ def group(
     array([1, 0, 0])
     """
     rows = np.asarray(embeddings)
+    if len(rows) == 1 and num_speakers in (None, 1):
+        by = "given" if num_speakers else "silhouette" if threshold is None else "threshold"
+        return Grouped(np.zeros(1, np.intp), by, threshold if num_speakers is None else None)
     if num_speakers is not None:
         if not 1 <= num_speakers <= len(rows):
             raise ValueError(f"`num_speakers` must be 1 to {len(rows)}, the number of utterances; got {num_speakers}")
@@ -196,6 +201,7 @@ def _figures(index: Recordings, grouped: Grouped, *, judged: bool) -> dict[str, 
 
 def _rttm(index: Recordings, clusters: np.ndarray) -> Iterator[str]:
     """Yields the lines of NIST's Rich Transcription Time Marked format; white space in a path becomes %20."""
-    for path, seconds, number in zip(index.paths.tolist(), index.seconds, clusters, strict=True):
+    starts = index.starts / index.sample_rates
+    for path, start, seconds, number in zip(index.paths.tolist(), starts, index.seconds, clusters, strict=True):
         name = "%20".join(path.split())
-        yield f"SPEAKER {name} 1 0.000 {seconds:.3f} <NA> <NA> speaker{number + 1} <NA> <NA>\n"
+        yield f"SPEAKER {name} 1 {start:.3f} {seconds:.3f} <NA> <NA> speaker{number + 1} <NA> <NA>\n"

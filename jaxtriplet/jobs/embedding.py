@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, runs
-from jaxtriplet.speech.encoder import SpeechEncoder, embed_batches
+from jaxtriplet.speech import SpeechEncoder, embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost
 
@@ -41,20 +41,23 @@ def embed(
     out: str | Path,
     *,
     labelled: bool = True,
+    allow_outside: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Embedded:
     """Embeds every recording of a folder, of any length, into one file.
 
     The file holds `embeddings` [N, E], `paths` [N] (relative to `data`) and, where the folder tells who speaks,
-    `labels` [N] and `speakers` [S]: recording i is of speakers[labels[i]]. What is done is kept in `<out>.partial`
-    meanwhile: after an interruption, the same call goes on from there.
+    `labels` [N] and `speakers` [S]: recording i is of speakers[labels[i]]. Of Kaldi's folders it also holds the names,
+    `utterances` [N]. Silences of 0.3 s and more weigh nothing, and what is longer than 10 s without them is the mean of
+    windows. What is done is kept in `<out>.partial` meanwhile: after an interruption, the same call goes on from there.
 
     Args:
         run: The folder of a finished run on recordings.
         data: The folder of the recordings.
         out: The file, which ends in .npz.
         labelled: Whether `data` says who speaks.
+        allow_outside: Whether Kaldi's `wav.scp` may name files outside `data`.
         overwrite: Whether the file may be there already, and what another encoder has begun may go.
         quiet: Whether to show no progress on standard error.
 
@@ -76,10 +79,11 @@ def embed(
     file = runs.choose_file(out, overwrite=overwrite)
     encoder = runs.load_speech(run)
     parts = Parts(file.with_name(f"{file.name}.partial"), fingerprint(Path(run)), overwrite=overwrite)
-    index = listening.listen(data, labelled=labelled, quiet=quiet)
+    index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
     embeddings, kept = embed_in_parts(encoder.model, index, parts, quiet=quiet)
     speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
-    _save(file, embeddings=embeddings, paths=index.paths, **speakers)
+    utterances = {} if index.names is index.paths else {"utterances": index.names}
+    _save(file, embeddings=embeddings, paths=index.paths, **speakers, **utterances)
     parts.remove()
     figures = {
         "num_recordings": len(index),
@@ -116,7 +120,7 @@ class Parts:
 
     def read(self, index: Recordings) -> Iterator[tuple[int, np.ndarray]]:
         """Yields the row of each recording that is embedded and has not changed since, and its embedding."""
-        stamps, row = _stamps(index), {path: place for place, path in enumerate(index.paths.tolist())}
+        stamps, row = _stamps(index), {name: place for place, name in enumerate(index.names.tolist())}
         for path in sorted(self._folder.glob("*.npz")):
             with np.load(path) as part:
                 for name, stamp, embedding in zip(part["paths"], part["stamps"], part["embeddings"], strict=True):
@@ -131,7 +135,7 @@ class Parts:
             (self._folder / "run.txt").write_text(self._made_by)
         number = len(list(self._folder.glob("*.npz")))
         file = self._folder / f"{number:06}.npz"
-        _save(file, paths=index.paths, stamps=_stamps(index), embeddings=embeddings)
+        _save(file, paths=index.names, stamps=_stamps(index), embeddings=embeddings)
 
     def remove(self) -> None:
         """Removes the folder."""
@@ -178,9 +182,10 @@ def fingerprint(run: Path) -> str:
 
 
 def _stamps(index: Recordings) -> np.ndarray:
-    """Returns the time of the last change (ns) and the size (bytes) of each file, [N, 2]."""
+    """Returns the time of the last change (ns) and the size (bytes) of each file, and where in it to listen, [N, 4]."""
     status = [(index.root / path).stat() for path in index.paths.tolist()]
-    return np.array([(one.st_mtime_ns, one.st_size) for one in status], np.int64)
+    stamps = np.array([(one.st_mtime_ns, one.st_size) for one in status], np.int64)
+    return np.column_stack([stamps, index.starts, index.frames])
 
 
 def _save(path: Path, **arrays: Any) -> None:

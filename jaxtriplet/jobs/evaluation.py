@@ -38,6 +38,7 @@ def evaluate(
     cohort: str | Path | None = None,
     top: int = 300,
     draws: int = 1000,
+    allow_outside: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
@@ -55,6 +56,7 @@ def evaluate(
         cohort: A folder of recordings of others, such as those trained on: adds figures after AS-norm.
         top: How many of the cohort, those nearest to a recording, to measure it against, at least 2.
         draws: Draws of the bootstrap.
+        allow_outside: Whether the list may name files outside `data`, and Kaldi's `wav.scp` such outside `cohort`.
         out: The folder for the results; None for `runs/evaluate-<time>`.
         overwrite: Whether it may hold something.
         quiet: Whether to show no progress on standard error.
@@ -80,11 +82,11 @@ def evaluate(
     _checks.positive_integer("`draws`", draws)
     if top < 2:
         raise ValueError(f"`top` must be at least 2; got {top}")
-    asked = read_trials(trials, data)
+    asked = read_trials(trials, data, allow_outside=allow_outside)
     folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
     encoder = runs.load_speech(run)
     index = listening.listen(data, paths=asked.paths, quiet=quiet)
-    others = None if cohort is None else _cohort(cohort, index, quiet=quiet)
+    others = None if cohort is None else _cohort(cohort, index, allow_outside=allow_outside, quiet=quiet)
     usable = _usable(asked, index)
     with listening.progress("embedding", quiet=quiet) as show:
         embeddings = encoder.embed_recordings(index, show)
@@ -116,8 +118,9 @@ def _usable(asked: Trials, index: Recordings) -> Trials:
     return Trials(asked.same[kept], first[kept], second[kept], tuple(index.paths.tolist()))
 
 
-def _cohort(folder: str | Path, index: Recordings, *, quiet: bool) -> Recordings:
-    others = listening.listen(folder, labelled=False, words="cohort's recordings", quiet=quiet)
+def _cohort(folder: str | Path, index: Recordings, *, allow_outside: bool, quiet: bool) -> Recordings:
+    words = "cohort's recordings"
+    others = listening.listen(folder, labelled=False, allow_outside=allow_outside, words=words, quiet=quiet)
     files = [{(one.root / path).resolve() for path in one.paths.tolist()} for one in (index, others)]
     if both := sorted(files[0] & files[1]):
         raise ValueError(f"the cohort must be of other speakers than the trials; {len(both)} in both: {both[0]}")

@@ -36,7 +36,13 @@ def progress(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]
 
 
 def listen(
-    folder: str | Path, *, paths: Sequence[str] = (), labelled: bool = True, words: str = "recordings", quiet: bool
+    folder: str | Path,
+    *,
+    paths: Sequence[str] = (),
+    labelled: bool = True,
+    allow_outside: bool = False,
+    words: str = "recordings",
+    quiet: bool,
 ) -> Recordings:
     """Reads what a folder holds, and says on standard error what cannot be used.
 
@@ -44,6 +50,7 @@ def listen(
         folder: The folder.
         paths: The files in it to read, of nobody knows whom; none for all.
         labelled: Whether the folder says who speaks.
+        allow_outside: Whether Kaldi's `wav.scp` may name files outside the folder.
         words: What is read, for the bar.
         quiet: Whether to show no progress.
 
@@ -53,12 +60,12 @@ def listen(
     Raises:
         ValueError: There is no recording that can be used.
     """
-    whole = partial(recordings, folder, labelled=labelled)
+    whole = partial(recordings, folder, labelled=labelled, allow_outside=allow_outside)
     with progress(words, quiet=quiet) as show:
         try:
             index = (partial(recordings_of, folder, paths) if paths else whole)(progress_fn=show)
         except ValueError as error:
-            hinted = labelled and not paths and Path(folder).is_dir()
+            hinted = labelled and not paths and Path(folder).is_dir() and "`" not in str(error)  # not two hints
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     name_problems(index.problems, len(index))
     return index
@@ -72,12 +79,17 @@ def name_problems(problems: Sequence[Problem], used: int) -> None:
         used: How many are not.
     """
     for problem in problems[:SHOWN]:
-        print(f"jaxtriplet: {problem.path}: {problem.reason}", file=sys.stderr)
+        print(f"jaxtriplet: {_printable(problem.path)}: {_printable(problem.reason)}", file=sys.stderr)
     if len(problems) > SHOWN:
         print(f"jaxtriplet: ... and {len(problems) - SHOWN} more", file=sys.stderr)
     if problems:
         files = "1 file" if len(problems) == 1 else f"{len(problems):,} files"
         print(f"jaxtriplet: {files} left out, {used:,} recordings used", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Returns a text on one line, that moves no cursor: a file may be called anything."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def problems_as_json(problems: Sequence[Problem]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtriplet.data import load, read
+from jaxtriplet.data import load
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fresh_state, objective_of
 from jaxtriplet.jobs.sources.recordings import FolderOfRecordings
@@ -31,7 +31,9 @@ class Stage(NamedTuple):
     sound: float
 
 
-def throughput(data: str | Path, *, recipe: str = "best", rounds: int = 20, quiet: bool = False) -> list[Stage]:
+def throughput(
+    data: str | Path, *, recipe: str = "best", rounds: int = 20, allow_outside: bool = False, quiet: bool = False
+) -> list[Stage]:
     """Measures how fast the recordings of a folder pass the stages of training: decoding, features, update.
 
     Each stage is given the batches of the recipe, and is timed alone; at last the loader feeds the update, as in
@@ -41,6 +43,7 @@ def throughput(data: str | Path, *, recipe: str = "best", rounds: int = 20, quie
         data: The folder: <speaker>/[<session>/]<utterance>.
         recipe: What to train.
         rounds: Number of batches to measure, at least one.
+        allow_outside: Whether Kaldi's `wav.scp` may name files outside `data`.
         quiet: Whether to show no progress on standard error.
 
     Returns:
@@ -49,7 +52,8 @@ def throughput(data: str | Path, *, recipe: str = "best", rounds: int = 20, quie
     Raises:
         ValueError: There is no such recipe or folder, or the recordings do not fill a batch.
     """
-    source = FolderOfRecordings(Config.of_recipe(recipe), data=Path(data), quiet=quiet)
+    config = Config.of_recipe(recipe)
+    source = FolderOfRecordings(config, data=Path(data), allow_outside=allow_outside, quiet=quiet)
     source.report()
     return list(_measured(source, rounds))
 
@@ -82,9 +86,9 @@ def _measured(source: FolderOfRecordings, rounds: int) -> Iterator[Stage]:
         return Stage(name, 1000 * seconds, sound / seconds)
 
     rows = np.random.default_rng(numbers.seed).permutation(len(index))[: len(keys)]
-    paths = [index.root / index.paths[row] for row in rows]
-    whole, rate = float(index.seconds[rows].sum()), config.data.sample_rate
-    yield stage("decode as many whole recordings", lambda _: [read(path, sample_rate=rate) for path in paths], whole)
+    rate = config.data.sample_rate
+    sounds, whole = [index.sound(row) for row in rows.tolist()], float(index.samples(rate)[rows].sum()) / rate
+    yield stage("decode as many whole recordings", lambda _: [one.read(rate) for one in sounds], whole)
     yield stage("crops of recordings that are in memory", lambda i: crops[i])
     yield stage("log-mel features", lambda i: features(*batches[i][:2]))
     yield stage("augmentation, with its features", lambda i: augmented(*batches[i][:2]))

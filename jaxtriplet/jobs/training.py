@@ -40,6 +40,7 @@ def train(
     data: str | Path | None = None,
     dev: str | Path | None = None,
     dev_fraction: float | None = None,
+    allow_outside: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
@@ -62,6 +63,7 @@ def train(
         data: The folder of the recordings to train on: <speaker>/[<session>/]<utterance>.
         dev: The folder of other speakers, who choose the best checkpoint and judge it.
         dev_fraction: The share of the speakers in `data` that are held out for that.
+        allow_outside: Whether Kaldi's `wav.scp` may name files outside `data` and `dev`.
         out: The folder for the results; None for `runs/<time>`.
         overwrite: Whether the folder may hold something.
         resume: Whether to go on from the newest checkpoint in the folder.
@@ -91,7 +93,7 @@ def train(
     _checks.positive_integer("`checkpoint_every`", checkpoint_every)
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
     folder = runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
-    source = _source(asked, data, dev, dev_fraction, quiet=quiet)
+    source = _source(asked, data, dev, dev_fraction, allow_outside=allow_outside, quiet=quiet)
     content = source.content()
     if resume and (folder / "data.json").is_file() and json.loads((folder / "data.json").read_text()) != content:
         raise ValueError(f"{folder} was begun with other recordings than {data} now holds")
@@ -126,7 +128,7 @@ def _settled(config: Config | str | Path | None, data: str | Path | None) -> Con
 
 
 def _source(
-    config: Config, data: str | Path | None, dev: str | Path | None, dev_fraction: float | None, *, quiet: bool
+    config: Config, data: str | Path | None, dev: str | Path | None, dev_fraction: float | None, **options: bool
 ) -> Source:
     kind = find(config.data.source)
     if data is None and (dev, dev_fraction) != (None, None):
@@ -136,4 +138,4 @@ def _source(
     if data is not None and not kind.needs_data:
         raise ValueError(f"`data`: of no use with the recipe {config.recipe}")
     data, dev = (None if one is None else Path(one) for one in (data, dev))
-    return kind(config, data=data, dev=dev, dev_fraction=dev_fraction, quiet=quiet)
+    return kind(config, data=data, dev=dev, dev_fraction=dev_fraction, **options)

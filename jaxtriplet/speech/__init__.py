@@ -2,7 +2,8 @@
 
 - `frontend`: level, log-mel features and their normalisation, of batches of waveforms.
 - `augmentation`: random rooms, channels, noises and gains of waveforms, and masks of log-mel features.
-- `encoder`: all of that before an encoder of `jaxtriplet.models`, as one module, and embeddings of recordings by it.
+- `encoder`: all of that before an encoder of `jaxtriplet.models`, as one module.
+- `recordings`: embeddings of recordings, from their files.
 - `features`: standardisation and augmentation of features that come without their waveforms, such as JapaneseVowels.
 """
 
@@ -18,11 +19,7 @@ from jaxtriplet.speech.augmentation.features import (
     mask_features as mask_features,
 )
 from jaxtriplet.speech.augmentation.waveforms import augment_waveforms as augment_waveforms, stages as stages
-from jaxtriplet.speech.encoder import (
-    SpeechEncoder as SpeechEncoder,
-    embed_batches as embed_batches,
-    embed_recordings as embed_recordings,
-)
+from jaxtriplet.speech.encoder import SpeechEncoder as SpeechEncoder
 from jaxtriplet.speech.features import Augmentation as Augmentation, Standardizer as Standardizer, augment as augment
 from jaxtriplet.speech.frontend import (
     NORMALIZATIONS as NORMALIZATIONS,
@@ -31,4 +28,6 @@ from jaxtriplet.speech.frontend import (
     mean_normalize as mean_normalize,
     mel_filters as mel_filters,
     normalize_level as normalize_level,
+    remove_offset as remove_offset,
 )
+from jaxtriplet.speech.recordings import embed_batches as embed_batches, embed_recordings as embed_recordings

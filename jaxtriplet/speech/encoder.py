@@ -1,29 +1,22 @@
 """From waveforms to embeddings in one module: level, log-mel features, their normalisation and an encoder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
-import numpy as np
 from flax import nnx
 
-from jaxtriplet.data import Recordings, whole_recordings
-from jaxtriplet.models import Encoder, embed, embed_sliding, padding
+from jaxtriplet.models import Encoder, padding
 from jaxtriplet.speech.augmentation.changes import WaveformAugmentation
 from jaxtriplet.speech.augmentation.features import FeatureAugmentation, mask_features
 from jaxtriplet.speech.augmentation.waveforms import augment_waveforms
-from jaxtriplet.speech.frontend import log_mel, mean_normalize, normalize_level
-
-# A recording up to this length is embedded at once; crops to train on last some 3 s, and a mean over frames of far more
-# than that is another thing than what was trained.
-LONGEST = 10.0
-# Of what is longer, windows of so many seconds, half of each shared with the next, are embedded and averaged.
-WINDOW = 4.0
+from jaxtriplet.speech.frontend import log_mel, mean_normalize, normalize_level, remove_offset
 
 
 class SpeechEncoder(nnx.Module):
     r"""An encoder that hears waveforms: what a training step, scoring and an exported file all run.
 
-    $$e = \mathrm{encoder}(\mathrm{mask}(\mathrm{normalize}(\mathrm{logmel}(\mathrm{level}(\mathrm{augment}(x))))))$$
+    $$e = \mathrm{encoder}(\mathrm{mask}(\mathrm{normalize}(\mathrm{logmel}(\mathrm{level}(\mathrm{augment}(
+    x - \bar x))))))$$
 
     `augment` and `mask` are there in training alone. The module takes the place of an encoder in `create_state`, so
     that waveforms stand where the features of a batch do.
@@ -76,7 +69,11 @@ class SpeechEncoder(nnx.Module):
             return self.encoder(*self.features(waveforms, lengths))
         of_waveform, of_features, of_encoder = padding.split_keys(keys, 3)
         changed = augment_waveforms(
-            of_waveform, waveforms, lengths, self.waveform_augmentation, sample_rate=self.sample_rate
+            of_waveform,
+            remove_offset(waveforms, lengths),
+            lengths,
+            self.waveform_augmentation,
+            sample_rate=self.sample_rate,
         )
         features, counts = self.features(changed, lengths)
         return self.encoder(
@@ -102,67 +99,3 @@ class SpeechEncoder(nnx.Module):
         level = normalize_level(waveforms, lengths)
         features, counts = log_mel(level, lengths, sample_rate=self.sample_rate, num_bands=self.encoder.in_features)
         return self.normalize_fn(features, counts), counts
-
-
-def embed_recordings(
-    model: SpeechEncoder, index: Recordings, *, progress_fn: Callable[[int, int], None] | None = None
-) -> np.ndarray:
-    """Embeds recordings of any length: those of about one length together, the long ones window by window.
-
-    Args:
-        model: The encoder.
-        index: The recordings.
-        progress_fn: Called as `progress_fn(done, total)` after each batch.
-
-    Returns:
-        Unit-length embeddings in the order of the index, [N, E].
-
-    Raises:
-        ValueError: A recording can no longer be read; the message names it.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> import numpy as np, soundfile
-        >>> from flax import nnx
-        >>> from jaxtriplet.data import recordings_of
-        >>> from jaxtriplet.models import LSTM
-        >>> from jaxtriplet.speech import SpeechEncoder, embed_recordings
-        >>> model = SpeechEncoder(LSTM(40, hidden=8, projection=4, embedding_dim=4, rngs=nnx.Rngs(0)))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name, samples in (("long.wav", 200_000), ("short.wav", 8000)):
-        ...         soundfile.write(f"{folder}/{name}", np.sin(np.arange(1.0 * samples)), 16000)
-        ...     index = recordings_of(folder, ["long.wav", "short.wav"], cache_dir=folder)
-        ...     embed_recordings(model, index).shape
-        (2, 4)
-    """
-    places, found = [], []
-    for rows, embeddings in embed_batches(model, index):
-        places.append(rows)
-        found.append(embeddings)
-        if progress_fn:
-            progress_fn(sum(map(len, places)), len(index))
-    return np.concatenate(found)[np.argsort(np.concatenate(places))]
-
-
-def embed_batches(model: SpeechEncoder, index: Recordings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Returns an iterator over batches of recordings and their embeddings, for whom all at once would be too late.
-
-    Args:
-        model: The encoder.
-        index: The recordings.
-
-    Returns:
-        Rows of the index, [M], and unit-length embeddings of these, [M, E]; each row once, the shortest first.
-
-    Raises:
-        ValueError: A recording can no longer be read; the message names it.
-    """
-    for rows, waveforms, lengths in whole_recordings(index, sample_rate=model.sample_rate):
-        if waveforms.shape[1] <= LONGEST * model.sample_rate:
-            embeddings = embed(model, waveforms, lengths, batch_size=len(lengths))
-        else:
-            whole = [waveform[:length] for waveform, length in zip(waveforms, lengths, strict=True)]
-            embeddings = embed_sliding(
-                model, whole[: len(rows)], window=round(WINDOW * model.sample_rate), batch_size=16
-            )
-        yield rows, embeddings[: len(rows)]

@@ -85,10 +85,36 @@ def log_mel(
     return padding.keep(jnp.log(jnp.maximum(bands, floor)), counts), counts
 
 
-def normalize_level(waveforms: jax.Array, lengths: jax.Array, *, level: float = 0.1) -> jax.Array:
-    r"""Scales each utterance to one root mean square, so that loud and quiet recordings meet the same floor.
+def remove_offset(waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
+    r"""Takes each utterance's mean off: a constant, which converters add, is no sound and can outweigh all sound.
 
-    $$x_t \mapsto level \; x_t \Big/ \sqrt{\tfrac{1}{T} \sum_{s < T} x_s^2}$$
+    $$x_t \mapsto x_t - \tfrac{1}{T} \sum_{s < T} x_s$$
+
+    Args:
+        waveforms: Samples, [B, T]; what lies past an utterance's length does not matter.
+        lengths: Number of samples of each utterance, [B].
+
+    Returns:
+        Samples of mean 0, [B, T], 0 past an utterance's length.
+
+    Raises:
+        ValueError: Shapes do not match.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxtriplet.speech import remove_offset
+        >>> remove_offset(jnp.array([[3.0, 1.0, 9.0]]), jnp.array([2])).tolist()
+        [[1.0, -1.0, 0.0]]
+    """
+    waveforms, lengths = padding.checked("waveforms", waveforms, "[B, T]", lengths)
+    return padding.keep(waveforms - padding.mean(waveforms, lengths), lengths)
+
+
+def normalize_level(waveforms: jax.Array, lengths: jax.Array, *, level: float = 0.1) -> jax.Array:
+    r"""Takes each utterance's mean off and scales it, so that loud and quiet recordings meet the same floor.
+
+    $$x_t \mapsto level \; (x_t - \bar x) \Big/ \sqrt{\tfrac{1}{T} \sum_{s < T} (x_s - \bar x)^2},
+    \qquad \bar x = \tfrac{1}{T} \sum_{s < T} x_s$$
 
     Args:
         waveforms: Samples, [B, T]; what lies past an utterance's length does not matter.
@@ -96,7 +122,7 @@ def normalize_level(waveforms: jax.Array, lengths: jax.Array, *, level: float = 
         level: Root mean square to give; at 0.1, 20 dB below full scale, speech seldom clips.
 
     Returns:
-        Samples, [B, T], 0 past an utterance's length; digital silence stays silent.
+        Samples, [B, T], 0 past an utterance's length; digital silence stays silent, a constant becomes it.
 
     Raises:
         ValueError: Shapes do not match.
@@ -107,10 +133,13 @@ def normalize_level(waveforms: jax.Array, lengths: jax.Array, *, level: float = 
         >>> normalize_level(jnp.array([[2.0, -2.0, 9.0]]), jnp.array([2]), level=0.5).tolist()
         [[0.5, -0.5, 0.0]]
     """
-    waveforms, lengths = padding.checked("waveforms", waveforms, "[B, T]", lengths)
-    waveforms = padding.keep(waveforms, lengths)
-    power = padding.mean(jnp.square(waveforms), lengths)
-    return waveforms * safe_divide(jnp.full_like(power, level), safe_sqrt(power))
+    centred = remove_offset(waveforms, lengths)
+    lengths = jnp.asarray(lengths)
+    power = padding.mean(jnp.square(centred), lengths)
+    # A millionth of the mean is what rounding leaves of a constant in float32.
+    rounding = jnp.square(1e-6 * padding.mean(jnp.asarray(waveforms), lengths))
+    power = jnp.where(power > rounding, power, 0)
+    return centred * safe_divide(jnp.full_like(power, level), safe_sqrt(power))
 
 
 def mean_normalize(features: jax.Array, counts: jax.Array) -> jax.Array:

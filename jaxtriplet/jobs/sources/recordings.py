@@ -13,7 +13,7 @@ from flax import nnx
 from numpy.typing import ArrayLike
 
 from jaxtriplet import models, parallel, speech
-from jaxtriplet.data import Crops, Problem, Recordings, load, read, recordings, require_pairs, split_by_speaker
+from jaxtriplet.data import Crops, Problem, Recordings, load, recordings, require_pairs, split_by_speaker
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.listening import name_problems, progress
 from jaxtriplet.jobs.sources.source import Judged, Run, Source, weights_of, with_weights
@@ -80,15 +80,22 @@ class FolderOfRecordings(Source):
     needs_data: ClassVar[bool] = True
 
     def __init__(
-        self, config: Config, *, data: Path, dev: Path | None = None, dev_fraction: float | None = None, quiet: bool
+        self,
+        config: Config,
+        *,
+        data: Path,
+        dev: Path | None = None,
+        dev_fraction: float | None = None,
+        allow_outside: bool = False,
+        quiet: bool,
     ) -> None:
         """Reads what the folders hold."""
         if dev is not None and dev_fraction is not None:
             raise ValueError("`dev` names the development speakers, `dev_fraction` draws them: give one of them")
-        self.train, self.dev = _listen(data, "recordings", quiet=quiet), None
+        self.train, self.dev = _listen(data, "recordings", allow_outside, quiet=quiet), None
         self._problems: tuple[Problem, ...] = self.train.problems
         if dev is not None:
-            self.dev = _listen(dev, "development", quiet=quiet)
+            self.dev = _listen(dev, "development", allow_outside, quiet=quiet)
             self._problems += self.dev.problems
             if both := sorted({*self.train.speakers} & {*self.dev.speakers}):
                 raise ValueError(f"speakers to develop on must be others than those to train on; in both: {both[0]}")
@@ -152,7 +159,8 @@ class FolderOfRecordings(Source):
     def judge(self, run: Run) -> Judged:
         """Judges the embeddings of development speakers; without these, of training speakers."""
         index = self._judged
-        first = read(index.root / index.paths[0], sample_rate=self.config.data.sample_rate, seconds=SHOWN)
+        rate = self.config.data.sample_rate
+        first = index.sound(0).read(rate, count=round(SHOWN * rate))
         return Judged(
             judge_unseen(speech.embed_recordings(run.model, index), index.labels, judged=self.watched),
             arrays={"paths": index.paths},
@@ -174,7 +182,7 @@ class FolderOfRecordings(Source):
         """Returns who speaks in how many recordings, and what is left out: no path but those inside the folders."""
 
         def of(index: Recordings) -> dict[str, Any]:
-            listing = "\n".join(f"{path} {frames}" for path, frames in zip(index.paths, index.frames, strict=True))
+            listing = "\n".join(f"{name} {frames}" for name, frames in zip(index.names, index.frames, strict=True))
             return {
                 "speakers": list(index.speakers),
                 "recordings": len(index),
@@ -232,9 +240,9 @@ def build_speech_encoder(config: Config) -> speech.SpeechEncoder:
     )
 
 
-def _listen(folder: Path, words: str, *, quiet: bool) -> Recordings:
+def _listen(folder: Path, words: str, allow_outside: bool, *, quiet: bool) -> Recordings:
     with progress(words, quiet=quiet) as show:
-        return recordings(folder, progress_fn=show)
+        return recordings(folder, allow_outside=allow_outside, progress_fn=show)
 
 
 def _some(index: Recordings, each: int) -> Recordings:

@@ -60,7 +60,14 @@ class Source(Protocol):
     """Number of labels that batches hold: from 0 on."""
 
     def __init__(
-        self, config: Config, *, data: Path | None, dev: Path | None, dev_fraction: float | None, quiet: bool
+        self,
+        config: Config,
+        *,
+        data: Path | None,
+        dev: Path | None,
+        dev_fraction: float | None,
+        allow_outside: bool,
+        quiet: bool,
     ) -> None:
         """Looks what there is; without JAX, since the processes of a job have not met yet.
 
@@ -69,6 +76,7 @@ class Source(Protocol):
             data: The folder to train on.
             dev: The folder of the development speakers.
             dev_fraction: The share of the speakers in `data` that are held out for development.
+            allow_outside: Whether lists in the folders may name files outside them.
             quiet: Whether to show no progress.
 
         Raises:
