@@ -47,6 +47,7 @@ of the work on every device. That is why `sharded` exists.
 Several processes call `initialize` before anything else; `jaxtriplet train --distributed` does.
 """
 
+from jaxtriplet.parallel.automatic import automatic as automatic
 from jaxtriplet.parallel.meshes import (
     axes_of as axes_of,
     by_rows as by_rows,

@@ -108,8 +108,9 @@ def make_update(
         return jax.jit(update, donate_argnums=0)
     whole = parallel.replicated(mesh)
     state_sharding = whole if state_sharding is None else state_sharding
+    out_specs = jax.tree.map(lambda lies: lies.spec, state_sharding), whole.spec
     return jax.jit(
-        update,
+        parallel.automatic(update, mesh, out_specs),
         donate_argnums=0,
         in_shardings=(state_sharding, parallel.by_rows(mesh)),
         out_shardings=(state_sharding, whole),
