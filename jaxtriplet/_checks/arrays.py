@@ -75,7 +75,7 @@ def _advice(labels: Any) -> str:
     """Returns how to make labels of what is none, where that is known."""
     if labels.ndim == 2:
         return (
-            "; a column becomes labels by `labels[:, 0]`" if labels.shape[1] == 1 else "; one-hot rows, by `argmax(1)`"
+            "; a column, by `labels[:, 0]`" if labels.shape[1] == 1 else "; one-hot rows by `argmax(1)`"
         )
     is_number = jnp.issubdtype(labels.dtype, np.floating) or labels.dtype == bool
     return "; `labels.astype(int)`, if they are whole" if is_number and labels.ndim == 1 else ""

@@ -47,12 +47,11 @@ def automatic(function: Callable[..., Any], mesh: Mesh, out_specs: Any) -> Calla
 
 
 def _typed(spec: PartitionSpec, mesh: AbstractMesh) -> NamedSharding:
-    """Returns what a type can say of the spec: axes that are not Explicit, or not of the mesh, are never named there."""
-    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    told = [
-        tuple(
-            axis for axis in ((part,) if isinstance(part, str) else part or ()) if kinds.get(axis) == AxisType.Explicit
-        )
-        for part in spec
-    ]
-    return NamedSharding(mesh, PartitionSpec(*(part or None for part in told)))
+    """Returns what a type can say of the spec: only Explicit axes of the mesh are named there."""
+    explicit = {axis for axis, kind in zip(mesh.axis_names, mesh.axis_types, strict=True) if kind == AxisType.Explicit}
+
+    def told(part: Any) -> tuple[str, ...] | None:
+        names = (part,) if isinstance(part, str) else part or ()
+        return tuple(name for name in names if name in explicit) or None
+
+    return NamedSharding(mesh, PartitionSpec(*map(told, spec)))
