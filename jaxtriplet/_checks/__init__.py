@@ -20,6 +20,7 @@ from jaxtriplet._checks.entry import (
     entry as entry,
     numbers_of as numbers_of,
     rows_of as rows_of,
+    static as static,
     words_of as words_of,
 )
 from jaxtriplet._checks.words import (

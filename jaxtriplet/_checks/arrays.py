@@ -42,7 +42,7 @@ def taken(x: Any, wants: str) -> Any:
     try:
         holds_jax = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x))
         array = jnp.asarray(x) if holds_jax else np.asarray(x)
-        jax.dtypes.canonicalize_dtype(array.dtype)
+        jax.typeof(array)
     except Exception as error:  # whatever another library's arrays raise
         ragged = isinstance(x, list | tuple) and "inhomogeneous" in str(error)
         raise ValueError(f"{wants}; got {'rows of different lengths' if ragged else _found(x)}") from error
@@ -74,9 +74,7 @@ def host_labels(labels: Any) -> Any:
 def _advice(labels: Any) -> str:
     """Returns how to make labels of what is none, where that is known."""
     if labels.ndim == 2:
-        return (
-            "; a column, by `labels[:, 0]`" if labels.shape[1] == 1 else "; one-hot rows by `argmax(1)`"
-        )
+        return "; a column, by `labels[:, 0]`" if labels.shape[1] == 1 else "; one-hot rows by `argmax(1)`"
     is_number = jnp.issubdtype(labels.dtype, np.floating) or labels.dtype == bool
     return "; `labels.astype(int)`, if they are whole" if is_number and labels.ndim == 1 else ""
 

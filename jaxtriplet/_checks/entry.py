@@ -27,12 +27,12 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
     """
     signature, hints = inspect.signature(function), typing.get_type_hints(function)
     rows, numbers = rows_of(signature), numbers_of(signature)
-    static = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY and name != "where"]
+    fixed = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY and name != "where"]
 
     def taken(name: str, value: Any) -> Any:
         """Returns what is compiled for, or traced."""
-        if name in static:
-            _static(name, value, hints.get(name))
+        if name in fixed:
+            static(name, value, hints.get(name))
             return value
         if name == "where":
             return None if value is None else arrays.taken(value, "where must be bool of shape [B]")
@@ -53,7 +53,7 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
         _forms(given.arguments, first, dtype)
         return function(*given.args, **given.kwargs)
 
-    jitted: Any = jax.jit(checked, static_argnames=static)
+    jitted: Any = jax.jit(checked, static_argnames=fixed)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -83,7 +83,8 @@ def words_of(hint: Any) -> tuple[str, ...]:
     return tuple(word for word in typing.get_args(hint) if isinstance(word, str))
 
 
-def _static(name: str, value: Any, hint: Any) -> None:
+def static(name: str, value: Any, hint: Any) -> None:
+    """Checks a keyword that is compiled for, by its annotation."""
     if name.endswith("_fn"):
         words.functions(**{name: value})
     elif known := words_of(hint):

@@ -52,7 +52,8 @@ def functions(**callables: object) -> None:
         if value is None and name == "reduce_fn":
             continue
         if not callable(value):
-            raise ValueError(f"{name} must be a function ({_SUCH_AS[name]}, say); got {seen(value)}")
+            hint = f" ({_SUCH_AS[name]}, say)" if name in _SUCH_AS else ""
+            raise ValueError(f"{name} must be a function{hint}; got {seen(value)}")
         if not _is_hashable(value):
             raise ValueError(f"{name} must be hashable, as functions are, to be compiled for; got {seen(value)}")
 
