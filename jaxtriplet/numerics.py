@@ -148,7 +148,8 @@ def poison(total: jax.Array, *evidence: jax.Array) -> jax.Array:
     Comparisons, minima and maxima drop a NaN, and so does the slope of a hinge: a batch with one would look healthy.
     """
     healthy = jnp.stack([jnp.all(jnp.isfinite(array)) for array in evidence]).all()
-    # Adding nothing of the evidence gives it a gradient, of nothing or of NaN.
-    nothing = jnp.where(healthy, 0, jnp.nan).astype(total.dtype)
+    # Adding nothing of the evidence gives it a gradient, of nothing or of NaN; made by arithmetic, so that a healthy
+    # batch makes no NaN even where each step is looked at (jax_debug_nans).
+    nothing = jnp.sqrt(-(~healthy).astype(total.dtype))
     shares = [jnp.sum(nothing * (array / max(1, array.size))) for array in evidence]
     return total * (1 + nothing) + jnp.sum(jnp.stack(shares))

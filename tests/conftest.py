@@ -84,6 +84,7 @@ SELDOM = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Without the option, every loss and every property is tried once; see `modes.py`."""
     parser.addoption("--exhaustive", action="store_true", help="run the whole tables: each loss in each property")
+    parser.addoption("--examples", type=int, default=0, help="how many batches to generate; 0 for a few of each loss")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -76,18 +76,21 @@ def test_where_must_be_a_mask_of_rows(loss: Any, where: Any) -> None:
         loss(LABELS, ROWS, where=where)
 
 
+def given_rows(one: registry.Loss, **more: Any) -> Any:
+    """Calls a loss with rows that it takes."""
+    same = [LABELS % 2 == 0] if "same" in one.function.row_arguments else []
+    rows = [LABELS, ROWS] if one.rows == "batch" else [*same, *[ROWS] * (len(one.function.row_arguments) - len(same))]
+    return one.function(*rows, *([CLASSES] if one.class_weights else []), **more)
+
+
 NUMBERS = [(name, number) for name, one in NAMED.items() if not one.fixed for number in one.numbers]
 
 
 @pytest.mark.parametrize("wrong", [jnp.ones(6), jnp.ones((1,)), None], ids=["a row", "one entry", "none"])
 @pytest.mark.parametrize(("name", "number"), NUMBERS)
 def test_numbers_must_be_scalars(name: str, number: str, wrong: Any) -> None:
-    one = NAMED[name]
-    same = [LABELS % 2 == 0] if "same" in one.function.row_arguments else []
-    rows = [LABELS, ROWS] if one.rows == "batch" else [*same, *[ROWS] * (len(one.function.row_arguments) - len(same))]
-    rows += [CLASSES] if one.class_weights else []
     with pytest.raises(ValueError, match=f"{number} must be"):
-        one.function(*rows, **{number: wrong})
+        given_rows(NAMED[name], **{number: wrong})
 
 
 @pytest.mark.parametrize("name", ["scale", "bias"])
@@ -188,3 +191,182 @@ def test_unknown_options_are_refused() -> None:
     """A typo must not silently disable anything."""
     with pytest.raises(TypeError):
         jt.batch_all(LABELS, ROWS, negative="all")
+
+
+# --- what is no array, no number, no function -------------------------------------------------------------------------
+
+
+class Tensor:
+    """An array of another library, as far as NumPy sees one."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = np.asarray(array)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.array
+
+
+class Unconvertible:
+    """A tensor that waits for its gradient, and refuses to be an array."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise RuntimeError("call detach() first")
+
+
+@pytest.mark.parametrize("as_given", [np.ndarray.tolist, Tensor, tuple], ids=["lists", "tensors", "tuples"])
+def test_what_numpy_makes_an_array_of_is_taken(as_given: Any) -> None:
+    expected = jt.batch_hard(LABELS, ROWS, where=LABELS != 1)
+    labels, rows, where = (as_given(np.asarray(one)) for one in (LABELS, ROWS, LABELS != 1))
+    np.testing.assert_array_equal(jt.batch_hard(labels, rows, where=where), expected)
+    np.testing.assert_array_equal(jt.triplet(rows, rows, rows), jt.triplet(ROWS, ROWS, ROWS))
+
+
+def test_parameters_of_a_module_are_taken_as_rows_and_numbers() -> None:
+    from flax import nnx
+
+    def loss(rows: Any, scale: Any) -> jax.Array:
+        return jt.ge2e(LABELS, rows, scale)
+
+    by_rows, by_scale = nnx.grad(loss, argnums=(0, 1))(nnx.Param(ROWS), nnx.Param(jnp.float32(3)))
+    expected = jax.grad(loss, (0, 1))(ROWS, jnp.float32(3))
+    np.testing.assert_array_equal(by_rows[...], expected[0])
+    np.testing.assert_array_equal(by_scale[...], expected[1])
+
+
+NO_ARRAYS: dict[str, Any] = {
+    "ragged": [[0], [1, 2]],
+    "none": None,
+    "a word": "speaker",
+    "bytes": b"speaker",
+    "words": ["a", "b", "c", "d", "e", "f"],
+    "objects": np.array([object()] * 6),
+    "a tensor that refuses": Unconvertible(),
+    "a dictionary": {"a": 1},
+    "dates": np.zeros(6, "datetime64[s]"),
+}
+
+
+@every_loss
+@pytest.mark.parametrize("wrong", NO_ARRAYS.values(), ids=NO_ARRAYS)
+def test_what_is_no_array_is_refused_as_labels_rows_and_mask(loss: Any, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"labels must be integers of shape \[B\]; got"):
+        loss(wrong, ROWS)
+    with pytest.raises(ValueError, match=r"embeddings must be floats of shape \[B, D\]; got"):
+        loss(LABELS, wrong)
+    if wrong is not None:
+        with pytest.raises(ValueError, match=r"where must be bool of shape"):
+            loss(LABELS, ROWS, where=wrong)
+
+
+@pytest.mark.parametrize(
+    ("labels", "advice"),
+    [
+        (np.array([True, False] * 3), r"got bool of shape \[6\].*labels\.astype\(int\)"),
+        (LABELS > 0, r"got bool of shape \[6\].*labels\.astype\(int\)"),
+        ([0.0, 1.0, 0.0, 1.0, 2.0, 2.0], r"got float64 of shape \[6\].*labels\.astype\(int\)"),
+        (np.eye(6, dtype=int), r"got int\d+ of shape \[6, 6\].*argmax\(1\)"),
+        (np.zeros((6, 1), int), r"got int\d+ of shape \[6, 1\].*labels\[:, 0\]"),
+        ([[0], [1, 2]], "got rows of different lengths"),
+    ],
+    ids=["booleans", "traced booleans", "whole floats", "one-hot", "a column", "ragged"],
+)
+def test_what_is_nearly_labels_is_told_how_to_become_some(labels: Any, advice: str) -> None:
+    with pytest.raises(ValueError, match=rf"labels must be integers of shape \[B\]; {advice}"):
+        jt.batch_all(labels, ROWS)
+
+
+@pytest.mark.parametrize(("name", "number"), NUMBERS)
+@pytest.mark.parametrize("wrong", [1j, "big", b"1", True, [1.0, 2.0], 10**400, object()], ids=repr)
+def test_what_is_no_number_is_refused(name: str, number: str, wrong: Any) -> None:
+    with pytest.raises(ValueError, match=f"{number} must be a single number; got"):
+        given_rows(NAMED[name], **{number: wrong})
+
+
+def test_a_soft_margin_is_told_its_name() -> None:
+    with pytest.raises(ValueError, match=r"the soft margin is `hinge_fn=jax\.nn\.softplus`"):
+        jt.batch_hard(LABELS, ROWS, "soft")
+
+
+STATIC: list[tuple[str, Any, str]] = [
+    ("reduce_fn", "mean", r"reduce_fn must be a function \(jaxtriplet\.reductions\.mean, say\); got 'mean'"),
+    ("reduce_fn", lambda total, valid: total, "reduce_fn must map three float scalars to one"),
+    ("reduce_fn", lambda total, valid, active: (total, valid), "reduce_fn must map three float scalars to one"),
+    ("distance_fn", "cosine", r"\(jaxtriplet\.distances\.euclidean, say\)"),
+    ("distance_fn", lambda x, y: jnp.sum((x - y) ** 2, -1), r"distance_fn must map \[M, D\] and \[N, D\] to floats"),
+    ("distance_fn", lambda x, y: (x @ y.T).astype(jnp.int32), "distance_fn must map .* it makes int32"),
+    ("hinge_fn", 0.5, r"\(jax\.nn\.relu, say\)"),
+    ("hinge_fn", jnp.sum, "hinge_fn must map floats to floats of the same shape"),
+    ("axis_name", 3, "axis_name must be the name of a mapped axis, or a tuple of names; got 3"),
+    ("axis_name", ["data"], "axis_name must be the name of a mapped axis"),
+    ("axis_name", ("data", 1), "axis_name must be the name of a mapped axis"),
+    ("has_aux", "yes", "has_aux must be True or False; got 'yes'"),
+    ("block_size", 0, "block_size must be a whole number above 0; got 0"),
+    ("block_size", -4, "block_size must be a whole number above 0; got -4"),
+    ("block_size", True, "block_size must be a whole number above 0; got True"),
+    ("block_size", 8.0, r"block_size must be a whole number above 0; got 8\.0"),
+    ("block_size", jnp.int32(8), "block_size must be a whole number above 0"),
+]
+
+
+@pytest.mark.parametrize(
+    ("option", "wrong", "says"), STATIC, ids=[f"{name}-{place}" for place, (name, *_) in enumerate(STATIC)]
+)
+def test_static_options_of_another_kind_are_refused(option: str, wrong: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        jt.batch_hard(LABELS, ROWS, **{option: wrong})
+
+
+def test_options_that_cannot_be_compiled_for_are_refused_in_words() -> None:
+    class Unhashable(list):
+        def __call__(self, x: Any, y: Any) -> Any:
+            return x @ y.T
+
+    with pytest.raises(ValueError, match="negatives must be one of hardest, all"):
+        jt.semi_hard(LABELS, ROWS, negatives=["all"])
+    with pytest.raises(ValueError, match="distance_fn must be hashable"):
+        jt.batch_hard(LABELS, ROWS, distance_fn=Unhashable())
+    with pytest.raises(ValueError, match="from_logits must be True or False"):
+        jt.kl_hinge(LABELS, ROWS, from_logits=[True])
+
+
+def test_a_distance_of_another_form_is_refused_for_given_triplets() -> None:
+    with pytest.raises(ValueError, match=r"distance_fn must map \[M, D\] and \[N, D\] to floats \[M, N\]"):
+        jt.triplet(ROWS, ROWS, ROWS, distance_fn=lambda x, y: jnp.sum((x - y) ** 2, -1))
+
+
+def test_sizes_beyond_the_batch_change_nothing() -> None:
+    np.testing.assert_array_equal(jt.batch_hard(LABELS, ROWS, block_size=2**40), jt.batch_hard(LABELS, ROWS))
+    np.testing.assert_array_equal(jt.ge2e(LABELS, ROWS, num_speakers=2**40), jt.ge2e(LABELS, ROWS))
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -1.0, "1", None, True], ids=repr)
+def test_weights_of_a_sum_are_finite_and_not_below_0(weight: Any) -> None:
+    with pytest.raises(ValueError, match="the weight of semi_hard must be a finite number, at least 0; got"):
+        jt.losses.weighted({"semi_hard": weight})
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), "big", None], ids=repr)
+def test_numbers_that_are_fixed_in_a_sum_are_finite(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="margin of semi_hard must be a finite number; got"):
+        jt.losses.weighted({"semi_hard": 1.0}, semi_hard={"margin": wrong})
+    with pytest.raises(ValueError, match="block_size must be a whole number above 0"):
+        jt.losses.weighted({"semi_hard": 1.0}, semi_hard={"block_size": 0})
+
+
+@pytest.mark.parametrize(
+    "name", ["learning_rate", "weight_decay", "clip_norm", "loss_rate", "class_rate", "class_decay"]
+)
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1e-3, "fast"], ids=repr)
+def test_an_optimizers_numbers_are_finite_and_not_below_0(name: str, wrong: Any) -> None:
+    from jaxtriplet.training import make_optimizer
+
+    with pytest.raises(ValueError, match=f"{name} must be a finite number, at least 0; got"):
+        make_optimizer(**{"learning_rate": 1e-3, name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 1.0, -0.1, "0.9"], ids=repr)
+def test_how_much_of_the_average_a_step_keeps_is_below_1(wrong: Any) -> None:
+    from jaxtriplet.training import make_update
+
+    with pytest.raises(ValueError, match="average_decay must be"):
+        make_update(jt.losses.weighted({"semi_hard": 1.0}), average_decay=wrong)

@@ -84,7 +84,7 @@ def scan_tiles(
 
 def unfold(found: _Tree, rows: int) -> _Tree:
     """Joins tiles [tiles, each, ...] into [rows, ...]."""
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:rows], found)
+    return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])[:rows], found)
 
 
 def by_tiles(

@@ -126,6 +126,8 @@ def ge2e(
         Wan, Wang, Papir and Lopez Moreno, "Generalized End-to-End Loss for Speaker Verification", 2018.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
+    if num_speakers is not None:
+        num_speakers = min(num_speakers, max(1, len(candidates.labels)))  # there are no more than rows
     utterances, speakers = _meet(anchors, candidates, num_speakers)
 
     def of_tile(tile: _Utterances) -> tuple[Terms, engine.Spread, engine.Spread]:

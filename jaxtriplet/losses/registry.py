@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, ParamSpec, cast
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxtriplet import _checks, numerics, reductions
 from jaxtriplet.losses.arguments import documented
@@ -111,15 +113,18 @@ class Loss:
         return cast(Any, self.function)(*given, **self.fixed, **options)
 
     def check(self, options: Mapping[str, Any]) -> None:
-        """Raises a `ValueError` if options are not those of the loss, or not among their words."""
+        """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
+        hints = typing.get_type_hints(self.function)
         shared = (name for name in ("reduce_fn", "block_size") if name in self.signature.parameters)
         known = [*self.numbers, *self.options, *shared]
         for name, value in options.items():
             if name not in known:
                 hint = _checks.nearest(name, known) or f"; it has {', '.join(known)}"
                 raise ValueError(f"{self.name} has no option {name!r}{hint}")
-            if name in self.words:
-                _checks.option(name, value, self.words[name])
+            if name not in self.numbers:
+                _checks.static(name, value, hints.get(name))
+            elif not callable(value) and not isinstance(value, jax.Array | np.ndarray):
+                _checks.finite(f"{name} of {self.name}", value)
 
 
 LOSSES: dict[str, Loss] = {}

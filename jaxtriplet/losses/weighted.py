@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
+from jaxtriplet import _checks
 from jaxtriplet.losses import registry
 from jaxtriplet.types import AxisName, Stats
 
@@ -110,8 +111,9 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         `init(key, width, num_classes)` gives what the losses train along, such as GE2E's scale and bias.
 
     Raises:
-        ValueError: A loss is unknown, none is given, one is given twice, they do not see the same rows, options are
-            given for one that is not in the sum, or are none of its own.
+        ValueError: A loss is unknown, none is given, one is given twice, they do not see the same rows, a weight is not
+            a finite number of at least 0, options are given for one that is not in the sum, are none of its own, or are
+            numbers that are not finite.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -132,6 +134,7 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         loss = registry.find_trainable(spelt)
         if loss.name in found:
             raise ValueError(f"{loss.name} stands twice in {', '.join(weights)}")
+        _checks.finite(f"the weight of {loss.name}", weight, least=0)
         found[loss.name] = weight
     registry.check_sum([registry.find(name) for name in found])
     for name, own in options.items():

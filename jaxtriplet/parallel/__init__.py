@@ -41,12 +41,17 @@ too. For a training step of your own, `sharded(loss, mesh)` is the loss.
 >>> bool(jnp.allclose(of_pmap.loss, of_mesh.loss)), bool(jnp.allclose(of_shard_map.loss, of_mesh.loss))
 (True, True)
 
+A mesh may be one of `data_mesh` or of `jax.make_mesh`, with axes of any kind (Explicit ones included), and may be set by
+`jax.set_mesh` or not: all of this works alike. Outside of `jax.jit`, JAX itself takes the gradient of rows that are
+spread over Explicit axes only under `jax.set_mesh`.
+
 XLA's partitioner does not split a loop over tiles: a loss under plain `jit` and `NamedSharding` is right, but does all
 of the work on every device. That is why `sharded` exists.
 
 Several processes call `initialize` before anything else; `jaxtriplet train --distributed` does.
 """
 
+from jaxtriplet.parallel.automatic import automatic as automatic
 from jaxtriplet.parallel.meshes import (
     axes_of as axes_of,
     by_rows as by_rows,

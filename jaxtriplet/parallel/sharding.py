@@ -8,6 +8,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from jaxtriplet import _checks
+from jaxtriplet.parallel.automatic import automatic, of_automatic_axes
 from jaxtriplet.parallel.meshes import axes_of, check_divides
 from jaxtriplet.types import AxisName
 
@@ -52,6 +54,10 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
 
     def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
         names = _names(loss, len(arguments))
+        arguments = tuple(
+            _checks.rows_as_given(name, one) if name in (declared or ()) else one
+            for name, one in zip(names, arguments, strict=True)
+        )
         if by_name := [name for name in keywords if name in (declared or ())]:
             raise ValueError(f"rows are spread by their position: give {', '.join(by_name)} so, not by name")
         specs = tuple(spec(*one) for one in zip(names, arguments, strict=True))
@@ -61,12 +67,14 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
         traced = {name: keywords.pop(name) for name in [*keywords] if isinstance(keywords[name], jax.Array)}
         by_row = "reduce_fn" in keywords and keywords["reduce_fn"] is None
         found: Any = rows if by_row else everywhere
-        return jax.shard_map(
+        out_specs = (found, everywhere) if keywords.get("has_aux") else found
+        mapped = jax.shard_map(
             lambda where, traced, *given: loss(*given, where=where, axis_name=axes, **traced, **keywords),
-            mesh=mesh,
+            mesh=of_automatic_axes(mesh),
             in_specs=(rows, everywhere, *specs),
-            out_specs=(found, everywhere) if keywords.get("has_aux") else found,
-        )(where, traced, *arguments)
+            out_specs=out_specs,
+        )
+        return automatic(mapped, mesh, out_specs)(where, traced, *arguments)
 
     return over_devices
 

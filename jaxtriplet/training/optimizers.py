@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxtriplet import _checks
+
 
 def kinds(params: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the kind of each parameter, as `optax.multi_transform` takes it: what an optimizer tells apart.
@@ -48,6 +50,9 @@ def make_optimizer(
     Returns:
         A transformation of gradients `{"encoder": ..., "loss": ...}`.
 
+    Raises:
+        ValueError: A number is below 0, or not finite.
+
     Example:
         >>> make_optimizer(1e-3).init({"encoder": {}, "loss": {}}) is not None
         True
@@ -55,6 +60,12 @@ def make_optimizer(
     Reference:
         Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019.
     """
+    numbers = {"weight_decay": weight_decay, "clip_norm": clip_norm, "loss_rate": loss_rate, "class_rate": class_rate}
+    numbers |= {} if class_decay is None else {"class_decay": class_decay}
+    numbers |= {} if callable(learning_rate) else {"learning_rate": learning_rate}
+    for name, number in numbers.items():
+        if not isinstance(number, jax.Array):
+            _checks.finite(name, number, least=0)
     of_classes = optax.adamw(learning_rate, weight_decay=weight_decay if class_decay is None else class_decay)
     parts = {
         "encoder": optax.adamw(learning_rate, weight_decay=weight_decay),

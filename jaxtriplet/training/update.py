@@ -64,7 +64,8 @@ def make_update(
         raise ValueError("mesh is the global view, axis_name a device's own: give one of them")
     if micro_batch is not None:
         _checks.positive_integer("micro_batch", micro_batch)
-    if not 0 <= average_decay < 1:
+    _checks.finite("average_decay", average_decay, least=0)
+    if average_decay >= 1:
         raise ValueError(f"average_decay must be in [0, 1); got {average_decay}")
     global_loss: Any = parallel.sharded(loss_fn, mesh) if mesh else functools.partial(loss_fn, axis_name=axis_name)
     takes_step = "step" in inspect.signature(loss_fn).parameters
@@ -108,8 +109,9 @@ def make_update(
         return jax.jit(update, donate_argnums=0)
     whole = parallel.replicated(mesh)
     state_sharding = whole if state_sharding is None else state_sharding
+    out_specs = jax.tree.map(lambda lies: lies.spec, state_sharding), whole.spec
     return jax.jit(
-        update,
+        parallel.automatic(update, mesh, out_specs),
         donate_argnums=0,
         in_shardings=(state_sharding, parallel.by_rows(mesh)),
         out_shardings=(state_sharding, whole),

@@ -1,0 +1,34 @@
+"""Bad input, said in the user's words before anything is compiled: the one place that calls chex for users.
+
+- `words`: values that are no arrays: words, sizes, numbers, functions, names of axes;
+- `arrays`: arrays and what they must be of each other;
+- `entry`: the way into a public function, which asks for all of these by its signature.
+"""
+
+from jaxtriplet._checks.arrays import (
+    batch as batch,
+    distances as distances,
+    flags as flags,
+    integers as integers,
+    mask as mask,
+    paired as paired,
+    rows as rows,
+    rows_as_given as rows_as_given,
+    thirds as thirds,
+    two_sets as two_sets,
+)
+from jaxtriplet._checks.entry import (
+    entry as entry,
+    numbers_of as numbers_of,
+    rows_of as rows_of,
+    static as static,
+    words_of as words_of,
+)
+from jaxtriplet._checks.words import (
+    finite as finite,
+    functions as functions,
+    nearest as nearest,
+    option as option,
+    positive_integer as positive_integer,
+    seen as seen,
+)

@@ -1,0 +1,131 @@
+"""The way into a public function of rows: checked by its signature, then compiled."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any, Literal, ParamSpec, cast
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxtriplet import numerics
+from jaxtriplet._checks import arrays, words
+from jaxtriplet.types import AxisName
+
+_Args = ParamSpec("_Args")
+
+
+def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
+    """Compiles a public function of rows, behind the checks that its signature asks for.
+
+    - Positional arguments without a default are rows; if the first are `labels`, they are looked at before they are
+      traced: JAX turns 64-bit NumPy integers into 32-bit ones without a word, so that two speakers could become one.
+    - Those with a default are numbers: traced scalars, in the dtype to compute the rows in.
+    - Keywords but `where` are static: functions (`*_fn`), sizes (`int | None`), words (`Literal`), flags, axes.
+    """
+    signature, hints = inspect.signature(function), typing.get_type_hints(function)
+    rows, numbers = rows_of(signature), numbers_of(signature)
+    fixed = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY and name != "where"]
+
+    def taken(name: str, value: Any) -> Any:
+        """Returns what is compiled for, or traced."""
+        if name in fixed:
+            static(name, value, hints.get(name))
+            return value
+        if name == "where":
+            return None if value is None else arrays.taken(value, "where must be bool of shape [B]")
+        if name in numbers:
+            return arrays.number(name, value)
+        return arrays.rows_as_given(name, value)
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        for name in [*rows, "where"]:
+            given.arguments[name] = _whole(given.arguments[name])
+        first = given.arguments[rows[:2][-1]]
+        dtype = numerics.compute_dtype(first)
+        for name in numbers:
+            given.arguments[name] = arrays.scalar(name, given.arguments[name], dtype)
+        _forms(given.arguments, first, dtype)
+        return function(*given.args, **given.kwargs)
+
+    jitted: Any = jax.jit(checked, static_argnames=fixed)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        given.arguments.update({name: taken(name, value) for name, value in given.arguments.items()})
+        return jitted(*given.args, **given.kwargs)
+
+    return cast(Callable[_Args, Any], call)
+
+
+def rows_of(signature: inspect.Signature) -> list[str]:
+    """Returns the names of the arguments that are rows: those that must be given."""
+    return [name for name, one in signature.parameters.items() if one.default is one.empty]
+
+
+def numbers_of(signature: inspect.Signature) -> dict[str, Any]:
+    """Returns the numbers of a loss, with their defaults: its positional arguments that need not be given."""
+    return {
+        name: one.default
+        for name, one in signature.parameters.items()
+        if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is not one.empty
+    }
+
+
+def words_of(hint: Any) -> tuple[str, ...]:
+    """Returns the words that an option takes by its annotation, none if it takes something else."""
+    return tuple(word for word in typing.get_args(hint) if isinstance(word, str))
+
+
+def static(name: str, value: Any, hint: Any) -> None:
+    """Checks a keyword that is compiled for, by its annotation."""
+    if name.endswith("_fn"):
+        words.functions(**{name: value})
+    elif known := words_of(hint):
+        words.option(name, value, known)
+    elif hint == int | None and value is not None:
+        words.positive_integer(name, value)
+    elif hint is bool or hint == Literal[False]:
+        words.flag(name, value)
+    elif hint == AxisName:
+        words.axes(value)
+
+
+def _whole(array: Any) -> Any:
+    """Returns an array of which every device holds all, if its type says that it is spread (a mesh of Explicit axes).
+
+    There, no operation guesses how its result should lie; the gradient is spread as the array was.
+    """
+    if array is None or not any(jax.typeof(array).sharding.spec):
+        return array
+    return jax.sharding.reshard(array, NamedSharding(jax.typeof(array).sharding.mesh, PartitionSpec()))
+
+
+def _forms(given: dict[str, Any], rows: jax.Array, dtype: jnp.dtype) -> None:
+    """Checks what a user's functions make of shapes."""
+
+    def check(name: str, says: str, found: tuple[int, ...], *shapes: tuple[Any, ...]) -> None:
+        if given.get(name) is None:
+            return
+        try:
+            got = jax.eval_shape(given[name], *(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))
+        except Exception as error:
+            raise ValueError(f"{name} must {says}; of {_told(shapes)} it makes none: {error}") from error
+        if getattr(got, "shape", None) != found or not jnp.issubdtype(got.dtype, jnp.floating):
+            raise ValueError(f"{name} must {says}; of {_told(shapes)} it makes {words.seen(got)}")
+
+    if rows.ndim == 2:  # else it is the rows that are refused
+        width = rows.shape[1]
+        check("distance_fn", "map [M, D] and [N, D] to floats [M, N]", (2, 3), (2, width), (3, width))
+    check("hinge_fn", "map floats to floats of the same shape", (2, 3), (2, 3))
+    check("reduce_fn", "map three float scalars to one", (), (), (), ())
+
+
+def _told(shapes: tuple[tuple[Any, ...], ...]) -> str:
+    return " and ".join(str(list(shape)) for shape in shapes)
