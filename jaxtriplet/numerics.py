@@ -142,14 +142,18 @@ def evidence(x: jax.Array) -> jax.Array:
     return jnp.sum(x * 2.0**-32, axis=1)  # which does not overflow
 
 
+def nan_where(mask: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Returns NaN where the mask is True, else 0; by arithmetic, so that where there is none, none is ever made."""
+    return jnp.sqrt(-mask.astype(dtype))
+
+
 def poison(total: jax.Array, *evidence: jax.Array) -> jax.Array:
     """Returns `total`, or NaN in all of it, and in every gradient, if any of the evidence is not finite.
 
     Comparisons, minima and maxima drop a NaN, and so does the slope of a hinge: a batch with one would look healthy.
     """
     healthy = jnp.stack([jnp.all(jnp.isfinite(array)) for array in evidence]).all()
-    # Adding nothing of the evidence gives it a gradient, of nothing or of NaN; made by arithmetic, so that a healthy
-    # batch makes no NaN even where each step is looked at (jax_debug_nans).
-    nothing = jnp.sqrt(-(~healthy).astype(total.dtype))
+    # Adding nothing of the evidence gives it a gradient, of nothing or of NaN.
+    nothing = nan_where(~healthy, total.dtype)
     shares = [jnp.sum(nothing * (array / max(1, array.size))) for array in evidence]
     return total * (1 + nothing) + jnp.sum(jnp.stack(shares))

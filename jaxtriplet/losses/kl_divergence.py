@@ -124,9 +124,9 @@ def siamese_kl_hinge(
     pushed = jnp.where(alike[None, :] < 1, (1 - alike)[None, :] * hinge_fn(m - directions), 0)  # 0 times infinity is 0
     term = jnp.sum(alike[None, :] * directions + pushed, axis=0)
     terms, distances = engine.count(term, valid), jnp.sum(directions, axis=0)
-    is_share = jnp.where((alike >= 0) & (alike <= 1) | ~valid, 0, jnp.nan)
+    no_share = valid & ~((alike >= 0) & (alike <= 1))
     found = engine.Found(
-        terms=terms._replace(total=numerics.poison(terms.total, x, y, is_share)),
+        terms=terms._replace(total=numerics.poison(terms.total, x, y, numerics.nan_where(no_share, x.dtype))),
         positives=engine.spread(distances, valid & (alike > 0.5)),
         negatives=engine.spread(distances, valid & (alike <= 0.5)),
         norms=engine.norms(jnp.concatenate([x, y]), jnp.concatenate([valid, valid])),
