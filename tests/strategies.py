@@ -48,8 +48,9 @@ class Program:
             return -2, 0
         if self.is_of_logits:
             return -30, 1
-        # What is shorter than 1e-6 has no direction.
-        return (-4, 30) if self.distance == "cosine" or self.case.declared.class_weights else (-30, 30)
+        if self.is_smoothed:  # of rows of about unit length: scores are rounded to their own size
+            return -30, 2
+        return (-4, 30) if self.distance == "cosine" else (-30, 30)  # what is shorter than 1e-6 has no direction
 
     @cached_property
     def distance(self) -> str | None:
@@ -172,8 +173,9 @@ def batches(draw: st.DrawFn, program: Program) -> Drawn:
     rows = random_rows(case, count, draw(st.integers(0, 2**16)))
     exponent = draw(st.one_of(st.just(0), st.integers(*program.scales)))
     if not case.probabilities:
-        away = draw(st.sampled_from([0.0, 0.0, 1.0, 1e2, 1e3, 1e4]))
-        rows = (rows + away * np.linspace(-1, 1.5, DIM)) * 10.0**exponent
+        away = draw(st.sampled_from([0.0, 0.0, 1.0] if program.is_smoothed else [0.0, 0.0, 1.0, 1e2, 1e3, 1e4]))
+        # A softmax does not change when all logits of a row move alike, a distance when all rows do.
+        rows = (rows + away * (np.ones(DIM) if program.is_of_logits else np.linspace(-1, 1.5, DIM))) * 10.0**exponent
     if count:
         for kept, copied in draw(st.lists(st.tuples(number_of, number_of), max_size=3)):
             rows[copied] = rows[kept]
@@ -215,7 +217,8 @@ def rounding(program: Program, drawn: Drawn, rng: np.random.Generator) -> Callab
             return exact + noise() * (1 + np.linalg.norm(x) * np.linalg.norm(y))
         if program.distance == "manhattan":
             return exact * (1 + noise())
-        return exact + noise() * (1 if np.any(x != y) else 0)  # a cosine, or sums of probabilities times logarithms
+        # A cosine, or sums of probabilities times logarithms: too near to be told apart is 0.
+        return max(exact + noise(), 0.0) if np.any(x != y) else 0.0
 
     if program.distance is None:
         return program.case.reference

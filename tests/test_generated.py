@@ -132,6 +132,8 @@ def near_enough(
     exact = looped_along(rows, 0)
     others = [looped_along(roughly(program, rows, seed), seed) for seed in range(1, 1 + ROUNDINGS)]
     accuracy = accuracy_of(program, spread)
+    if program.is_smoothed:  # scores are rounded to their own size, which is that of the rows
+        accuracy *= 1 + float(np.linalg.norm(flat, axis=-1).max(initial=0))
     largest = max(float(np.max(np.abs(number), initial=0)) for number in drawn.numbers)
     # What is shorter has a square of 0.
     shortest = 8 * float(np.sqrt(np.finfo(program.computed).tiny))
@@ -149,6 +151,10 @@ def near_enough(
     room = FACTOR * np.max(np.abs(slopes - slopes[0])) + bend
     # The gradient is rounded to the dtype of the rows; a difference of the loop to about the fifth digit.
     room += (4 * accuracy + 4 * float(jnp.finfo(DTYPES[program.dtype]).eps) + 1e-5) * size + 1e-12 * abs(exact[0])
+    # What terms of both signs add to the slope by a number cancels (by GE2E's bias, say), their rounding does not.
+    room += accuracy * sum(float(np.sum(np.abs(by))) for by in numbers_along) * weights(8).sum()
+    if program.distance not in ("squared_euclidean", "euclidean", "manhattan"):
+        room += 1e-13  # the loop's own rounding, of distances that are 1 less something, or of logarithms
     assert abs(slope - slopes[0]) <= room, f"slope {slope}, the loop says {slopes[0]} ± {room}\n{drawn}"
 
 

@@ -15,6 +15,7 @@ from jaxtriplet import parallel
 from jaxtriplet.training import make_update
 
 from .cases import MEETING, PLAIN, Case, random_rows
+from .modes import trials
 from .test_training import batch as training_batch, both, fresh
 
 AUTO, EXPLICIT = AxisType.Auto, AxisType.Explicit
@@ -83,15 +84,19 @@ def test_rows_may_be_spread_in_their_width_too(x64: None) -> None:
     assert_same((value, gradient), jax.value_and_grad(jt.batch_hard, 1)(LABELS, rows))
 
 
-@pytest.mark.parametrize("set_to", [None, "as it comes", "mixed", "data"])
-@every_mesh
-def test_a_spread_loss_works_on_any_mesh_under_any_other(mesh: Mesh, set_to: str | None, x64: None) -> None:
+@trials(
+    ("mesh", "set_to"),
+    [(mesh, set_to) for mesh in MESHES for set_to in (None, "as it comes", "mixed", "data")],
+    always=lambda mesh, set_to: (mesh, set_to) in [("two axes", None), ("mixed", "mixed"), ("data", "as it comes")],
+    ids=lambda mesh, set_to: f"{mesh}-{set_to}",
+)
+def test_a_spread_loss_works_on_any_mesh_under_any_other(mesh: str, set_to: str | None, x64: None) -> None:
     rows = np.random.default_rng(0).normal(size=(ROWS, 4))
-    loss = partial(parallel.sharded(jt.semi_hard, mesh), has_aux=True)
+    loss = partial(parallel.sharded(jt.semi_hard, MESHES[mesh]), has_aux=True)
     alone = jax.value_and_grad(jt.semi_hard, 1, has_aux=True)(LABELS, rows, has_aux=True)
     with contextlib.nullcontext() if set_to is None else jax.set_mesh(MESHES[set_to]):
         assert_same(jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(LABELS, rows), alone)
-        assert_same(jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(*spread(mesh, LABELS, rows)), alone)
+        assert_same(jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(*spread(MESHES[mesh], LABELS, rows)), alone)
         assert_same(loss(LABELS, rows), alone[0])
 
 
@@ -109,8 +114,12 @@ def test_every_loss_is_spread_over_explicit_axes(case: Case, x64: None) -> None:
     assert_same(terms, case.loss(LABELS, rows, *case.numbers, reduce_fn=None))
 
 
-@pytest.mark.parametrize("is_set", [False, True], ids=["not set", "set"])
-@pytest.mark.parametrize("name", ["as it comes", "mixed"])
+@trials(
+    ("name", "is_set"),
+    [(name, is_set) for name in ("as it comes", "mixed") for is_set in (False, True)],
+    always=lambda name, is_set: name == "as it comes" and is_set,
+    ids=lambda name, is_set: f"{name}-{'set' if is_set else 'not set'}",
+)
 def test_an_update_trains_on_explicit_axes_as_on_one_device(name: str, is_set: bool) -> None:
     mesh, alone = MESHES[name], fresh(both())
     state = fresh(both())

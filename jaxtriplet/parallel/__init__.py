@@ -41,7 +41,7 @@ too. For a training step of your own, `sharded(loss, mesh)` is the loss.
 >>> bool(jnp.allclose(of_pmap.loss, of_mesh.loss)), bool(jnp.allclose(of_shard_map.loss, of_mesh.loss))
 (True, True)
 
-A mesh may be one of `data_mesh` or of `jax.make_mesh`, with axes of any kind (Explicit ones included), and may be set by
+A mesh may be one of `data_mesh` or of `jax.make_mesh`, its axes of any kind (Explicit ones included), set by
 `jax.set_mesh` or not: all of this works alike. Outside of `jax.jit`, JAX itself takes the gradient of rows that are
 spread over Explicit axes only under `jax.set_mesh`.
 
