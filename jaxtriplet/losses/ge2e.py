@@ -138,7 +138,7 @@ def ge2e(
         terms = engine.count(_METHODS[method](similarity, own), tile.has_term)
         return terms, engine.spread(1 - cosine, paired & own), engine.spread(1 - cosine, paired & other)
 
-    evidence = jnp.sum(jnp.square(candidates.values), axis=1), _too_many(speakers)
+    evidence = numerics.evidence(candidates.values), _too_many(speakers)
     columns = len(speakers.counts)
     found = engine.by_tiles(of_tile, utterances, anchors, *evidence, block_size=block_size, columns=columns)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
@@ -195,8 +195,7 @@ def ge2e_similarity(
 
 def _too_many(speakers: _Speakers) -> jax.Array:
     """Returns NaN if there are more speakers than columns, else 0."""
-    # By arithmetic: at a constant NaN, `jax_debug_nans` stops.
-    return jnp.sqrt(-(speakers.distinct > len(speakers.counts)).astype(speakers.sums.dtype))
+    return numerics.nan_where(speakers.distinct > len(speakers.counts), speakers.sums.dtype)
 
 
 def _own(similarity: jax.Array, own: jax.Array) -> jax.Array:
