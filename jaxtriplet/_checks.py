@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import math
 import typing
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, cast
@@ -211,6 +212,12 @@ def positive_integer(name: str, value: object) -> None:
     """Checks a static size."""
     if not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a whole number above 0; got {value!r}")
+
+
+def finite(name: str, value: object) -> None:
+    """Checks a number of the host that is neither nan nor infinite; what is no float is not looked at."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number; got {value}")
 
 
 def distances(found: jax.Array, anchors: int, candidates: int) -> None:

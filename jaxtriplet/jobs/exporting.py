@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax import export as jax_export
 
+from jaxtriplet import _files
 from jaxtriplet.data.audio import library
 from jaxtriplet.jobs import runs
 
@@ -20,7 +21,7 @@ class Exported(NamedTuple):
 
     Attributes:
         file: The file.
-        figures: `file`, `bytes`, `platforms`, `sample_rate` (in hertz), `embedding_dim` and `jax_version`.
+        figures: `file`, `bytes`, `sha256`, `platforms`, `sample_rate` (in hertz), `embedding_dim` and `jax_version`.
     """
 
     file: Path
@@ -57,10 +58,13 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     encoder = runs.load_speech(run)
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
+    with _files.replacing(file, "wb") as draft:
+        draft.write(content)
+    _files.seal_file(file)
     figures = {
         "file": str(file),
         "bytes": len(content),
+        "sha256": _files.sha256(file),
         "platforms": list(PLATFORMS),
         "sample_rate": encoder.sample_rate,
         "embedding_dim": jax_export.deserialize(bytearray(content)).out_avals[0].shape[-1],
