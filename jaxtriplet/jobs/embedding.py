@@ -191,7 +191,7 @@ def _stamps(index: Recordings) -> np.ndarray:
 def _rows(path: Path) -> list[tuple[Any, Any, Any]]:
     """Returns the paths, stamps and embeddings of a part; what is damaged is told, removed and so made again."""
     try:
-        with np.load(path) as part:
+        with path.open("rb") as file, np.load(file) as part:
             columns = [part[name] for name in ("paths", "stamps", "embeddings")]
             return list(zip(*columns, strict=True))
     except OSError:
