@@ -18,12 +18,15 @@ import pytest
 
 from jaxtriplet import _files, jobs
 from jaxtriplet.cli._ending import ending
+from jaxtriplet.data import recordings_of
 from jaxtriplet.jobs import inspection, lock, runs, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.embedding import Parts
 from jaxtriplet.jobs.fit import fresh_state, objective_of
 from jaxtriplet.jobs.history import History
 from jaxtriplet.training import make_update
+from tests.audio_files import voice, write
 from tests.points import Points
 
 # One worker takes them all: they share what takes long to make.
@@ -304,7 +307,7 @@ def test_replacing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatc
         assert list(tmp_path.iterdir()) == [path]
 
 
-def full_disk(*_: Any) -> None:
+def full_disk(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
 
@@ -567,8 +570,8 @@ def interrupted(call: Any, folder: Path, monkeypatch: pytest.MonkeyPatch, owner:
 def at_step(number: int, error: BaseException) -> Any:
     whole = History.add
 
-    def add(self: History, row: Any, **given: Any) -> None:
-        whole(self, row, **given)
+    def add(self: History, row: Any) -> None:
+        whole(self, row)
         if row["step"] == number:
             raise error
 
@@ -694,3 +697,45 @@ def test_signals_end_a_run_in_a_line(signals: list[int], status: int, words: str
             process.kill()
     assert (process.returncode, out, err.count("\n")) == (status, "", 1)
     assert err.startswith(f"jaxtriplet: {words}")
+
+
+# --- embed ------------------------------------------------------------------------------------------------------------
+
+
+def test_parts_that_are_damaged_are_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [write(tmp_path / f"{i}.wav", voice(0.2, pitch=90 + 30 * i)).name for i in range(6)]
+    index = recordings_of(tmp_path, names, cache_dir=tmp_path / "cache")
+    rows, folder = np.arange(12, dtype=np.float32).reshape(6, 2), tmp_path / "rows.npz.partial"
+    parts = Parts(folder, "me", overwrite=False)
+    for row in range(6):
+        parts.add(index.take([row]), rows[row : row + 1])
+    for number, content in enumerate((b"", b"garbage", (folder / "000002.npz").read_bytes()[:-30])):
+        (folder / f"{number:06}.npz").write_bytes(content)
+    part = folder / "000003.npz"
+    flip(part, 8 * part.read_bytes().index(rows[3].tobytes()))
+    found = dict(Parts(folder, "me", overwrite=False).read(index))
+    assert [*found] == [4, 5]
+    np.testing.assert_array_equal(np.stack([*found.values()]), rows[4:])
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert all(f"00{number}.npz is damaged and removed" in line for number, line in enumerate(lines))
+    # What is made again takes the place of none that is there.
+    parts.add(index.take(range(4)), rows[:4])
+    again = dict(Parts(folder, "me", overwrite=False).read(index))
+    np.testing.assert_array_equal(np.stack([again[row] for row in range(6)]), rows)
+    (folder / "run.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match="was begun with another encoder"):
+        Parts(folder, "me", overwrite=False)
+    Parts(folder, "me", overwrite=True)
+    folder.mkdir()  # as a kill leaves it that comes between the folder and what is in it
+    Parts(folder, "me", overwrite=False).add(index, rows)
+    assert len(dict(parts.read(index))) == 6
+
+
+def test_two_do_not_embed_into_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "load_speech", lambda _: None)
+    with (
+        lock.writing(tmp_path / ".rows.npz.lock", tmp_path),
+        pytest.raises(ValueError, match=r"rows\.npz is being written by another process"),
+    ):
+        jobs.embed(tmp_path, tmp_path, tmp_path / "rows.npz")

@@ -6,6 +6,8 @@ the signal for an interruption. `jobs` adds a note to an error that it knows a w
 
 import os
 import signal
+import sys
+import threading
 from types import FrameType
 from typing import NoReturn
 
@@ -15,6 +17,9 @@ import jax
 _NAMED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """Errors of the system about a path that was given."""
 _MEMORY = "out of memory; give a `micro_batch`, or fewer `speakers` or `utterances`"
+
+
+_said = threading.Event()
 
 
 class Stopped(BaseException):
@@ -50,8 +55,15 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
     del frame
-    os.write(2, b"jaxtriplet: stopped at once\n")
+    if not _said.is_set():
+        os.write(2, b"jaxtriplet: stopped at once; a training goes on with --resume\n")
     os._exit(128 + number)
+
+
+def say(words: str) -> None:
+    """Writes the one line on standard error that tells why the program ends."""
+    _said.set()
+    print(f"jaxtriplet: {' '.join(words.split())}", file=sys.stderr, flush=True)
 
 
 def ending(error: BaseException) -> tuple[int, str] | None:

@@ -11,7 +11,7 @@ import click
 import jax
 
 import jaxtriplet
-from jaxtriplet.cli._ending import Ended, ending
+from jaxtriplet.cli._ending import Ended, ending, say
 
 # What the first page of help says of each command, which it need not import for that.
 COMMANDS = {
@@ -86,7 +86,7 @@ def run() -> int:
         if (end := ending(error)) is None:
             raise
         status, words = end
-        print(f"jaxtriplet: {' '.join(words.split())}", file=sys.stderr, flush=True)
+        say(words)
         if status != 2 and jax.distributed.is_initialized():
             os._exit(status)  # An ordinary exit would wait for the other processes, which may be gone.
         return status

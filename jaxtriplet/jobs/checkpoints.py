@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -56,24 +56,23 @@ class Checkpoints:
             async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
         self._folder, self._every, self._last, self._begun = folder, every, last, 0
-        with _in_words(folder):
+        self._open = ExitStack()
+        with _silence(), _in_words(folder):
             self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def __enter__(self) -> Self:
         """Returns itself."""
-        logging.getLogger("absl").addFilter(_is_not_orbax)
+        self._open.enter_context(_silence())
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Waits for what is still being written."""
-        try:
+        with self._open, _in_words(self._folder):
             if error is None:
-                with _in_words(self._folder):
-                    self._manager.close()
+                self._manager.close()
             elif jax.process_count() == 1:  # Others, who may be dead, would have to be waited for.
-                self._finish()
-        finally:
-            logging.getLogger("absl").removeFilter(_is_not_orbax)
+                with suppress(Exception):  # The first error is the one to tell.
+                    self._manager.close()
 
     def newest(self) -> int:
         """Returns after how many steps the newest checkpoint was taken, 0 if there is none."""
@@ -86,11 +85,16 @@ class Checkpoints:
         return self._manager.best_step() or self.newest()
 
     def due(self, step: int, error: float | None = None) -> bool:
-        """Returns whether there is a checkpoint after so many steps; see `offer`."""
+        """Returns whether it is time for a checkpoint after so many steps.
+
+        Args:
+            step: After how many steps.
+            error: By which the best is chosen; a state that was judged is always written.
+        """
         return error is not None or step % self._every == 0 or step == self._last
 
-    def offer(self, step: int, state: TrainState, error: float | None = None) -> None:
-        """Begins to write the state after so many steps, if it was judged or it is time for it.
+    def write(self, step: int, state: TrainState, error: float | None = None) -> None:
+        """Begins to write the state after so many steps.
 
         Args:
             step: After how many steps.
@@ -100,12 +104,11 @@ class Checkpoints:
         Raises:
             OSError: It, or the one before, cannot be written.
         """
-        if self.due(step, error):
-            metrics = {"error": float("inf") if error is None else error}
-            with _in_words(self._folder):
-                self._manager.wait_until_finished()
-                self._begun = step
-                self._manager.save(step, args=ocp.args.StandardSave(arrays_of(state)), metrics=metrics)
+        metrics = {"error": float("inf") if error is None else error}
+        with _in_words(self._folder):
+            self._manager.wait_until_finished()
+            self._begun = step
+            self._manager.save(step, args=ocp.args.StandardSave(arrays_of(state)), metrics=metrics)
 
     def restore(self, state: TrainState, *, step: int | None = None) -> TrainState:
         """Returns a state that was written.
@@ -133,13 +136,6 @@ class Checkpoints:
         if not jax.process_index():
             draft = self._folder / f"{self._begun}{_DRAFT}"
             _files.seal(draft if draft.exists() else self._folder / str(self._begun), but=_LATE)
-
-    def _finish(self) -> None:
-        """Waits for what is being written, when another error is on its way already."""
-        try:
-            self._manager.close()
-        except Exception as error:
-            logging.getLogger(__name__).debug("a checkpoint was not finished: %r", error)
 
 
 def arrays_of(state: TrainState) -> dict[str, jax.Array]:
@@ -205,8 +201,18 @@ def _in_words(folder: Path) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps Orbax's log, with tracebacks of its threads, from standard error: its errors reach whoever waits for it."""
+    log = logging.getLogger("absl")
+    log.addFilter(_is_not_orbax)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_not_orbax)
+
+
 def _is_not_orbax(record: logging.LogRecord) -> bool:
-    """Returns whether a record of absl's log is none of Orbax, whose errors reach whoever waits for it."""
     return f"{os.sep}orbax{os.sep}" not in record.pathname
 
 

@@ -122,8 +122,10 @@ def _updates(
             rate = source.rate(trained_model(parallel.on_this_process(state)))
             row |= {} if rate is None else {"equal_error_rate": rate}
         error = row.get("equal_error_rate") if chooses else None
-        history.add(row, settle=checkpoints.due(step + 1, error))
-        checkpoints.offer(step + 1, state, error)
+        history.add(row)
+        if checkpoints.due(step + 1, error):
+            history.settle()
+            checkpoints.write(step + 1, state, error)
         shown |= row
         bar.set_postfix_str(", ".join(_words(shown, source.watched)))
         bar.update()

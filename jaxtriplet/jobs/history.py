@@ -36,17 +36,15 @@ class History:
         if self._file is not None:
             self._file.close()
 
-    def add(self, row: Row, *, settle: bool = False) -> None:
-        """Adds the figures of an update.
-
-        Args:
-            row: The figures.
-            settle: Whether to wait until they are on the disk: a checkpoint is of use only with those before it.
-        """
+    def add(self, row: Row) -> None:
+        """Adds the figures of an update."""
         if self._file is not None:
             print(json.dumps(row), file=self._file, flush=True)
-            if settle:
-                os.fsync(self._file.fileno())
+
+    def settle(self) -> None:
+        """Waits until they are on the disk: a checkpoint is of use only with the figures before it."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
 
     def rows(self) -> list[Row]:
         """Returns them all."""
