@@ -130,6 +130,20 @@ def seal_file(path: Path) -> None:
         file.write(f"{sha256(path)}  {path.name}\n")
 
 
+def check_file(path: Path) -> None:
+    """Checks a file by the checksum that `seal_file` has written beside it; one that has none passes.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: It is not what was written.
+    """
+    sums = path.with_name(f"{path.name}.sha256")
+    if sums.exists() and sums.read_bytes() != f"{sha256(path)}  {path.name}\n".encode():
+        raise ValueError(f"{path} is not what was written: it has another checksum than {sums.name} says")
+
+
 def flaw(folder: Path, *, but: Collection[str] = ()) -> str | None:
     """Returns what is wrong with a folder that was sealed, None if nothing is.
 

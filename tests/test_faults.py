@@ -579,6 +579,7 @@ def at_step(number: int, error: BaseException) -> Any:
 
 
 OUT_OF_MEMORY = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")
+OUT_OF_MEMORY.add_note("JAX has removed its internal frames")  # as JAX does
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,8 @@ def ending(error: BaseException) -> tuple[int, str] | None:
         status, words = 1, f"{this}: another process is gone, so the job ends; start all again ({reason})"
     else:
         return None
-    return status, "; ".join([words, *getattr(error, "__notes__", ())])
+    advice = [note for note in getattr(error, "__notes__", ()) if note.startswith("to go on")]  # JAX adds others
+    return status, "; ".join([words, *advice])
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -31,6 +31,8 @@ class Exported(NamedTuple):
 def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Exported:
     """Writes the encoder of a run, weights and front end, into one file that `jax.export.deserialize` reads.
 
+    Beside it comes its checksum, `<out>.sha256`, which `sha256sum --check` and `load` look at.
+
     The function in it takes waveforms [B, T] float32 and lengths [B] int32, for any B and for any T from 0.1 s up, and
     returns unit-length embeddings [B, E], on cpu, cuda and tpu. A recording is embedded at once, however long it is.
 
@@ -90,3 +92,20 @@ def serialized(forward: Callable[[jax.Array, jax.Array], jax.Array], sample_rate
         jax.ShapeDtypeStruct((batch,), np.int32),
     )
     return bytes(jax_export.export(jax.jit(forward), platforms=PLATFORMS)(*arguments).serialize())
+
+
+def load(file: str | Path) -> jax_export.Exported:
+    """Reads an exported encoder again, and checks it by the checksum beside it, FILE.sha256, if there is one.
+
+    Args:
+        file: The file.
+
+    Returns:
+        The encoder; `load(file).call(waveforms, lengths)` embeds.
+
+    Raises:
+        ValueError: The file is not what was written.
+    """
+    path = Path(file)
+    _files.check_file(path)
+    return jax_export.deserialize(bytearray(path.read_bytes()))
