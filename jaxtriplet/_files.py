@@ -28,7 +28,7 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """
     draft = path.with_name(f".{path.name}.draft")
     try:
-        with draft.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+        with naming(path), draft.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -37,6 +37,17 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         draft.unlink(missing_ok=True)
         raise
     settle(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an error of the system the name of the file that is written: that of a full disk has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -606,6 +606,33 @@ def test_what_stops_a_run_is_a_line_that_tells_how_to_go_on(
     assert_same(folder, base)
 
 
+def test_what_is_being_written_is_written_to_its_end(
+    base: Path, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, folder = Checkpoints._seal, tmp_path / "run"
+
+    def seal(self: Checkpoints) -> None:
+        time.sleep(0.5)
+        whole(self)
+
+    monkeypatch.setattr(Checkpoints, "_seal", seal)
+    ended = interrupted(call, folder, monkeypatch, History, "add", at_step(5, KeyboardInterrupt()))
+    assert (ended.status, ended.err.count("\n")) == (130, 1)
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["2", "4"]
+    assert call(*WORDS, "--out", folder, "--resume")[::2] == (0, "")
+    assert_same(folder, base)
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    status, _, err = call(*WORDS, "--out", tmp_path / "run")
+    assert (status, err.count("\n")) == (1, 1)
+    assert f"No space left on device: '{tmp_path}/run/config.json'; to go on" in err
+
+
 @pytest.mark.parametrize("name", ["config.json", "metrics.json", "embeddings.npz", "report.html"])
 def test_a_disk_that_fills_up_costs_what_was_not_written_alone(
     name: str, base: Path, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch

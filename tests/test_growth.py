@@ -34,6 +34,6 @@ def test_a_training_of_many_steps_does_not_grow(tmp_path: Path, monkeypatch: pyt
             print(f"{row['step']:>7} {seen[row['step']] / MEBIBYTE:.1f} MiB", flush=True)
 
     monkeypatch.setattr(History, "add", add)
-    config = Config.of_recipe("points", steps=STEPS, evaluate_every=STEPS // 10)
+    config = Config.of_recipe("points", steps=STEPS, evaluate_every=SETTLED // 2)
     jobs.train(config, out=tmp_path / "run", quiet=True, devices=1, checkpoint_every=1000)
     assert seen[STEPS] - seen[SETTLED] < 10 * MEBIBYTE

@@ -52,6 +52,8 @@ class Checkpoints:
             preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
             best_fn=_error,
             best_mode="min",
+            # What process 0 sees, since not every host sees at once what it has removed.
+            single_host_load_and_broadcast=jax.process_count() > 1,
             # Called when all is written, before the folder gets its name: one that has it has its checksums.
             async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
@@ -78,10 +80,18 @@ class Checkpoints:
         """Returns after how many steps the newest checkpoint was taken, 0 if there is none."""
         return self._manager.latest_step() or 0
 
-    def best(self) -> int:
-        """Returns after how many steps the best checkpoint was taken: the newest, if none was judged."""
+    def settle(self) -> None:
+        """Waits until what was begun is written.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         with _in_words(self._folder):
             self._manager.wait_until_finished()
+
+    def best(self) -> int:
+        """Returns after how many steps the best checkpoint was taken: the newest, if none was judged."""
+        self.settle()
         return self._manager.best_step() or self.newest()
 
     def due(self, step: int, error: float | None = None) -> bool:
@@ -105,8 +115,8 @@ class Checkpoints:
             OSError: It, or the one before, cannot be written.
         """
         metrics = {"error": float("inf") if error is None else error}
+        self.settle()
         with _in_words(self._folder):
-            self._manager.wait_until_finished()
             self._begun = step
             self._manager.save(step, args=ocp.args.StandardSave(arrays_of(state)), metrics=metrics)
 

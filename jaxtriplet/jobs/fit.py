@@ -90,7 +90,7 @@ def _updates(
 
     def stop(step: int, problem: str, batch: Batch) -> NoReturn:
         # The update has taken the memory of the state before it, which is therefore made once more.
-        checkpoints.best()
+        checkpoints.settle()
         begin, state = start()
         for _, earlier in zip(range(begin, step), batches(begin), strict=False):
             state, _ = update(state, parallel.spread_rows(earlier, mesh))

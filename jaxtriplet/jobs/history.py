@@ -6,6 +6,8 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Self
 
+from jaxtriplet import _files
+
 Row = dict[str, float | int]
 
 
@@ -25,7 +27,7 @@ class History:
             lines = path.read_bytes().splitlines(keepends=True)[:after] if after else []
             path.touch()
             os.truncate(path, sum(map(len, lines)))  # rather than written anew: a kill may come at any moment
-            self._file = path.open("a", encoding="utf-8")
+            self._file = path.open("ab", buffering=0)
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -39,12 +41,14 @@ class History:
     def add(self, row: Row) -> None:
         """Adds the figures of an update."""
         if self._file is not None:
-            print(json.dumps(row), file=self._file, flush=True)
+            with _files.naming(self._path):
+                self._file.write(f"{json.dumps(row)}\n".encode())
 
     def settle(self) -> None:
         """Waits until they are on the disk: a checkpoint is of use only with the figures before it."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            with _files.naming(self._path):
+                os.fsync(self._file.fileno())
 
     def rows(self) -> list[Row]:
         """Returns them all."""
