@@ -32,14 +32,8 @@ def start(folder: Path, processes: int, *more: object) -> list[subprocess.Popen[
     port, running = free_port(), []
     for index in range(processes):
         place = ("--distributed", "--coordinator", f"127.0.0.1:{port}", "--num-processes", processes)
-        words = [
-            *WORDS,
-            "--out",
-            folder,
-            "--resume",
-            *((*place, "--process-id", index) if processes > 1 else ()),
-            *more,
-        ]
+        named = (*place, "--process-id", index) if processes > 1 else ()
+        words = [*WORDS, "--out", folder, "--resume", *named, *more]
         running.append(
             subprocess.Popen(
                 [sys.executable, *map(str, words)],
@@ -164,3 +158,20 @@ def test_every_process_keeps_its_rows_of_a_batch_whose_loss_is_not_finite(launch
     assert {path.name for path in kept.iterdir()} == {"batch-0.npz", "batch-1.npz", "state.npz", "nan.json"}
     rows = [np.load(kept / f"batch-{index}.npz")["labels"] for index in (0, 1)]
     assert not {*rows[0]} & {*rows[1]}
+
+
+def test_where_one_process_cannot_write_all_end(launch: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    running = launch(folder, 2)
+    while progress(folder) < 20:
+        assert running[0].poll() is None, wait(running)
+        time.sleep(0.05)
+    folder.rename(tmp_path / "gone")
+    begun = time.monotonic()
+    ended = wait(running)
+    assert time.monotonic() - begun < 60
+    assert ended[0][0] == 1, ended
+    assert ended[1][0] != 0
+    assert told(ended[0][1])[0].startswith("jaxtriplet: [Errno 2] No such file or directory: ")
+    assert "--resume" in told(ended[0][1])[0]
+    assert "Traceback" not in ended[0][1] + ended[1][1]

@@ -88,7 +88,9 @@ def ending(error: BaseException) -> tuple[int, str] | None:
     elif isinstance(error, click.ClickException | ValueError):
         status, words = 2, error.format_message() if isinstance(error, click.ClickException) else str(error)
     elif isinstance(error, OSError):
-        status, words = 2 if isinstance(error, _NAMED) else 1, str(error)
+        # What one of several processes does not find was there when they met.
+        status = 2 if isinstance(error, _NAMED) and not jax.distributed.is_initialized() else 1
+        words = str(error)
     elif isinstance(error, EOFError):  # no command asks anything
         status, words = 2, f"a file ends too early: {error}"
     elif isinstance(error, MemoryError) or _is_out_of_memory(error):
