@@ -105,5 +105,12 @@ def ending(error: BaseException) -> tuple[int, str] | None:
     return status, "; ".join([words, *advice])
 
 
+def is_shared(error: BaseException) -> bool:
+    """Returns whether the other processes of a job end for the same reason."""
+    from jaxtriplet.jobs.meeting import SHARED
+
+    return SHARED in getattr(error.__cause__ or error, "__notes__", ())
+
+
 def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)

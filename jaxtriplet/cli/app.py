@@ -11,7 +11,7 @@ import click
 import jax
 
 import jaxtriplet
-from jaxtriplet.cli._ending import Ended, ending, say
+from jaxtriplet.cli._ending import Ended, ending, is_shared, say
 
 # What the first page of help says of each command, which it need not import for that.
 COMMANDS = {
@@ -87,7 +87,7 @@ def run() -> int:
             raise
         status, words = end
         say(words)
-        if status != 2 and jax.distributed.is_initialized():
+        if status != 2 and jax.distributed.is_initialized() and not is_shared(error):
             os._exit(status)  # An ordinary exit would wait for the other processes, which may be gone.
         return status
     return 0

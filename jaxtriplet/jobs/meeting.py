@@ -15,6 +15,9 @@ from jax.sharding import Mesh
 from jaxtriplet import _checks, parallel
 from jaxtriplet.jobs.config import Config
 
+SHARED = "every process of the job knows of it"
+"""A note on an error after which none has to be waited for."""
+
 
 def parts_of(config: Config) -> tuple[int, str]:
     """Returns into how many parts a batch divides at most, and what they are: rows, or triplets that keep together.
@@ -116,6 +119,7 @@ def by_first(work: Callable[[], None]) -> None:
     if multihost_utils.broadcast_one_to_all(np.int32(problem is not None)) and problem is None:
         raise ValueError("process 0 cannot begin, and says why")
     if problem is not None:
+        problem.add_note(SHARED)
         raise problem
 
 
