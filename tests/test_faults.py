@@ -702,17 +702,24 @@ def test_errors_of_files_that_were_named_are_the_users_to_mend() -> None:
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("signals", "status", "words"),
-    [
-        ([signal.SIGTERM], 143, "stopped; to go on, give the same options with --out "),
-        ([signal.SIGINT, signal.SIGINT], 130, "stopped"),
-    ],
-    ids=["SIGTERM", "Ctrl-C twice"],
-)
-def test_signals_end_a_run_in_a_line(signals: list[int], status: int, words: str, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    command = [sys.executable, "-m", "tests.points", *map(str, WORDS), "--steps", "1000000", "--out", str(folder)]
+# The second checkpoint is hardly begun, and what writes it not known to anybody yet, when the signal comes.
+IN_A_SAVE = """
+import os, signal, threading
+from jaxtriplet.jobs.checkpoints import Checkpoints
+whole = Checkpoints.write
+def write(self, step, *rest):
+    if step == 4:
+        threading.Timer(0.002, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    whole(self, step, *rest)
+Checkpoints.write = write
+import runpy
+runpy.run_module("tests.points", run_name="__main__")
+"""
+
+
+def ended(program: list[str], folder: Path, signals: list[int]) -> tuple[int, str, str]:
+    """Returns how a long run ends that is sent signals after its first checkpoint."""
+    command = [sys.executable, *program, *map(str, WORDS), "--steps", "1000000", "--out", str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             while not (folder / "checkpoints" / "2").exists() and process.poll() is None:
@@ -720,11 +727,22 @@ def test_signals_end_a_run_in_a_line(signals: list[int], status: int, words: str
             for number in signals:
                 process.send_signal(number)
                 time.sleep(0.005)
-            out, err = process.communicate(timeout=60)
+            return process.wait(60), *process.communicate()
         finally:
             process.kill()
-    assert (process.returncode, out, err.count("\n")) == (status, "", 1)
-    assert err.startswith(f"jaxtriplet: {words}")
+
+
+def test_a_signal_in_the_midst_of_a_save_ends_a_run_in_a_line(tmp_path: Path) -> None:
+    status, out, err = ended(["-c", IN_A_SAVE], tmp_path / "run", [])
+    assert (status, out) == (143, "")
+    assert err == f"jaxtriplet: stopped; to go on, give the same options with --out {tmp_path / 'run'} and --resume\n"
+
+
+def test_ctrl_c_twice_ends_a_run_in_a_line(tmp_path: Path) -> None:
+    status, out, err = ended(["-m", "tests.points"], tmp_path / "run", [signal.SIGINT, signal.SIGINT])
+    assert (status, out, err.count("\n")) == (130, "", 1)
+    assert err.startswith("jaxtriplet: stopped")
+    assert "--resume" in err
 
 
 # --- embed ------------------------------------------------------------------------------------------------------------

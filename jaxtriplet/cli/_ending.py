@@ -7,7 +7,8 @@ the signal for an interruption. `jobs` adds a note to an error that it knows a w
 import os
 import signal
 import sys
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -19,7 +20,7 @@ _NAMED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryEr
 _MEMORY = "out of memory; give a `micro_batch`, or fewer `speakers` or `utterances`"
 
 
-_said = threading.Event()
+_said: list[str] = []
 
 
 class Stopped(BaseException):
@@ -40,10 +41,15 @@ class Ended(click.ClickException):
         self.status = status
 
 
-def heed_signals() -> None:
+@contextmanager
+def heeding_signals() -> Iterator[None]:
     """Makes the first SIGINT or SIGTERM an error, after which all is put away; the second ends the program at once."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -55,15 +61,15 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
     del frame
-    if not _said.is_set():
+    if not _said:
         os.write(2, b"jaxtriplet: stopped at once; a training goes on with --resume\n")
     os._exit(128 + number)
 
 
 def say(words: str) -> None:
     """Writes the one line on standard error that tells why the program ends."""
-    _said.set()
     print(f"jaxtriplet: {' '.join(words.split())}", file=sys.stderr, flush=True)
+    _said.append(words)
 
 
 def ending(error: BaseException) -> tuple[int, str] | None:

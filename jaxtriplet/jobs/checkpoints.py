@@ -69,12 +69,13 @@ class Checkpoints:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Waits for what is still being written."""
-        with self._open, _in_words(self._folder):
-            if error is None:
+        if error is None:
+            with self._open, _in_words(self._folder):
                 self._manager.close()
-            elif jax.process_count() == 1:  # Others, who may be dead, would have to be waited for.
-                with suppress(Exception):  # The first error is the one to tell.
-                    self._manager.close()
+        elif jax.process_count() == 1:  # Others, who may be dead, would have to be waited for.
+            # The first error is the one to tell; a thread that it has cut off from here may speak still.
+            with suppress(Exception):
+                self._manager.close()
 
     def newest(self) -> int:
         """Returns after how many steps the newest checkpoint was taken, 0 if there is none."""
