@@ -18,8 +18,6 @@ import jax
 _NAMED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """Errors of the system about a path that was given."""
 _MEMORY = "out of memory; give a `micro_batch`, or fewer `speakers` or `utterances`"
-
-
 _said: list[str] = []
 
 

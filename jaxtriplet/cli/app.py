@@ -49,12 +49,12 @@ class Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except BaseException as error:
-            if (end := ending(error)) is None:
+            if isinstance(error, click.ClickException) or (end := ending(error)) is None:
                 raise
             status, message = end
             for word in sorted((word for word in sys.argv if "`" in word), key=len, reverse=True):
                 message = message.replace(word, word.replace("`", "\0"))  # told as it was typed
-            raise Ended(status, said_of_options(message, ctx.obj).replace("\0", "`")) from error
+            raise Ended(status, said_of_options(message, ctx.obj or ()).replace("\0", "`")) from error
 
 
 @click.group(
