@@ -101,12 +101,15 @@ def train(loss_fn: Callable[..., jax.Array], *, steps: int = 200, seed: int = 0)
 def draw(courses: dict[str, Course], file: str) -> None:
     """Draws loss and spread of each training, step by step."""
     figure = Figure((8, 3.2), layout="constrained")
-    for axes, title, field in zip(figure.subplots(1, 2), ("loss", "spread of embeddings"), Course._fields, strict=False):
-        for place, (name, course) in enumerate(courses.items()):
-            axes.plot(getattr(course, field), "-" if "not" not in name else ":", color=f"C{place % 2}", label=name)
+    of_loss, of_spread = figure.subplots(1, 2)
+    for place, (name, course) in enumerate(courses.items()):
+        style: dict[str, Any] = {"linestyle": ":" if "not" in name else "-", "color": f"C{place % 2}", "label": name}
+        of_loss.plot(course.losses, **style)
+        of_spread.plot(course.spreads, **style)
+    for axes, title in ((of_loss, "loss"), (of_spread, "spread of embeddings")):
         axes.set(title=title, xlabel="update")
-    axes.set_yscale("log")
-    axes.legend(frameon=False)
+    of_spread.set_yscale("log")
+    of_spread.legend(frameon=False)
     figure.savefig(file, dpi=120)
 
 

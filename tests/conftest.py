@@ -63,6 +63,17 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return TOYS
 
 
+@pytest.fixture
+def points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of data that has joined: a class, a line in the table, a recipe."""
+    from jaxtriplet.jobs import recipes, sources
+
+    from .points import LINE, NUMBERS
+
+    monkeypatch.setitem(sources.SOURCES, *LINE)
+    monkeypatch.setitem(recipes.RECIPES, "points", NUMBERS)  # type: ignore[arg-type]
+
+
 # Tests of a whole job that say little more than another one: they take long, and run with `--exhaustive`.
 SELDOM = {
     "test_every_loss_over_processes_is_that_of_one_device[4-2]",

@@ -335,6 +335,14 @@ def test_an_exported_encoder_needs_jax_and_flatbuffers_alone(run: Path, call: An
     expected = runs.load_speech(run).embed(waveforms, lengths)
     np.testing.assert_allclose(np.load(tmp_path / "wanted.npy"), expected, atol=1e-5)
 
+    assert (tmp_path / "encoder.jax.sha256").read_text() == f"{figures['sha256']}  encoder.jax\n"
+    np.testing.assert_allclose(exporting.load(file).call(waveforms, lengths), expected, atol=1e-5)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"encoder\.jax is not what was written"):
+        exporting.load(file)
+
     status, _, err = call("export", run, "--out", file)
     assert status == 2
     assert "--overwrite" in err

@@ -76,7 +76,7 @@ def test_what_version_0_1_wrote_is_read(old: dict[str, Any], tmp_path: Path) -> 
         ("steps: 3", "Expecting value"),
         ([1], "no object"),
         ({"steps": 3}, "neither a format nor a loss"),
-        ({"format": 3}, "its format is 3"),
+        ({"format": 4}, "its format is 4"),
         ({"format": 2, "training": {"stepz": 3}}, "unknown field `training.stepz`; did you mean training.steps?"),
         ({"format": 2, "train": {"steps": 3}}, "unknown field `train.steps`; did you mean training.steps?"),
         ({"format": 2, "training": 3}, "unknown field `training`"),

@@ -16,7 +16,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # The house from the ground up. A part is a file or folder directly below the package, "jaxtriplet" the package's own
 # `__init__`. A part may import those of the lines above its own, no other; inside one folder, all may import all.
 HOUSE = [
-    ["types"],
+    ["types", "_files"],
     ["numerics"],
     ["_checks"],
     ["distances", "masks", "reductions", "parallel", "metrics"],

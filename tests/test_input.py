@@ -276,7 +276,9 @@ def test_what_is_nearly_labels_is_told_how_to_become_some(labels: Any, advice: s
 
 
 @pytest.mark.parametrize(("name", "number"), NUMBERS)
-@pytest.mark.parametrize("wrong", [1j, "big", b"1", True, [1.0, 2.0], 10**400, object()], ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "wrong", [1j, "big", b"1", True, [1.0, 2.0], 10**400, object()], ids=lambda wrong: type(wrong).__name__
+)
 def test_what_is_no_number_is_refused(name: str, number: str, wrong: Any) -> None:
     with pytest.raises(ValueError, match=f"{number} must be a single number; got"):
         given_rows(NAMED[name], **{number: wrong})

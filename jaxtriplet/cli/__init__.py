@@ -1,14 +1,20 @@
 """The command line, `jaxtriplet`; also `python -m jaxtriplet`."""
 
+import os
 import sys
 
 
 def main() -> None:
     """Runs the command line: exit status 2 and one line for what the user can mend, never a traceback for it."""
     try:
+        from jaxtriplet.cli._ending import heeding_signals
         from jaxtriplet.cli.app import run
 
-        status = run()
+        with heeding_signals():
+            status = run()
+            if status not in (0, 2):  # An ordinary exit would wait for threads, and let those speak that were cut off.
+                sys.stdout.flush()
+                os._exit(status)
     except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] == "jaxtriplet":
             raise

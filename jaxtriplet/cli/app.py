@@ -5,12 +5,13 @@ import re
 import sys
 from collections.abc import Iterable
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import jax
 
 import jaxtriplet
+from jaxtriplet.cli._ending import Ended, ending, is_shared, say
 
 # What the first page of help says of each command, which it need not import for that.
 COMMANDS = {
@@ -47,11 +48,13 @@ class Lazy(click.Group):
         """Runs the command; what the library says of arguments is said of options."""
         try:
             return super().invoke(ctx)
-        except ValueError as error:
-            message = str(error)
+        except BaseException as error:
+            if isinstance(error, click.ClickException) or (end := ending(error)) is None:
+                raise
+            status, message = end
             for word in sorted((word for word in sys.argv if "`" in word), key=len, reverse=True):
                 message = message.replace(word, word.replace("`", "\0"))  # told as it was typed
-            raise click.ClickException(said_of_options(message, ctx.obj).replace("\0", "`")) from error
+            raise Ended(status, said_of_options(message, ctx.obj or ()).replace("\0", "`")) from error
 
 
 @click.group(
@@ -72,24 +75,21 @@ def run() -> int:
     """Runs the command of `sys.argv`.
 
     Returns:
-        The exit status: 0; 2 with one line on standard error for what the user can mend; 130 if interrupted.
+        The exit status: 0, or that of `_ending` with one line on standard error.
     """
     try:
         app(prog_name="jaxtriplet", standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
-        print("jaxtriplet: stopped", file=sys.stderr)
-        return 130
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message(), file=sys.stderr)
         return 2
-    except click.ClickException as error:
-        return _mendable(error.format_message())
-    except OSError as error:
-        return _mendable(str(error))
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+    except BaseException as error:
+        if (end := ending(error)) is None:
             raise
-        _leave(error)
+        status, words = end
+        say(words)
+        if status != 2 and jax.distributed.is_initialized() and not is_shared(error):
+            os._exit(status)  # An ordinary exit would wait for the other processes, which may be gone.
+        return status
     return 0
 
 
@@ -119,17 +119,3 @@ def said_of_options(message: str, parameters: Iterable[click.Parameter]) -> str:
         return names[-1] if names else match[0]
 
     return re.sub(r"`(\w+)(?:=([^`]*))?`", option, message)
-
-
-def _leave(error: jax.errors.JaxRuntimeError) -> NoReturn:
-    """Ends one of several processes when another is gone."""
-    from jaxtriplet.jobs.meeting import say
-
-    reason = " ".join(str(error).split())[:200]
-    say(f"another process is gone, so the job ends; start all again with --resume ({reason})")
-    os._exit(1)  # An ordinary exit would wait for the process that is gone.
-
-
-def _mendable(message: str) -> int:
-    print(f"jaxtriplet: {' '.join(message.split())}", file=sys.stderr)
-    return 2

@@ -16,7 +16,9 @@ ESTIMATE = options.Choice(["threshold", "silhouette"])
 @options.DATA
 @click.option("--num-speakers", type=click.IntRange(1), help="How many speak, if that is known.")
 @click.option("--estimate", type=ESTIMATE, default="threshold", show_default=True, help="How to find their number.")
-@click.option("--threshold", type=float, help="Mean cosine of two clusters of one speaker.  [default: the run's]")
+@click.option(
+    "--threshold", type=options.Number(), help="Mean cosine of two clusters of one speaker.  [default: the run's]"
+)
 @click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="Silhouettes to try.")
 @options.LABELLED
 @options.ALLOW_OUTSIDE

@@ -8,6 +8,7 @@ import click
 from jaxtriplet.cli import options
 
 HOW_TO = """{bytes:,} bytes for {platforms}: {file}
+to see whether it is still what was written: sha256sum --check {file}.sha256
 to use it, with JAX and flatbuffers alone (pip install jax flatbuffers):
 
     import jax, numpy as np, pathlib

@@ -1,5 +1,6 @@
 """Options of the command line: those that several commands have, and those made of the fields of configs."""
 
+import math
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -33,6 +34,17 @@ QUIET = click.option("--quiet", is_flag=True, help="No progress bar.")
 def out_folder(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Returns the option of a command for the folder of its results."""
     return click.option("--out", type=PATH, help=f"Folder for the results.  [default: runs/{command}-<time>]")
+
+
+class Number(click.FloatRange):
+    """A number that is neither nan nor infinite; bounds alone let nan pass."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Reads it."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"must be a finite number; got {value}", param, ctx)
+        return number
 
 
 class Choice(click.Choice[str]):
@@ -132,5 +144,5 @@ def _type(field: Field) -> click.ParamType[Any]:
         return Words(field)
     if field.extra["hints"] is not None:
         return Sum(field)
-    ranges: dict[type, Callable[..., click.ParamType[Any]]] = {int: click.IntRange, float: click.FloatRange}
+    ranges: dict[type, Callable[..., click.ParamType[Any]]] = {int: click.IntRange, float: Number}
     return ranges[field.kind](field.meta.ge, field.meta.le) if field.kind in ranges else click.STRING

@@ -52,7 +52,7 @@ def _recipes() -> str:
 @click.command(cls=options.Sections, params=[*_numbers()], epilog=_recipes())
 @click.option("--data", type=options.PATH, help="Train on <speaker>/[<session>/]<utterance> in here.")
 @click.option("--dev", type=options.PATH, help="Judge on the speakers in here.")
-@click.option("--dev-fraction", type=float, help="Judge on this share of the speakers in --data, held out.")
+@click.option("--dev-fraction", type=options.Number(), help="Judge on this share of the speakers in --data, held out.")
 @options.ALLOW_OUTSIDE
 @click.option(
     "--config", type=options.PATH, help="The config.json of a run, whose numbers to take where none is given."

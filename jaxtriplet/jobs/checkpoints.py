@@ -3,6 +3,13 @@
 Batches are functions of the seed and the step, so that the number of steps in the state is the state of the loader too.
 """
 
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,61 +18,108 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as keep
 
+from jaxtriplet import _files
+from jaxtriplet.jobs.meeting import by_first, warn
 from jaxtriplet.training import TrainState
+
+# Orbax writes these two after all others, when the folder has its checksums already; no number of a state is in them.
+_LATE = ("_CHECKPOINT_METADATA", "commit_success.txt")
+_DRAFT = ".orbax-checkpoint-tmp"
 
 
 class Checkpoints:
     """The newest two states of a run and the best one, in a folder; every process of a job takes part.
 
     Use it in a `with` statement, which at its end waits for what is still being written. A process that dies in the
-    middle of writing leaves the checkpoint before usable.
+    middle of writing leaves the checkpoint before usable. Each is sealed by checksums: what is damaged is told, removed
+    and made again.
 
     Args:
         folder: Where they are or will be; every process sees the same.
         every: How many steps apart.
         last: The number of steps of the run, after which there is one too.
+        known: Of how many updates the figures are there; a run goes on from no later state. None for all.
+
+    Raises:
+        ValueError: There are some, and none can be used.
     """
 
-    def __init__(self, folder: Path, *, every: int, last: int) -> None:
+    def __init__(self, folder: Path, *, every: int, last: int, known: int | None = None) -> None:
         """Looks what the folder holds."""
+        by_first(partial(_clear, folder, known))
         best = keep.BestN(get_metric_fn=_error, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
             best_fn=_error,
             best_mode="min",
+            # What process 0 sees, since not every host sees at once what it has removed.
+            single_host_load_and_broadcast=jax.process_count() > 1,
+            # Called when all is written, before the folder gets its name: one that has it has its checksums.
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal),
         )
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
-        self._every, self._last = every, last
+        self._folder, self._every, self._last, self._begun = folder, every, last, 0
+        self._open = ExitStack()
+        with _silence(), _in_words(folder):
+            self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def __enter__(self) -> Self:
         """Returns itself."""
+        self._open.enter_context(_silence())
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Waits for what is still being written."""
-        if not isinstance(error, jax.errors.JaxRuntimeError):  # After a dead process there is nobody to wait for.
-            self._manager.close()
+        if error is None:
+            with self._open, _in_words(self._folder):
+                self._manager.close()
+        elif jax.process_count() == 1:  # Others, who may be dead, would have to be waited for.
+            # The first error is the one to tell; a thread that it has cut off from here may speak still.
+            with suppress(Exception):
+                self._manager.close()
 
     def newest(self) -> int:
         """Returns after how many steps the newest checkpoint was taken, 0 if there is none."""
         return self._manager.latest_step() or 0
 
+    def settle(self) -> None:
+        """Waits until what was begun is written.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        with _in_words(self._folder):
+            self._manager.wait_until_finished()
+
     def best(self) -> int:
         """Returns after how many steps the best checkpoint was taken: the newest, if none was judged."""
-        self._manager.wait_until_finished()
+        self.settle()
         return self._manager.best_step() or self.newest()
 
-    def offer(self, step: int, state: TrainState, error: float | None = None) -> None:
-        """Begins to write the state after so many steps, if it was judged or it is time for it.
+    def due(self, step: int, error: float | None = None) -> bool:
+        """Returns whether it is time for a checkpoint after so many steps.
+
+        Args:
+            step: After how many steps.
+            error: By which the best is chosen; a state that was judged is always written.
+        """
+        return error is not None or step % self._every == 0 or step == self._last
+
+    def write(self, step: int, state: TrainState, error: float | None = None) -> None:
+        """Begins to write the state after so many steps.
 
         Args:
             step: After how many steps.
             state: The state.
             error: By which the best is chosen, the least; None if it was not judged.
+
+        Raises:
+            OSError: It, or the one before, cannot be written.
         """
-        if error is not None or step % self._every == 0 or step == self._last:
-            metrics = {"error": float("inf") if error is None else error}
-            self._manager.save(step, args=ocp.args.StandardSave(_arrays(state)), metrics=metrics)
+        metrics = {"error": float("inf") if error is None else error}
+        self.settle()
+        with _in_words(self._folder):
+            self._begun = step
+            self._manager.save(step, args=ocp.args.StandardSave(arrays_of(state)), metrics=metrics)
 
     def restore(self, state: TrainState, *, step: int | None = None) -> TrainState:
         """Returns a state that was written.
@@ -75,30 +129,106 @@ class Checkpoints:
             step: After how many steps; None for the newest.
 
         Raises:
-            ValueError: It is of another model or optimizer.
+            ValueError: It is damaged, or of another model or optimizer.
         """
-        wanted = _arrays(state)
+        step = step or self.newest()
+        wanted = arrays_of(state)
         target = ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, wanted))
         try:
-            found = self._manager.restore(step or self.newest(), args=target)
-        except (ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
+            found = self._manager.restore(step, args=target)
+        except (ValueError, KeyError, FileNotFoundError) as error:
+            folder, reason = self._folder / str(step), " ".join(str(error).split())[:200]
+            if what := _flaw(folder):
+                raise ValueError(f"{folder} is damaged ({what})") from error
             raise ValueError(f"the checkpoint is of another model or optimizer: {reason}") from error
-        leaves, tree = jax.tree.flatten(state)
-        return jax.tree.unflatten(tree, [_like(leaf, found[name]) for leaf, name in zip(leaves, wanted, strict=True)])
+        return with_arrays(state, found)
+
+    def _seal(self) -> None:
+        if not jax.process_index():
+            draft = self._folder / f"{self._begun}{_DRAFT}"
+            _files.seal(draft if draft.exists() else self._folder / str(self._begun), but=_LATE)
 
 
-def _error(metrics: dict[str, float]) -> float:
-    return metrics["error"]
-
-
-def _arrays(state: TrainState) -> dict[str, jax.Array]:
+def arrays_of(state: TrainState) -> dict[str, jax.Array]:
     """Returns the arrays of a state by their paths in it; a key as its numbers."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
     return {
         jax.tree_util.keystr(path, simple=True, separator="."): jax.random.key_data(leaf) if _is_key(leaf) else leaf
         for path, leaf in leaves
     }
+
+
+def with_arrays(state: TrainState, arrays: Any) -> TrainState:
+    """Returns a state of the same run with other arrays.
+
+    Args:
+        state: The state.
+        arrays: What `arrays_of` made of another one.
+    """
+    leaves, tree = jax.tree.flatten(state)
+    named = zip(leaves, arrays_of(state), strict=True)
+    return jax.tree.unflatten(tree, [_like(leaf, arrays[name]) for leaf, name in named])
+
+
+def _clear(folder: Path, known: int | None) -> None:
+    """Removes what a kill has left, and what cannot be used, if anything can."""
+    _files.clear(folder)
+    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+    flaws = {step: _flaw(folder / str(step)) for step in steps}
+    if known is not None:
+        short = f"metrics.jsonl holds the figures of {known} updates, and so of fewer"
+        flaws = {step: flaw or (short if step > known else None) for step, flaw in flaws.items()}
+    usable = [step for step, flaw in flaws.items() if flaw is None]
+    if steps and not usable:
+        what = f"{folder} holds no checkpoint that can be used ({steps[-1]}: {flaws[steps[-1]]})"
+        raise ValueError(f"{what}; put back a copy of what is damaged, or begin anew with `overwrite=True`")
+    for step, flaw in flaws.items():
+        if flaw is not None:
+            newest = f", and the run goes on from {usable[-1]}" if step > usable[-1] else ""
+            warn(f"{folder / str(step)} cannot be used ({flaw}): it is removed{newest}")
+            shutil.rmtree(folder / str(step))
+
+
+def _flaw(folder: Path) -> str | None:
+    """Returns what is wrong with a checkpoint, None if nothing is."""
+    try:
+        _files.read_object(folder / _LATE[0])
+    except FileNotFoundError:
+        return f"{_LATE[0]} is missing"
+    except ValueError as error:
+        return f"{_LATE[0]}: {error}"
+    return _files.flaw(folder, but=_LATE)
+
+
+@contextmanager
+def _in_words(folder: Path) -> Iterator[None]:
+    """Turns what Orbax makes of an error of the system, in the background too, into that error."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if found := re.search(r"os_error_code='(\d+)'", str(error)):
+            number = int(found[1])
+            raise OSError(number, os.strerror(number), str(folder)) from error
+        raise
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps Orbax's log, with tracebacks of its threads, from standard error: its errors reach whoever waits for it."""
+    log = logging.getLogger("absl")
+    log.addFilter(_is_not_orbax)
+    try:
+        yield
+    finally:
+        log.removeFilter(_is_not_orbax)
+
+
+def _is_not_orbax(record: logging.LogRecord) -> bool:
+    return f"{os.sep}orbax{os.sep}" not in record.pathname
+
+
+def _error(metrics: dict[str, float]) -> float:
+    return metrics["error"]
 
 
 def _like(leaf: Any, array: jax.Array) -> jax.Array:

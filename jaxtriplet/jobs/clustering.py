@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxtriplet import _checks, metrics, pages
+from jaxtriplet import _checks, _files, metrics, pages
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, runs
 from jaxtriplet.metrics.agglomerative import agglomerative, agglomerative_within, silhouettes
@@ -98,6 +98,8 @@ def cluster(
         ValueError: `threshold` says where to stop, as `num_speakers` and `estimate="silhouette"` do: give one
     """
     _checks.option("`estimate`", estimate, ESTIMATES)
+    if threshold is not None:
+        _checks.finite("`threshold`", threshold)
     if threshold is not None and (num_speakers is not None or estimate == "silhouette"):
         raise ValueError('`threshold` says where to stop, as `num_speakers` and `estimate="silhouette"` do: give one')
     for name, number in (("num_speakers", num_speakers), ("max_speakers", max_speakers)):
@@ -118,7 +120,8 @@ def cluster(
     figures = _figures(index, grouped, judged=labelled)
     runs.claim(folder, overwrite=overwrite)
     runs.write_json(folder / "metrics.json", figures)
-    (folder / "speakers.rttm").write_text("".join(_rttm(index, grouped.clusters)))
+    with _files.replacing(folder / "speakers.rttm") as file:
+        file.writelines(_rttm(index, grouped.clusters))
     pages.clustering_page(
         folder,
         figures=figures,

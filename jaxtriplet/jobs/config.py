@@ -7,19 +7,20 @@ The command line has an option for each field. `fields.py` says what their metad
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from jaxtriplet import _checks
+from jaxtriplet import _checks, _files
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
 from jaxtriplet.jobs.objective import has_hinge, losses_of
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, Judging, Loss, Optimizer, Training
 
-FORMAT = 2
-"""Of config.json; version 0.1 wrote flat ones without a number."""
+FORMAT = 3
+"""Of config.json and the run beside it; those of 2 had no checksums, the first ones were flat and had no number."""
+READABLE = (2, 3)
+"""The numbers that this version reads."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Config:
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
-        """Reads the config.json of a run, of version 0.1 too.
+        """Reads the config.json of a run, of earlier versions too.
 
         Args:
             path: The file.
@@ -82,19 +83,25 @@ class Config:
         Raises:
             ValueError: It is no config, or one of a newer version; a field is unknown, or does not fit.
         """
+        return cls.read_with_format(path)[0]
+
+    @classmethod
+    def read_with_format(cls, path: Path | str) -> tuple[Self, int]:
+        """Reads the config.json of a run, and returns the number of its format too: 1 for what had none."""
         try:
-            content = json.loads(Path(path).read_text())
-            if not isinstance(content, dict):
-                raise ValueError("it is no object")
-            return cls._of_0_1(content) if "format" not in content else cls._of_nested(content)
+            content = _files.read_object(Path(path))
+            if "format" not in content:
+                return cls._of_0_1(content), 1
+            if (found := content.pop("format")) not in READABLE or isinstance(found, bool | float):
+                known = f"{' and '.join(map(str, READABLE))} and what version 0.1 wrote"
+                raise ValueError(f"its format is {found!r}, and this version knows {known}")
+            return cls._of_nested(content), found
         except ValueError as error:
             reason = str(error).replace("`", "'")  # what a file holds was no argument of anybody's
             raise ValueError(f"{path} is no config of a run that this version reads: {reason}") from None
 
     @classmethod
     def _of_nested(cls, content: dict[str, Any]) -> Self:
-        if (found := content.pop("format")) != FORMAT:
-            raise ValueError(f"its format is {found!r}, and this version knows {FORMAT} and what version 0.1 wrote")
         names, values = {field.path: field.name for field in fields_of(cls).values()}, dict[str, Any]()
         for section, inside in content.items():
             if isinstance(inside, dict):

@@ -1,7 +1,6 @@
 """The job `embed`: every recording of a folder, in one file; interrupted, it goes on where it stopped."""
 
 import hashlib
-import os
 import shutil
 import sys
 import time
@@ -11,8 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxtriplet import _files
 from jaxtriplet.data import Recordings
-from jaxtriplet.jobs import listening, runs
+from jaxtriplet.jobs import listening, lock, runs
+from jaxtriplet.jobs.meeting import warn
 from jaxtriplet.speech import SpeechEncoder, embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost
@@ -78,13 +79,15 @@ def embed(
         raise ValueError(f"`out` must end in .npz; got {out}")
     file = runs.choose_file(out, overwrite=overwrite)
     encoder = runs.load_speech(run)
-    parts = Parts(file.with_name(f"{file.name}.partial"), fingerprint(Path(run)), overwrite=overwrite)
-    index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
-    embeddings, kept = embed_in_parts(encoder.model, index, parts, quiet=quiet)
-    speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
-    utterances = {} if index.names is index.paths else {"utterances": index.names}
-    _save(file, embeddings=embeddings, paths=index.paths, **speakers, **utterances)
-    parts.remove()
+    with lock.writing(file.with_name(f".{file.name}.lock"), file):
+        runs.choose_file(file, overwrite=overwrite)  # once more, now that nobody else writes it
+        parts = Parts(file.with_name(f"{file.name}.partial"), fingerprint(Path(run)), overwrite=overwrite)
+        index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
+        embeddings, kept = embed_in_parts(encoder.model, index, parts, quiet=quiet)
+        speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
+        utterances = {} if index.names is index.paths else {"utterances": index.names}
+        _files.write_arrays(file, embeddings=embeddings, paths=index.paths, **speakers, **utterances)
+        parts.remove()
     figures = {
         "num_recordings": len(index),
         "num_resumed": kept,
@@ -113,7 +116,8 @@ class Parts:
         """Looks at what is there."""
         self._folder, self._made_by = folder, made_by
         begun_by = folder / "run.txt"
-        if folder.exists() and not (begun_by.is_file() and begun_by.read_text() == made_by):
+        begun = folder.is_file() or (folder.is_dir() and any(folder.glob("*")))
+        if begun and not (begun_by.is_file() and begun_by.read_bytes() == made_by.encode()):
             if not overwrite:
                 raise ValueError(f"{folder} was begun with another encoder; remove it, or add `overwrite=True`")
             shutil.rmtree(folder)
@@ -122,20 +126,21 @@ class Parts:
         """Yields the row of each recording that is embedded and has not changed since, and its embedding."""
         stamps, row = _stamps(index), {name: place for place, name in enumerate(index.names.tolist())}
         for path in sorted(self._folder.glob("*.npz")):
-            with np.load(path) as part:
-                for name, stamp, embedding in zip(part["paths"], part["stamps"], part["embeddings"], strict=True):
-                    place = row.get(str(name))
-                    if place is not None and np.array_equal(stamps[place], stamp):
-                        yield place, embedding
+            for name, stamp, embedding in _rows(path):
+                place = row.get(str(name))
+                if place is not None and np.array_equal(stamps[place], stamp):
+                    yield place, embedding
 
     def add(self, index: Recordings, embeddings: np.ndarray) -> None:
         """Keeps the embeddings of some recordings."""
-        if not self._folder.exists():
-            self._folder.mkdir(parents=True)
-            (self._folder / "run.txt").write_text(self._made_by)
-        number = len(list(self._folder.glob("*.npz")))
-        file = self._folder / f"{number:06}.npz"
-        _save(file, paths=index.names, stamps=_stamps(index), embeddings=embeddings)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not (self._folder / "run.txt").exists():
+            with _files.replacing(self._folder / "run.txt") as file:
+                file.write(self._made_by)
+        number = 1 + max((int(path.stem) for path in self._folder.glob("[0-9]*.npz")), default=-1)
+        _files.write_arrays(
+            self._folder / f"{number:06}.npz", paths=index.names, stamps=_stamps(index), embeddings=embeddings
+        )
 
     def remove(self) -> None:
         """Removes the folder."""
@@ -188,10 +193,15 @@ def _stamps(index: Recordings) -> np.ndarray:
     return np.column_stack([stamps, index.starts, index.frames])
 
 
-def _save(path: Path, **arrays: Any) -> None:
-    """Writes a file that is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(draft, path)
+def _rows(path: Path) -> list[tuple[Any, Any, Any]]:
+    """Returns the paths, stamps and embeddings of a part; what is damaged is told, removed and so made again."""
+    try:
+        with path.open("rb") as file, np.load(file) as part:
+            columns = [part[name] for name in ("paths", "stamps", "embeddings")]
+            return list(zip(*columns, strict=True))
+    except OSError:
+        raise
+    except Exception as error:  # of zip files and arrays, there are many
+        warn(f"{path} is damaged and removed, and its recordings are embedded again ({error or 'it is empty'})")
+        path.unlink()
+        return []

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtriplet import _checks, metrics, pages
+from jaxtriplet import _checks, _files, metrics, pages
 from jaxtriplet.data import Recordings, Trials, read_trials
 from jaxtriplet.jobs import listening, runs
 from jaxtriplet.pages.figures import AS_NORM
@@ -167,7 +167,8 @@ def _write(
     runs.write_json(folder / "metrics.json", figures)
     for prefix, scores in scored.items():
         kind, rate = "_as_norm" if prefix else "", figures[f"{prefix}equal_error_rate"]
-        (folder / f"scores{kind}.txt").write_text("".join(_lines(trials, scores)))
+        with _files.replacing(folder / f"scores{kind}.txt") as file:
+            file.writelines(_lines(trials, scores))
         pages.save_det_curve(folder / f"det{kind}.png", scores, trials.same, equal_error_rate=rate)
     pages.evaluation_page(folder, figures=figures, same=trials.same, scores=scored, settings=settings)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export as jax_export
 
+from jaxtriplet import _files
 from jaxtriplet.data.audio import library
 from jaxtriplet.jobs import runs
 
@@ -21,8 +22,8 @@ class Exported(NamedTuple):
 
     Attributes:
         file: The file.
-        figures: `file`, `bytes`, `platforms`, `sample_rate` (in hertz), `shortest` (the least T), `embedding_dim` and
-            `jax_version`.
+        figures: `file`, `bytes`, `sha256`, `platforms`, `sample_rate` (in hertz), `shortest` (the least T),
+            `embedding_dim` and `jax_version`.
     """
 
     file: Path
@@ -31,6 +32,8 @@ class Exported(NamedTuple):
 
 def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Exported:
     """Writes the encoder of a run, weights and front end, into one file that `jax.export.deserialize` reads.
+
+    Beside it comes its checksum, `<out>.sha256`, which `sha256sum --check` and `load` look at.
 
     The function in it takes waveforms [B, T] float32 and lengths [B] int32, for any B and for any T from 0.1 s up, and
     returns unit-length embeddings [B, E], on cpu, cuda and tpu. A recording is embedded at once, however long it is; a
@@ -61,10 +64,13 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     encoder = runs.load_speech(run)
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
+    with _files.replacing(file, "wb") as draft:
+        draft.write(content)
+    _files.seal_file(file)
     figures = {
         "file": str(file),
         "bytes": len(content),
+        "sha256": _files.sha256(file),
         "platforms": list(PLATFORMS),
         "sample_rate": encoder.sample_rate,
         "shortest": _shortest(encoder.sample_rate),
@@ -102,3 +108,20 @@ def serialized(forward: Callable[[jax.Array, jax.Array], jax.Array], sample_rate
 
 def _shortest(sample_rate: int) -> int:
     return round(SHORTEST * sample_rate)
+
+
+def load(file: str | Path) -> jax_export.Exported:
+    """Reads an exported encoder again, and checks it by the checksum beside it, FILE.sha256, if there is one.
+
+    Args:
+        file: The file.
+
+    Returns:
+        The encoder; `load(file).call(waveforms, lengths)` embeds.
+
+    Raises:
+        ValueError: The file is not what was written.
+    """
+    path = Path(file)
+    _files.check_file(path)
+    return jax_export.deserialize(bytearray(path.read_bytes()))

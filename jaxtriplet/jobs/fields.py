@@ -140,6 +140,8 @@ def build(config: type, values: Mapping[str, Any]) -> Any:
     for name, value in values.items():
         if name not in fields:
             raise ValueError(f"unknown field `{name}`{_checks.nearest(name, fields)}")
+        if isinstance(value, float):
+            _checks.finite(f"`{name}`", value)
         placed[fields[name].path] = value
     try:
         built: Any = msgspec.convert(nested(placed), config)

@@ -1,12 +1,11 @@
 """The loop of updates, whatever is trained: its loss and optimizer, checkpoints, figures, warnings and the bar."""
 
-import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -14,16 +13,17 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxtriplet import models, parallel, training
+from jaxtriplet.jobs import inspection
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.meeting import say
+from jaxtriplet.jobs.history import History, Row
+from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
 from jaxtriplet.jobs.objective import has_hinge, losses_of, parse_loss
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
 
-Row = dict[str, float | int]
 Batches = Callable[[int], Iterator[Batch]]
 
 
@@ -48,26 +48,32 @@ def fit(
         ValueError: The loss is no longer finite, or the checkpoint is of another model.
     """
     steps, is_first = source.config.training.steps, jax.process_index() == 0
-    with Checkpoints(folder / "checkpoints", every=checkpoint_every, last=steps) as checkpoints:
-        history = History(folder / "metrics.jsonl", after=checkpoints.newest(), writes=is_first)
-        with tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar:
-            state = _updates(source, batches, mesh, checkpoints, bar, history)
+    figures = folder / "metrics.jsonl"
+    known = History.known(figures)
+    with Checkpoints(folder / "checkpoints", every=checkpoint_every, last=steps, known=known) as checkpoints:
+        with (
+            History(figures, after=checkpoints.newest(), writes=is_first) as history,
+            tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar,
+        ):
+            state = _updates(source, batches, mesh, checkpoints, bar, history, folder / "nan")
         if (chosen := checkpoints.best()) != steps:
             state = checkpoints.restore(state, step=chosen)
+    together()
     say("trained")
-    return trained_model(parallel.on_this_process(state)), chosen, history.rows
+    return trained_model(parallel.on_this_process(state)), chosen, history.rows()
 
 
 def _updates(
-    source: Source, batches: Batches, mesh: Mesh, checkpoints: Checkpoints, bar: "tqdm[Any]", history: "History"
+    source: Source,
+    batches: Batches,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    bar: "tqdm[Any]",
+    history: History,
+    inspected: Path,
 ) -> TrainState:
     """Returns the last state."""
     config = source.config
-    state = parallel.place(fresh_state(source, batches), parallel.replicated(mesh))
-    if begin := checkpoints.newest():
-        state = checkpoints.restore(state)
-        bar.update(begin)
-        say(f"goes on after {begin} updates")
     numbers = config.training
     update = training.make_update(
         objective_of(config),
@@ -76,23 +82,60 @@ def _updates(
         micro_batch=numbers.micro_batch,
         mesh=mesh,
     )
+
+    def start() -> tuple[int, TrainState]:
+        state = parallel.place(fresh_state(source, batches), parallel.replicated(mesh))
+        begin = checkpoints.newest()
+        return begin, checkpoints.restore(state) if begin else state
+
+    def stop(step: int, problem: str, batch: Batch) -> NoReturn:
+        # The update has taken the memory of the state before it, which is therefore made once more.
+        checkpoints.settle()
+        begin, state = start()
+        for _, earlier in zip(range(begin, step), batches(begin), strict=False):
+            state, _ = update(state, parallel.spread_rows(earlier, mesh))
+        kept = f"its batch and the state before it are in {inspected}"
+        try:
+            inspection.keep(inspected, step + 1, problem, batch, state)
+        except OSError as error:
+            kept = f"its batch cannot be kept: {error}"
+        raise ValueError(f"{problem} at step {step + 1}; try a smaller `learning_rate`; {kept}")
+
+    begin, state = start()
+    if begin:
+        bar.update(begin)
+        say(f"goes on after {begin} updates")
     collapsed, chooses = CollapseMonitor(), source.watched != "training"
     shown: Row = {}
     for step, batch in zip(range(begin, numbers.steps), batches(begin), strict=False):
         state, metrics = update(state, parallel.spread_rows(batch, mesh))
         row = _row(step, jax.device_get(metrics))
+        for name in ("loss", "gradient_norm"):
+            if not np.isfinite(row[name]):
+                stop(step, f"the {name.replace('_', ' ')} is {row[name]}", batch)
         if warning := collapsed(metrics.stats):
             bar.write(f"jaxtriplet: step {step + 1}: {warning}")
-        last = chooses and step + 1 == numbers.steps
-        if last or (step + 1) % config.judging.evaluate_every == 0:
+        judges = (step + 1) % config.judging.evaluate_every == 0 or (chooses and step + 1 == numbers.steps)
+        if (judges or checkpoints.due(step + 1)) and not _is_finite(state):
+            stop(step, "a weight is no longer finite", batch)
+        if judges:
             rate = source.rate(trained_model(parallel.on_this_process(state)))
             row |= {} if rate is None else {"equal_error_rate": rate}
-        checkpoints.offer(step + 1, state, row.get("equal_error_rate") if chooses else None)
+        error = row.get("equal_error_rate") if chooses else None
+        history.add(row)
+        if checkpoints.due(step + 1, error):
+            history.settle()
+            checkpoints.write(step + 1, state, error)
         shown |= row
         bar.set_postfix_str(", ".join(_words(shown, source.watched)))
         bar.update()
-        history.add(row)
     return state
+
+
+@jax.jit
+def _is_finite(state: TrainState) -> jax.Array:
+    leaves = [leaf for leaf in jax.tree.leaves(state) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves]))
 
 
 def fresh_state(source: Source, batches: Batches) -> TrainState:
@@ -170,8 +213,6 @@ def _kinds(params: Any) -> Any:
 
 
 def _row(step: int, metrics: training.Metrics) -> Row:
-    if not np.isfinite(metrics.loss):
-        raise ValueError(f"the loss is {metrics.loss} at step {step + 1}; try a smaller `learning_rate`")
     first, *_ = metrics.stats.values()
     return {
         "step": step + 1,
@@ -186,28 +227,3 @@ def _words(shown: Row, judged: str) -> Iterator[str]:
     for key, words, form in (("loss", "loss", ".4f"), ("fraction_active", "active", ".0%"), rate):
         if key in shown:
             yield f"{words} {shown[key]:{form}}"
-
-
-class History:
-    """The figures of all updates, in a file with a line for each.
-
-    Args:
-        path: The file.
-        after: After how many updates the run goes on; what a run that was stopped did later is done again.
-        writes: Whether this process writes it.
-    """
-
-    def __init__(self, path: Path, *, after: int, writes: bool) -> None:
-        """Reads what there is."""
-        lines = path.read_text().splitlines(keepends=True)[:after] if after else []
-        self.rows: list[Row] = [json.loads(line) for line in lines]
-        self._path = path if writes else Path(os.devnull)
-        if writes:
-            path.touch()
-            os.truncate(path, len("".join(lines).encode()))  # rather than written anew: a kill may come at any moment
-
-    def add(self, row: Row) -> None:
-        """Adds the figures of an update."""
-        self.rows.append(row)
-        with self._path.open("a") as file:
-            print(json.dumps(row), file=file)

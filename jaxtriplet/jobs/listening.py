@@ -1,6 +1,6 @@
 """What the jobs on recordings share: hearing a folder under a bar, and naming what cannot be used."""
 
-import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from jaxtriplet import _files
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
 
 SHOWN = 20  # so many lines fit on a screen
@@ -110,7 +111,13 @@ def threshold_of(run: str | Path, judged: str | None = None) -> float | None:
 
     Returns:
         The threshold, a cosine; None if there is none.
+
+    Raises:
+        ValueError: The figures of the run are damaged.
     """
-    path = Path(run) / "metrics.json"
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    return found.get("threshold") if judged in (None, found.get("judged")) else None
+    path, remedy = Path(run) / "metrics.json", "put back a copy of it, or have `train --resume` write it again"
+    found = _files.read_json(path, remedy) if path.exists() else {}
+    threshold = found.get("threshold")
+    if threshold is not None and not (isinstance(threshold, int | float) and math.isfinite(threshold)):
+        raise ValueError(f"{path} is damaged (its threshold is {threshold!r}); {remedy}")
+    return threshold if judged in (None, found.get("judged")) else None

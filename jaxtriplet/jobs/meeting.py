@@ -1,14 +1,22 @@
 """Where the processes and devices of a job meet, and how a batch divides among them."""
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxtriplet import _checks, parallel
 from jaxtriplet.jobs.config import Config
+
+SHARED = "every process of the job knows of it"
+"""A note on an error after which none has to be waited for."""
 
 
 def parts_of(config: Config) -> tuple[int, str]:
@@ -67,7 +75,10 @@ def meet(
     if out is None:
         raise ValueError("`distributed=True` needs `out`, a folder that every process sees")
     _keep_standard_output()
+    ends = signal.getsignal(signal.SIGTERM)
     parallel.initialize(coordinator, num_processes, process_id)
+    if threading.current_thread() is threading.main_thread() and ends is not None:
+        signal.signal(signal.SIGTERM, ends)  # JAX's runtime takes it for a notice that need not end the process
     mesh, processes, speakers = parallel.data_mesh(), jax.process_count(), config.data.speakers
     if speakers % processes:
         lacks = "some would have none" if speakers < processes else "each loads its own"
@@ -87,6 +98,43 @@ def _keep_standard_output() -> None:
     sys.stdout.flush()
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
+
+
+def by_first(work: Callable[[], None]) -> None:
+    """Lets process 0 do something for all, who wait until it is done.
+
+    Args:
+        work: What to do.
+
+    Raises:
+        OSError: It could not be done, in process 0.
+        ValueError: Likewise; in the others in any case.
+    """
+    problem: Exception | None = None
+    if not jax.process_index():
+        try:
+            work()
+        except (ValueError, OSError) as error:
+            problem = error
+    if multihost_utils.broadcast_one_to_all(np.int32(problem is not None)) and problem is None:
+        raise ValueError("process 0 cannot begin, and says why")
+    if problem is not None:
+        problem.add_note(SHARED)
+        raise problem
+
+
+def together() -> None:
+    """Waits until every process of the job is here."""
+    multihost_utils.sync_global_devices("together")
+
+
+def warn(words: str) -> None:
+    """Says on standard error, in a line, what is not as it should be.
+
+    Args:
+        words: What.
+    """
+    print(f"jaxtriplet: {words}", file=sys.stderr, flush=True)
 
 
 def say(words: str) -> None:

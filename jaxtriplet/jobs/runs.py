@@ -1,19 +1,37 @@
 """The folder of a training run: how it is claimed, what a run leaves in it, and how that is read again."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
+from jaxtriplet import _files
+from jaxtriplet._files import write_json as write_json
+from jaxtriplet.jobs import lock
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources import find
 from jaxtriplet.jobs.sources.recordings import SpeechRun as SpeechRun
 from jaxtriplet.jobs.sources.source import Run
+
+_LOCK = ".lock"
+_RESULTS = (
+    "weights",
+    "checkpoints",
+    "nan",
+    "metrics.jsonl",
+    "metrics.json",
+    "embeddings.npz",
+    "report.html",
+    "data.json",
+)
+_REMEDY = "put back a copy of it, or begin anew with `overwrite=True`"
+SEALED = 3
+"""The format from which on the weights and checkpoints of a run have checksums."""
 
 
 def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
@@ -33,7 +51,7 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
     folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file, not a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+    if _holds_something(folder) and not overwrite:
         raise ValueError(
             f"{folder} is not empty; name another folder, or add `overwrite=True` to replace the results in it"
         )
@@ -41,10 +59,21 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
 
 
 def claim(out: Path | None, *, overwrite: bool) -> Path:
-    """Makes the folder for a run's results, and returns it; see `choose`."""
+    """Makes the folder for a run's results, and returns it; see `choose`. One that a run is writing is refused."""
     folder = choose(out, overwrite=overwrite)
     folder.mkdir(parents=True, exist_ok=True)
+    lock.check_free(folder / _LOCK, folder)
     return folder
+
+
+def writing(folder: Path) -> AbstractContextManager[None]:
+    """Holds the folder of a run, so that no other process writes into it; see `lock.writing`."""
+    return lock.writing(folder / _LOCK, folder)
+
+
+def _holds_something(folder: Path) -> bool:
+    """Returns whether there is more in a folder than what a process that was killed may have left."""
+    return folder.is_dir() and bool({*folder.iterdir()} - {folder / _LOCK, *_files.leftovers(folder)})
 
 
 def choose_file(out: str | Path, *, overwrite: bool) -> Path:
@@ -81,13 +110,18 @@ def choose_to_train(numbers: Mapping[str, Any], out: Path | None, *, overwrite: 
         raise ValueError("`resume=True` goes on with what is there, `overwrite=True` begins anew: give one of them")
     if out is None:
         raise ValueError("`resume=True` needs `out`, the folder of the run that is to go on")
-    if not out.is_dir() or not any(out.iterdir()):
+    if not _holds_something(out):
         return choose(out, overwrite=False)
     if not (out / "config.json").is_file():
         raise ValueError(f"{out} holds no run to resume: it has no config.json")
-    begun = Config.read(out / "config.json").flat()
-    if "format" not in json.loads((out / "config.json").read_text()):
-        raise ValueError(f"{out} was begun by version 0.1, whose checkpoints cannot go on; train anew by its `config`")
+    try:
+        config, number = Config.read_with_format(out / "config.json")
+    except ValueError as error:
+        raise ValueError(f"{error}; {_REMEDY}") from None
+    begun = config.flat()
+    if number < SEALED:
+        version = "version 0.1" if number == 1 else f"an earlier version (format {number})"
+        raise ValueError(f"{out} was begun by {version}, whose checkpoints cannot go on; train anew by its `config`")
     if begun["source"] != numbers["source"]:
         raise ValueError(f"{out} was begun on {begun['source']}, and this is to train on {numbers['source']}")
     if other := [_given(name, begun.get(name)) for name, now in numbers.items() if begun.get(name) != now]:
@@ -99,6 +133,21 @@ def _given(name: str, value: Any) -> str:
     return f"no `{name}`" if value is None else f"`{name}={value}`"
 
 
+def check_data(folder: Path, content: dict[str, Any] | None) -> None:
+    """Refuses to go on with other data than a run was begun with.
+
+    Args:
+        folder: The folder of the run.
+        content: What data.json is to say of the data, or None.
+
+    Raises:
+        ValueError: It says something else, or is damaged.
+    """
+    path = folder / "data.json"
+    if path.exists() and _files.read_json(path, _REMEDY) != content:
+        raise ValueError(f"{folder} was begun with other recordings than `data` now holds")
+
+
 def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None, *, overwrite: bool) -> None:
     """Makes the folder of a run, and writes config.json, and data.json if there is something to say.
 
@@ -108,9 +157,12 @@ def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None
         content: What data.json says of the data, or None.
         overwrite: Whether checkpoints that are there may go.
     """
-    if overwrite:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
+    _files.clear(folder)
+    if overwrite:
+        for name in _RESULTS:  # Beside the numbers of this run, those of the one before would be taken for its own.
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     write_json(folder / "config.json", settings)
     if content is not None:
         write_json(folder / "data.json", content)
@@ -138,12 +190,14 @@ def save_weights(folder: Path, run: Run) -> None:
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="weights"
     )
+    path = folder / "weights"
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
-        checkpointer.save((folder / "weights").absolute(), jax.device_get(run.arrays()), force=True)
+        checkpointer.save(path.absolute(), jax.device_get(run.arrays()), force=True)
+    _files.seal(path)
 
 
 def load(folder: Path | str) -> Run:
-    """Reads a trained encoder again, of version 0.1 too.
+    """Reads a trained encoder again, of earlier versions too.
 
     Args:
         folder: The folder of a finished run of `jaxtriplet train`.
@@ -152,15 +206,28 @@ def load(folder: Path | str) -> Run:
         The run.
 
     Raises:
-        ValueError: The folder holds no finished run.
+        ValueError: The folder holds no finished run, or its weights are damaged or of another config.
     """
     folder = Path(folder)
-    if not (folder / "weights").is_dir():
+    path = folder / "weights"
+    if not path.is_dir():
         raise ValueError(f"{folder} holds no weights of a finished run")
-    config = Config.read(folder / "config.json")
-    with ocp.StandardCheckpointer() as checkpointer:
-        arrays = checkpointer.restore((folder / "weights").absolute())
-    return find(config.data.source).read(config, arrays)
+    config, number = Config.read_with_format(folder / "config.json")
+    remedy = "put back a copy of them, or write them again from its checkpoints with `train --resume`"
+    if number >= SEALED and (what := _files.flaw(path)):
+        raise ValueError(f"{path}: the weights are damaged ({what}); {remedy}")
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            arrays = checkpointer.restore(path.absolute())
+    except (ValueError, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path}: the weights cannot be read ({reason}); {remedy}") from error
+    try:
+        return find(config.data.source).read(config, arrays)
+    except KeyError as error:
+        raise ValueError(f"{path}: the weights do not fit the config: there is no {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def load_speech(folder: Path | str) -> SpeechRun:
@@ -179,8 +246,3 @@ def load_speech(folder: Path | str) -> SpeechRun:
     if not isinstance(run, SpeechRun):
         raise ValueError(f"{folder} holds a run of {run.config.recipe}; recordings need one that was trained on `data`")
     return run
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes an object as a readable JSON file."""
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,18 +1,19 @@
 """The job `train`: an encoder of whatever a config names, trained, judged and written down."""
 
-import json
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
-from jaxtriplet import _checks, pages
+from jaxtriplet import _checks, _files, pages
 from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.fit import Row, fit
-from jaxtriplet.jobs.meeting import devices_for, meet
+from jaxtriplet.jobs.fit import fit
+from jaxtriplet.jobs.history import Row
+from jaxtriplet.jobs.meeting import by_first, devices_for, meet
 from jaxtriplet.jobs.recipes import usual
 from jaxtriplet.jobs.sources import find
 from jaxtriplet.jobs.sources.source import Run, Source
@@ -91,12 +92,14 @@ def train(
     asked, folder = _settled(config, data), None if out is None else Path(out)
     settings, numbers = asked.nested(), asked.flat()
     _checks.positive_integer("`checkpoint_every`", checkpoint_every)
+    if dev_fraction is not None:
+        _checks.finite("`dev_fraction`", dev_fraction)
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
     folder = runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
     source = _source(asked, data, dev, dev_fraction, allow_outside=allow_outside, quiet=quiet)
     content = source.content()
-    if resume and (folder / "data.json").is_file() and json.loads((folder / "data.json").read_text()) != content:
-        raise ValueError(f"{folder} was begun with other recordings than {data} now holds")
+    if resume:
+        runs.check_data(folder, content)
     if distributed:
         mesh = meet(source.config, None if out is None else folder, coordinator, num_processes, process_id)
     elif (coordinator, num_processes, process_id) != (None, None, None):
@@ -104,21 +107,41 @@ def train(
     else:
         mesh = devices_for(source.config, devices)
     batches, started = source.batches(mesh.size), time.perf_counter()
-    if is_first := not jax.process_index():
-        source.report()
-        runs.begin(folder, settings, content, overwrite=overwrite)
-    model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
-    if not is_first:
-        return Trained(folder, None, None, history)
-    run = source.run(model)
-    runs.save_weights(folder, run)
-    judgement, arrays, page = source.judge(run)
-    seconds = round(time.perf_counter() - started, 1)
-    figures = {"judged": judgement.judged, **judgement.figures, "step": step, "training_seconds": seconds}
-    runs.write_json(folder / "metrics.json", figures)
-    np.savez(folder / "embeddings.npz", embeddings=judgement.embeddings, labels=judgement.labels, **arrays)
-    pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
-    return Trained(folder, figures, run, history)
+    with ExitStack() as held, _resumable(folder):
+
+        def begin() -> None:
+            held.enter_context(runs.writing(folder))
+            # Once more, now that nobody else writes.
+            runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
+            runs.begin(folder, settings, content, overwrite=overwrite)
+            source.report()
+
+        by_first(begin)
+        model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
+        if jax.process_index():
+            return Trained(folder, None, None, history)
+        run = source.run(model)
+        runs.save_weights(folder, run)
+        judgement, arrays, page = source.judge(run)
+        seconds = round(time.perf_counter() - started, 1)
+        figures = {"judged": judgement.judged, **judgement.figures, "step": step, "training_seconds": seconds}
+        runs.write_json(folder / "metrics.json", figures)
+        arrays = {"embeddings": judgement.embeddings, "labels": judgement.labels, **arrays}
+        _files.write_arrays(folder / "embeddings.npz", **arrays)
+        pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
+        return Trained(folder, figures, run, history)
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    """Says of what interrupts a run how to go on: in a note, which whoever tells the error tells too."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except BaseException as error:
+        error.add_note(f"to go on, give the same options with `out={folder}` and `resume=True`")
+        raise
 
 
 def _settled(config: Config | str | Path | None, data: str | Path | None) -> Config:

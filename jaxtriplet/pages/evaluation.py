@@ -8,6 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from jaxtriplet import _files
 from jaxtriplet.metrics import det_curve
 from jaxtriplet.pages import page, pictures
 from jaxtriplet.pages.figures import EVALUATION, require
@@ -71,4 +72,5 @@ def save_det_curve(path: str | Path, scores: ArrayLike, same: ArrayLike, *, equa
     with matplotlib.rc_context({**pictures.THEME, "figure.facecolor": "white"}):
         figure = Figure(figsize=(5.4, 5.4), layout="constrained")
         pictures.draw_det_curve(figure.subplots(), *curve[:2], equal_error_rate=equal_error_rate)
-        figure.savefig(path, dpi=150)
+        with _files.replacing(Path(path), "wb") as file:
+            figure.savefig(file, dpi=150, format=Path(path).suffix[1:] or None)

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from jaxtriplet import _files
 from jaxtriplet.metrics import det_curve
 from jaxtriplet.pages import figures as tables, panels, pictures
 
@@ -72,7 +73,8 @@ def write(
     )
     path = Path(folder) / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")
+    with _files.replacing(path) as file:
+        file.write(html)
     return path
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+import jax
 import numpy as np
 from flax import nnx
 from numpy.typing import ArrayLike
 
+from jaxtriplet import _checks
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.metrics import Judgement
 from jaxtriplet.training import AugmentFn, Batch
@@ -133,8 +135,22 @@ def with_weights(model: _Model, arrays: dict[str, Any]) -> _Model:
     Args:
         model: The model.
         arrays: The weights.
+
+    Raises:
+        ValueError: They are of another model.
     """
     weights = nnx.state(model, nnx.Param)
-    nnx.replace_by_pure_dict(weights, nnx.restore_int_paths(arrays))  # Orbax makes words of list places
+    found = nnx.restore_int_paths(arrays)  # Orbax makes words of list places
+    expected, given = _kinds(nnx.to_pure_dict(weights)), _kinds(found)
+    for name in sorted({*expected, *given}):
+        if (wanted := expected.get(name, "nothing")) != (there := given.get(name, "nothing")):
+            raise ValueError(f"the weights do not fit the config: {name} is {there}, and would be {wanted}")
+    nnx.replace_by_pure_dict(weights, found)
     nnx.update(model, weights)
     return model
+
+
+def _kinds(arrays: Any) -> dict[str, str]:
+    """Returns what each array of a tree is, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(arrays)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): _checks.seen(leaf) for path, leaf in leaves}

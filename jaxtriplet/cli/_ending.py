@@ -1,0 +1,120 @@
+"""How the program ends when something comes between: the one place that turns it into an exit status and a line.
+
+Status 2 is for what the user can mend in what was typed or named, 1 for what the machine refused, 128 and the number of
+the signal for an interruption. `jobs` adds a note to an error that it knows a way on from.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+import click
+import jax
+
+_NAMED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+"""Errors of the system about a path that was given."""
+_MEMORY = "out of memory; give a `micro_batch`, or fewer `speakers` or `utterances`"
+_said: list[str] = []
+
+
+class Stopped(BaseException):
+    """A signal asks the program to end."""
+
+    def __init__(self, number: int) -> None:
+        """Remembers the signal."""
+        super().__init__(number)
+        self.number = number
+
+
+class Ended(click.ClickException):
+    """A command has ended early, for a reason that is in words already."""
+
+    def __init__(self, status: int, message: str) -> None:
+        """Remembers both."""
+        super().__init__(message)
+        self.status = status
+
+
+@contextmanager
+def heeding_signals() -> Iterator[None]:
+    """Makes the first SIGINT or SIGTERM an error, after which all is put away; the second ends the program at once."""
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, _stop_at_once)
+    raise Stopped(number)
+
+
+def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    del frame
+    if not _said:
+        os.write(2, b"jaxtriplet: stopped at once; a training goes on with --resume\n")
+    os._exit(128 + number)
+
+
+def say(words: str) -> None:
+    """Writes the one line on standard error that tells why the program ends."""
+    print(f"jaxtriplet: {' '.join(words.split())}", file=sys.stderr, flush=True)
+    _said.append(words)
+
+
+def ending(error: BaseException) -> tuple[int, str] | None:
+    """Returns the exit status and the line for an error, None for a fault of the program itself.
+
+    Args:
+        error: What came out of a command.
+
+    >>> ending(FileNotFoundError(2, "No such file or directory", "a.txt"))
+    (2, "[Errno 2] No such file or directory: 'a.txt'")
+    >>> ending(OSError(28, "No space left on device"))
+    (1, '[Errno 28] No space left on device')
+    >>> ending(Stopped(15))
+    (143, 'stopped')
+    """
+    if isinstance(error, Ended):
+        return error.status, error.message
+    if isinstance(error, Stopped):
+        status, words = 128 + error.number, "stopped"
+    elif isinstance(error, KeyboardInterrupt | click.Abort):
+        status, words = 128 + signal.SIGINT, "stopped"
+    elif isinstance(error, click.ClickException | ValueError):
+        status, words = 2, error.format_message() if isinstance(error, click.ClickException) else str(error)
+    elif isinstance(error, OSError):
+        # What one of several processes does not find was there when they met.
+        status = 2 if isinstance(error, _NAMED) and not jax.distributed.is_initialized() else 1
+        words = str(error)
+    elif isinstance(error, EOFError):  # no command asks anything
+        status, words = 2, f"a file ends too early: {error}"
+    elif isinstance(error, MemoryError) or _is_out_of_memory(error):
+        status, words = 1, f"{_MEMORY} ({str(error)[:200]})" if str(error) else _MEMORY
+    elif isinstance(error, jax.errors.JaxRuntimeError) and jax.distributed.is_initialized():
+        reason = " ".join(str(error).split())[:200]
+        this = f"process {jax.process_index()} of {jax.process_count()}"
+        status, words = 1, f"{this}: another process is gone, so the job ends; start all again ({reason})"
+    else:
+        return None
+    advice = [note for note in getattr(error, "__notes__", ()) if note.startswith("to go on")]  # JAX adds others
+    return status, "; ".join([words, *advice])
+
+
+def is_shared(error: BaseException) -> bool:
+    """Returns whether the other processes of a job end for the same reason."""
+    from jaxtriplet.jobs.meeting import SHARED
+
+    return SHARED in getattr(error.__cause__ or error, "__notes__", ())
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
