@@ -16,7 +16,7 @@ def of_automatic_axes(mesh: Mesh) -> Mesh:
 
     Example:
         >>> of_automatic_axes(jax.make_mesh((1,), ("data",))).axis_types
-        (AxisType.Auto,)
+        (Auto,)
     """
     return Mesh(mesh.devices, mesh.axis_names)
 

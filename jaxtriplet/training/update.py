@@ -3,6 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any
 
 import jax
@@ -64,8 +65,7 @@ def make_update(
         raise ValueError("mesh is the global view, axis_name a device's own: give one of them")
     if micro_batch is not None:
         _checks.positive_integer("micro_batch", micro_batch)
-    _checks.finite("average_decay", average_decay, least=0)
-    if average_decay >= 1:
+    if not (isinstance(average_decay, Real) and 0 <= average_decay < 1):
         raise ValueError(f"average_decay must be in [0, 1); got {average_decay}")
     global_loss: Any = parallel.sharded(loss_fn, mesh) if mesh else functools.partial(loss_fn, axis_name=axis_name)
     takes_step = "step" in inspect.signature(loss_fn).parameters
