@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from jaxtriplet import _files, jobs
-from jaxtriplet.cli._ending import ending
+from jaxtriplet.cli._ending import Stopped, ending, heeding_signals
 from jaxtriplet.data import recordings_of
 from jaxtriplet.jobs import inspection, lock, runs, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
@@ -738,9 +738,27 @@ def test_a_signal_in_the_midst_of_a_save_ends_a_run_in_a_line(tmp_path: Path) ->
     assert err == f"jaxtriplet: stopped; to go on, give the same options with --out {tmp_path / 'run'} and --resume\n"
 
 
+def test_a_signal_that_comes_in_a_finalizer_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    class Late:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def dies_late() -> None:
+        Late()
+        time.sleep(30)
+
+    with pytest.raises(Stopped, match="15"), heeding_signals():
+        dies_late()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert capfd.readouterr().err == ""
+
+
 def test_ctrl_c_twice_ends_a_run_in_a_line(tmp_path: Path) -> None:
     status, out, err = ended(["-m", "tests.points"], tmp_path / "run", [signal.SIGINT, signal.SIGINT])
-    assert (status, out, err.count("\n")) == (130, "", 1)
+    assert (status, out, err.count("\n")) == (130, "", 1), err
     assert err.startswith("jaxtriplet: stopped")
     assert "--resume" in err
 

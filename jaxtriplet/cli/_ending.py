@@ -7,6 +7,7 @@ the signal for an interruption. `jobs` adds a note to an error that it knows a w
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,6 +19,7 @@ import jax
 _NAMED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """Errors of the system about a path that was given."""
 _MEMORY = "out of memory; give a `micro_batch`, or fewer `speakers` or `utterances`"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _said: list[str] = []
 
 
@@ -42,19 +44,31 @@ class Ended(click.ClickException):
 @contextmanager
 def heeding_signals() -> Iterator[None]:
     """Makes the first SIGINT or SIGTERM an error, after which all is put away; the second ends the program at once."""
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before, unraisable = {number: signal.signal(number, _stop) for number in _SIGNALS}, sys.unraisablehook
+    sys.unraisablehook = _again
     try:
         yield
     finally:
+        sys.unraisablehook = unraisable
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     del frame
-    for one in (signal.SIGINT, signal.SIGTERM):
+    for one in _SIGNALS:
         signal.signal(one, _stop_at_once)
     raise Stopped(number)
+
+
+def _again(lost: "sys.UnraisableHookArgs") -> None:
+    """Stops once more if that was lost, as an error in a finalizer is; any other such error is told."""
+    if not isinstance(lost.exc_value, Stopped):
+        sys.__unraisablehook__(lost)
+        return
+    for one in _SIGNALS:
+        signal.signal(one, _stop)
+    threading.Timer(0.01, os.kill, (os.getpid(), lost.exc_value.number)).start()
 
 
 def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
