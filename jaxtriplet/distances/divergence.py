@@ -1,12 +1,13 @@
-r"""The Kullback-Leibler divergence, from distributions less what they have in common.
+r"""The Kullback-Leibler divergence, of distributions less what they have in common.
 
 With a reference distribution r, $u = p - r$ and $a = \log p - \log r$ (and $b = \log q - \log r$),
 
 $$KL(p \| q) = \sum_c p_c (a_c - b_c)
 = \sum_c (p_c a_c - u_c) + \sum_c (q_c - r_c - r_c b_c) - \sum_c u_c b_c$$
 
-where nothing cancels: the first two sums are the divergences of p and q from r, of terms that are not negative. In the
-textbook's form, $\sum p \log p - \sum p \log q$, distributions that are alike leave nothing but rounding.
+Where all distributions are alike, nothing cancels in the last form: its first two sums are the divergences of p and q
+from r, of terms that are not negative. In the textbook's form, $\sum p \log p - \sum p \log q$, rounding would be all
+that is left. Where they are not alike, the first form is the better one: q may be next to nothing where r is not.
 """
 
 import functools
@@ -18,16 +19,21 @@ import jax.numpy as jnp
 from jaxtriplet import numerics
 from jaxtriplet.distances.forms import Form, Set, mean, rounds_to_zero
 
-# Up to here expm1(t) - t is a series, and beyond it a difference.
-_SMALL = 0.5
+# Distributions are alike if their logits, or ratios, are no further than this from the reference's.
+_ALIKE = 0.25
+# Up to here the exponential of a logit overflows nothing.
+_MILD = 20.0
 
 
 class Reference(NamedTuple):
-    """The distribution that others are told from, [C] both."""
+    """The distribution that others are told from."""
 
     probabilities: jax.Array
+    """[C]."""
     logits: jax.Array
-    """Of logits their mean; of probabilities the logarithms."""
+    """[C]: of logits their mean; of probabilities the logarithms."""
+    alike: jax.Array
+    """Whether all distributions are like it, a boolean."""
 
 
 class Told(NamedTuple):
@@ -36,13 +42,13 @@ class Told(NamedTuple):
     probabilities: jax.Array
     r"""$p$, [..., C]."""
     excess: jax.Array
-    r"""$p - r$, [..., C]."""
+    r"""$p - r$, [..., C]; if they are not alike, p."""
     logs: jax.Array
     r"""$\log p - \log r$, [..., C]."""
     forth: jax.Array
     r"""$KL(p \| r)$, [...]."""
     back: jax.Array
-    r"""$KL(r \| p)$, [...]."""
+    r"""$KL(r \| p)$, [...]; if they are not alike, 0."""
 
 
 @jax.custom_jvp
@@ -59,36 +65,40 @@ def _(t: tuple[jax.Array], tangent: tuple[jax.Array]) -> tuple[jax.Array, jax.Ar
     return _beyond_linear(*t), jnp.expm1(*t) * tangent[0]
 
 
-def _tell(p: jax.Array, excess: jax.Array, logs: jax.Array) -> Told:
-    small = jnp.abs(logs) <= _SMALL
-    near = jnp.where(small, logs, 0)
-    forth = jnp.where(small, p * _beyond_linear(-near), p * logs - excess)
-    back = excess * logs - forth  # r (e^a - 1 - a), to the last digits too
+def _tell(p: jax.Array, excess: jax.Array, logs: jax.Array, alike: jax.Array) -> Told:
+    forth = p * jnp.where(alike, _beyond_linear(jnp.where(alike, -logs, 0)), logs)
+    back = jnp.where(alike, excess * logs - forth, 0)  # r (e^a - 1 - a), to the last digits too
+    excess = jnp.where(alike, excess, p)
     return Told(p, excess, logs, jnp.sum(forth, axis=-1), jnp.sum(back, axis=-1))
 
 
 def _of_logits(*sets: Set) -> Reference:
     logits = mean(*sets)
-    return Reference(jax.nn.softmax(logits), logits)
+    farthest = [jnp.max(jnp.abs(_apart_from(logits, *one)), initial=0) for one in sets]
+    return Reference(jax.nn.softmax(logits), logits, jnp.stack(farthest).max() <= _ALIKE)
+
+
+def _apart_from(logits: jax.Array, values: jax.Array, valid: jax.Array) -> jax.Array:
+    apart = jnp.where(valid[:, None], values - logits[None, :], 0)
+    return apart - jnp.mean(apart, axis=1, keepdims=True)  # which the softmax does not see
 
 
 def _tell_logits(values: jax.Array, valid: jax.Array, reference: Reference) -> Told:
-    r, log_r = reference.probabilities[None, :], jax.nn.log_softmax(reference.logits)[None, :]
-    apart = jnp.where(valid[:, None], values - reference.logits[None, :], 0)
-    apart -= jnp.mean(apart, axis=1, keepdims=True)  # which the softmax does not see
-    near = jnp.max(jnp.abs(apart), axis=1, keepdims=True, initial=0) <= _SMALL
-    of_near = jnp.log1p(jnp.sum(r * jnp.expm1(jnp.where(near, apart, 0)), axis=1, keepdims=True))
-    logs = apart - jnp.where(near, of_near, jax.nn.logsumexp(apart + log_r, axis=1, keepdims=True))
-    p, small = jnp.exp(logs + log_r), jnp.abs(logs) <= _SMALL
-    excess = jnp.where(small, r * jnp.expm1(jnp.where(small, logs, 0)), p - r)
-    return _tell(p, excess, logs)
+    probabilities, logits, alike = reference
+    r, log_r = probabilities[None, :], jax.nn.log_softmax(logits)[None, :]
+    apart = _apart_from(logits, values, valid)
+    # The logarithm of a sum next to 1 is known to more digits than that of one next to 1/C.
+    mild = jnp.max(jnp.abs(apart), axis=1, keepdims=True, initial=0) <= _MILD
+    of_mild = jnp.log1p(jnp.sum(r * jnp.expm1(jnp.where(mild, apart, 0)), axis=1, keepdims=True))
+    logs = apart - jnp.where(mild, of_mild, jax.nn.logsumexp(apart + log_r, axis=1, keepdims=True))
+    return _tell(jnp.exp(logs + log_r), r * jnp.expm1(jnp.where(alike, logs, 0)), logs, alike)
 
 
 def _of_probabilities(*sets: Set) -> Reference:
-    probabilities = jnp.maximum(
-        mean(*((_clip(values), valid) for values, valid in sets)), numerics.SMALLEST_PROBABILITY
-    )
-    return Reference(probabilities, jnp.log(probabilities))
+    probabilities = _clip(mean(*((_clip(values), valid) for values, valid in sets)))
+    ratios = (jnp.where(valid[:, None], _clip(values) / probabilities[None, :], 1) for values, valid in sets)
+    farthest = [jnp.max(jnp.abs(ratio - 1), initial=0) for ratio in ratios]
+    return Reference(probabilities, jnp.log(probabilities), jnp.stack(farthest).max() <= _ALIKE)
 
 
 def _clip(probabilities: jax.Array) -> jax.Array:
@@ -96,14 +106,13 @@ def _clip(probabilities: jax.Array) -> jax.Array:
 
 
 def _tell_probabilities(values: jax.Array, valid: jax.Array, reference: Reference) -> Told:
-    r = reference.probabilities[None, :]
+    r, log_r, alike = reference.probabilities[None, :], reference.logits[None, :], reference.alike
     p = jnp.where(valid[:, None], _clip(values), r)
-    ratio = (p - r) / r
-    small = jnp.abs(ratio) <= _SMALL
-    logs = jnp.where(small, jnp.log1p(jnp.where(small, ratio, 0)), jnp.log(p) - reference.logits[None, :])
-    told = _tell(p, p - r, logs)
+    excess = p - r
+    logs = jnp.where(alike, jnp.log1p(jnp.where(alike, excess / r, 0)), jnp.log(p) - log_r)
+    told = _tell(p, excess, logs, alike)
     # Vectors that do not add up to one differ in that too, and each side keeps its share.
-    surplus = jnp.sum(told.excess, axis=-1)
+    surplus = jnp.where(alike, jnp.sum(excess, axis=-1), 0)
     return told._replace(forth=told.forth + surplus, back=told.back - surplus)
 
 
@@ -118,11 +127,10 @@ def _between(x: Told, y: Told, reference: Reference) -> jax.Array:
 
 def _apart(x: Told, y: Told, reference: Reference, *, from_logits: bool) -> jax.Array:
     del reference
-    step = y.logs - x.logs
-    gain = y.excess - x.excess
-    small = jnp.abs(step) <= _SMALL
-    beyond = _beyond_linear(jnp.where(small, step, 0))
-    each = jnp.where(small, x.probabilities * beyond, gain - x.probabilities * step)
+    step, gain = y.logs - x.logs, y.excess - x.excess
+    near = jnp.abs(step) <= 2 * _ALIKE
+    beyond = _beyond_linear(jnp.where(near, step, 0))
+    each = jnp.where(near, x.probabilities * beyond, gain - x.probabilities * step)
     return jnp.sum(each if from_logits else each - gain, axis=-1)
 
 
