@@ -68,7 +68,7 @@ TRIED = {
     ids=lambda name, path: f"{name}-{path}",
 )
 def test_rows_that_are_alike_keep_value_and_gradient(name: str, path: str) -> None:
-    """A collapsed batch had a gradient that was 58 % wrong, or none to get out by."""
+    """Of rows as they are, a product of matrices would leave a wrong gradient, or none to get out of a collapse by."""
     loss, distance = TRIED[name]
     options = {"distance_fn": DISTANCES[distance][0], **PATHS[path]}
 
@@ -115,7 +115,7 @@ def test_distances_of_alike_rows_are_exact_to_rounding(name: str, offset: float)
 
 
 def test_rows_of_any_norm_in_one_direction_keep_their_cosine() -> None:
-    """The normalised rows would have lost it to their own rounding."""
+    """Normalised first, rows lose it to their own rounding."""
     norms = np.random.default_rng(1).uniform(0.5, 2, (len(LABELS), 1)).astype(np.float32)
     ours, exact = in_both(jt.distances.cosine, *np.split(alike(1e-5) * norms, 2))
     np.testing.assert_allclose(ours, exact, 1e-5)
@@ -235,7 +235,7 @@ def test_unit_rows_of_any_length() -> None:
 
 
 def test_long_rows_keep_their_centroids() -> None:
-    """The soft unit of GE2E: rows of 1e20 had none."""
+    """The soft unit of GE2E, whose squares overflow."""
     rows = (alike(1.0) * 1e20).astype(np.float32)
     ours, exact = in_both(lambda x: jt.ge2e(LABELS, x / 1e20, 3.0, -1.0), rows)
     np.testing.assert_allclose(ours, exact, 1e-5)
@@ -253,7 +253,7 @@ def slope_of_kl_hinge(x: jax.Array) -> jax.Array:
 @pytest.mark.parametrize("name", ["kl", "symmetric_kl"])
 @pytest.mark.parametrize("spread", [1.0, 0.1, 1e-3, 1e-5])
 def test_small_logits_keep_their_divergence(name: str, spread: float) -> None:
-    """As a difference of two numbers near log C it was lost below 0.003."""
+    """As a difference of two numbers near log C it would be lost below 0.003."""
     x = (spread * np.random.default_rng(0).normal(size=(12, 256))).astype(np.float32)
     ours, exact = in_both(DISTANCES[name][0], x[:5], x[5:])
     np.testing.assert_allclose(ours, exact, 1e-5)
