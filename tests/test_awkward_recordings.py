@@ -222,6 +222,14 @@ def test_opposite_channels_are_heard_by_one(tmp_path):
         np.testing.assert_array_equal(part, read(tmp_path / "b.wav")[first:stop])
 
 
+def test_a_part_is_heard_by_the_channel_of_the_whole(tmp_path):
+    x, quiet = voice(0.5), 0.1 * voice(0.2, seed=1)  # in the end, the channels do not cancel
+    path = write(tmp_path / "a.wav", np.stack([np.r_[x, quiet], np.r_[-0.9 * x, quiet / 2]], axis=1))
+    whole, part = read(path), read(path, start=0.5, seconds=0.1)
+    np.testing.assert_array_equal(part, whole[8_000:9_600])
+    np.testing.assert_array_equal(part, read(path, start=0.5, seconds=0.1, channel=0))
+
+
 def test_independent_channels_and_a_single_one_of_six_are_averaged(tmp_path):
     rng = np.random.default_rng(0)
     for channels in (2, 8):
