@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -153,32 +154,54 @@ def test_a_list_that_is_no_text_is_named(tmp_path, name, content, message):
         read_trials(tmp_path / name, tmp_path) if name == "trials.txt" else recordings(tmp_path)
 
 
-@pytest.mark.parametrize("way", ["absolute", "dots", "inner dots", "link", "linked folder"])
-def test_lists_do_not_lead_out_of_the_folder(tmp_path, way):
-    data = tmp_path / "data"
-    secret = write(tmp_path / "secret/s.wav", SHORT)
+def listed(root: Path, name: str) -> list[Callable[..., Iterable[str]]]:
+    """A folder with a store beside it and links to that; what reads its lists, which name `a.wav` and another file."""
+    data = root / "data"
+    secret = write(root / "secret/s.wav", SHORT)
+    write(data / "sub/b.wav", SHORT)
     write(data / "a.wav", SHORT)
     (data / "link.wav").symlink_to(secret)
     (data / "linked").symlink_to(secret.parent)
-    name = {
-        "absolute": str(secret),
-        "dots": "../secret/s.wav",
-        "inner dots": "a.wav/../../secret/s.wav",
-        "link": "link.wav",
-        "linked folder": "linked/s.wav",
-    }[way]
-    (tmp_path / "trials.txt").write_text(f"1 a.wav {name}\n0 a.wav a.wav\n")
+    (data / "twice.wav").symlink_to("linked/s.wav")
+    (root / "trials.txt").write_text(f"1 a.wav {name}\n0 a.wav a.wav\n")
     (data / "wav.scp").write_text(f"u1 a.wav\nu2 {name}\n")
     (data / "utt2spk").write_text("u1 ada\nu2 bob\n")
-    for call in (
-        lambda **options: read_trials(tmp_path / "trials.txt", data, **options).paths,
+    return [
+        lambda **options: read_trials(root / "trials.txt", data, **options).paths,
         lambda **options: recordings(data, **options).paths.tolist(),
         lambda **options: recordings(data, labelled=False, **options).paths.tolist(),
-    ):
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "{root}/secret/s.wav",
+        "../secret/s.wav",
+        "sub/../../secret/s.wav",
+        "{root}/data/../secret/s.wav",
+        "linked/../secret/s.wav",  # the folder above is that of the store
+        "linked/../data/../secret/s.wav",
+        "a.wav/../../secret/s.wav",  # through a file: there is nothing
+    ],
+)
+def test_lists_do_not_lead_out_of_the_folder(tmp_path, name):
+    name = name.format(root=tmp_path)
+    for call in listed(tmp_path, name):
         with pytest.raises(ValueError, match=r"names 1 file outside .*`allow_outside=True`"):
             call()
-        if way != "inner dots":  # through a file: there is nothing
+        if "a.wav" not in name:
             assert set(call(allow_outside=True)) == {"a.wav", name}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["link.wav", "linked/s.wav", "twice.wav", "sub/../link.wav", "./linked/./s.wav", "{root}/data/linked/s.wav"],
+)
+def test_links_in_the_folder_are_followed_by_lists_as_by_trees(tmp_path, name):
+    name = name.format(root=tmp_path)
+    for call in listed(tmp_path, name):
+        assert set(call()) == {"a.wav", name}
 
 
 def test_a_name_that_no_file_can_have_is_missing(tmp_path):

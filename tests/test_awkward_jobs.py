@@ -176,3 +176,17 @@ def test_the_command_line_reads_elsewhere_if_told_to(run: Path, tmp_path: Path, 
         status, _, err = call(*words, "--data", data, "--quiet", "--allow-outside")
         assert (status, "no speaker in" in err) == (2, True)  # of the two, each has a single recording
     assert len(recordings(data, allow_outside=True)) == 2
+
+
+def test_a_folder_of_links_to_a_store_is_judged_and_embedded_alike(run: Path, tmp_path: Path, call: Any) -> None:
+    data = tmp_path / "data"
+    for i in range(2):
+        stored = write(tmp_path / f"store/{i}.wav", voice(0.5, pitch=100 + 60 * i))
+        (data / f"speaker{i}").mkdir(parents=True)
+        (data / f"speaker{i}/u.wav").symlink_to(stored)
+    (tmp_path / "trials.txt").write_text("1 speaker0/u.wav speaker0/u.wav\n0 speaker0/u.wav speaker1/u.wav\n")
+    status, _, err = call("embed", run, "--data", data, "--out", tmp_path / "rows.npz", "--quiet")
+    assert status == 0, err
+    words = ("--trials", tmp_path / "trials.txt", "--out", tmp_path / "judged", "--draws", "5")
+    status, _, err = call("evaluate", run, "--data", data, *words, "--quiet")
+    assert status == 0, err

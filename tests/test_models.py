@@ -1,4 +1,4 @@
-"""Each encoder's own: its parts against plain loops, its published size, its projections; windows; bad sizes."""
+"""Each encoder's own: its parts against plain loops, its published size, its projections; bad sizes."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxtriplet.models import BLSTM, ECAPATDNN, Projection, build, embed_sliding, kinds
+from jaxtriplet.models import BLSTM, ECAPATDNN, Projection, build, kinds
 from jaxtriplet.models.pooling import AttentiveStatistics
 
 from .encoders import FEATURES, LENGTHS, REAL, ROWS, WIDTH, WITHIN, arrays, small
@@ -138,41 +138,3 @@ def test_an_optimizer_tells_projections_apart():
     changes, _ = scaled.update(jax.tree.map(jnp.ones_like, weights), scaled.init(weights))
     for path, change in nnx.to_flat_state(changes):
         np.testing.assert_array_equal(change[...], 0.5 if "projection" in path else 1.0)
-
-
-# --- sliding windows --------------------------------------------------------------------------------------------------
-
-
-def test_sliding_is_the_mean_of_the_windows():
-    model = small("lstm")
-    embed = nnx.jit(lambda model, *batch: model(*batch))
-    utterances = [np.asarray(jax.random.normal(jax.random.key(n), (n, WIDTH))) for n in (25, 10, 4, 20)]
-    found = embed_sliding(model, utterances, window=10, overlap=0.5, batch_size=8)
-    starts = [(0, 5, 10, 15), (0,), (0,), (0, 5, 10)]
-    for row, frames, places in zip(found, utterances, starts, strict=True):
-        windows = np.stack([np.pad(frames[s : s + 10], ((0, max(0, 10 - len(frames))), (0, 0))) for s in places])
-        windows = np.pad(windows, ((0, 8 - len(windows)), (0, 0), (0, 0)))
-        mean = np.asarray(embed(model, windows, jnp.full(8, min(10, len(frames)))))[: len(places)].mean(axis=0)
-        np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-5)
-
-
-def test_sliding_hears_the_end():
-    model = small("lstm")
-    frames = np.asarray(jax.random.normal(jax.random.key(0), (23, WIDTH)))
-    other = np.concatenate([frames[:-1], frames[-1:] + 1])
-    found = embed_sliding(model, [frames, other], window=10, batch_size=8)
-    assert not np.allclose(*found, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("utterances", "options", "message"),
-    [
-        ([], {}, "there must be utterances"),
-        ([np.ones((4, WIDTH)), np.ones((0, WIDTH))], {}, "frames in each of them"),
-        ([np.ones((4, WIDTH))], {"window": 0}, "window must be a whole number"),
-        ([np.ones((4, WIDTH))], {"overlap": 1.0}, "overlap must be in"),
-    ],
-)
-def test_bad_utterances(utterances, options, message):
-    with pytest.raises(ValueError, match=message):
-        embed_sliding(small("lstm"), utterances, **options)

@@ -51,6 +51,6 @@ def test_no_module_runs_what_it_reads(path: Path) -> None:
         ("from multiprocessing import connection", "multiprocessing.connection"),
     ],
 )
-def test_what_would_is_found(source: str, found: str) -> None:
+def test_what_runs_code_is_found(source: str, found: str) -> None:
     assert found in set(findings(source))
     assert not set(findings("import numpy as np\nnp.load(file)\nre.compile(word)\nmodel.eval()"))

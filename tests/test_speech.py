@@ -1,6 +1,7 @@
 """Training on recordings, from a folder of files to a run that is read again."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,17 @@ def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Called]:
-    """A short run, and what the command said."""
+    """A short run, and what the command said; beside it, in `killed`, what its folder held after 14 steps."""
     out = tmp_path_factory.mktemp("run") / "out"
+    add = History.add
+
+    def add_and_copy(self: History, row: dict[str, float]) -> None:
+        if row["step"] == 15:
+            shutil.copytree(out, out.parent / "killed")
+        add(self, row)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(History, "add", add_and_copy)
         patch.setenv("XDG_CACHE_HOME", str(out.parent / "cache"))
         said: list[str] = []
         patch.setattr(sys.stderr, "write", lambda text: said.append(text) or len(text))
@@ -151,22 +160,11 @@ def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Call
     )  # two compilations of one function may differ in the last bits
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(
-    trained: tuple[Path, Called], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Any
-) -> None:
+def test_a_resumed_run_is_the_uninterrupted_one(trained: tuple[Path, Called], folder: Path, call: Any) -> None:
     whole, _ = trained
-    run = tmp_path / "run"
-
-    def stop(self: History, row: dict[str, float]) -> None:
-        if row["step"] == 15:
-            raise KeyboardInterrupt
-        add(self, row)
-
-    add = History.add
-    with monkeypatch.context() as patch:
-        patch.setattr(History, "add", stop)
-        assert call(*command(folder, run)).status == 130
+    run = whole.parent / "killed"
     assert not (run / "weights").exists()
+    assert 12 in [int(path.name) for path in (run / "checkpoints").iterdir()]
     found = call(*command(folder, run, "--resume"))
     assert found.status == 0, found.err
     assert (run / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()

@@ -1,6 +1,7 @@
 """Real speech for training, and the samplers and loaders that draw batches from it."""
 
 from jaxtriplet.data.audio import read as read
+from jaxtriplet.data.entry import Problem as Problem
 from jaxtriplet.data.japanese_vowels import Utterances as Utterances, japanese_vowels as japanese_vowels
 from jaxtriplet.data.loader import (
     Crops as Crops,
@@ -14,6 +15,5 @@ from jaxtriplet.data.recordings import (
 )
 from jaxtriplet.data.sampler import SpeakerSampler as SpeakerSampler, TripletSampler as TripletSampler
 from jaxtriplet.data.speakers import require_pairs as require_pairs, split_by_speaker as split_by_speaker
-from jaxtriplet.data.trees import Problem as Problem
 from jaxtriplet.data.trials import Trials as Trials, read_trials as read_trials
 from jaxtriplet.data.whole import Whole as Whole, whole_recordings as whole_recordings

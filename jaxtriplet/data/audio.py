@@ -40,8 +40,9 @@ def read(
     """Reads a recording, or a part of it: channels averaged, resampled if need be.
 
     A part is exactly what the same slice of the whole recording is. It is read alone where the format allows that:
-    at another rate, and from lossy formats, all before it is decoded, too. What is decoded is dropped block by block:
-    memory is taken for the result, whatever a header says.
+    at another rate, and from lossy formats, all before it is decoded, too. Several channels are heard from beginning to
+    end first, to tell whether they cancel, unless `channel` is given. What is decoded is dropped block by block: memory
+    is taken for the result, whatever a header says.
 
     Args:
         path: A file in any format that soundfile reads.

@@ -2,20 +2,9 @@
 
 import math
 from pathlib import Path
-from typing import NamedTuple
 
+from jaxtriplet.data.entry import Entry, Problem
 from jaxtriplet.data.lists import lines, require_inside
-from jaxtriplet.data.trees import Problem
-
-
-class Utterance(NamedTuple):
-    """An utterance that a data folder names: see `layouts.Entry`."""
-
-    path: str
-    speaker: str
-    session: str
-    name: str
-    times: tuple[float, float] | None = None
 
 
 def is_here(root: Path) -> bool:
@@ -23,7 +12,7 @@ def is_here(root: Path) -> bool:
     return (root / "wav.scp").is_file()
 
 
-def utterances(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list[Utterance], list[Problem]]:
+def utterances(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list[Entry], list[Problem]]:
     """Returns the utterances of a data folder: whole files or, if there are `segments`, pieces of these.
 
     A file is a session, if it is cut into pieces: these share its microphone and room.
@@ -43,12 +32,12 @@ def utterances(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list
     waves, segments = _waves(root, allow_outside=allow_outside), _segments(root)
     problems = []
     if segments is None:
-        found = [Utterance(path, "", "", name) for name, path in waves.items()]
+        found = [Entry(path, name=name) for name, path in waves.items()]
     else:
         lost = {name: wave for name, (wave, *_) in segments.items() if wave not in waves}
         problems = [Problem(name, f"a piece of {wave}, which is not in wav.scp") for name, wave in lost.items()]
         found = [
-            Utterance(waves[wave], "", waves[wave], name, (begin, end))
+            Entry(waves[wave], "", waves[wave], name, (begin, end))
             for name, (wave, begin, end) in segments.items()
             if name not in lost
         ]
@@ -62,7 +51,7 @@ def utterances(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list
     return sorted(found, key=lambda one: (one.path, one.times or (0, 0), one.speaker, one.name)), problems
 
 
-def _spoken(one: Utterance, speaker: str) -> Utterance:
+def _spoken(one: Entry, speaker: str) -> Entry:
     return one._replace(speaker=speaker, session=f"{speaker}/{one.session}" if one.session else speaker)
 
 

@@ -2,34 +2,16 @@
 
 import math
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from jaxtriplet.data import kaldi
+from jaxtriplet.data.entry import Entry, Problem
 from jaxtriplet.data.inspection import SHORTEST, Content
 from jaxtriplet.data.sound import Piece
-from jaxtriplet.data.trees import Problem, audio_files
+from jaxtriplet.data.trees import audio_files
 
 LAYOUT = "<speaker>/[<session>/]<utterance>"
 OVERSHOOT = 0.5
 """Seconds by which a piece may end after its file, as Kaldi allows: the times of segments are rounded."""
-
-
-class Entry(NamedTuple):
-    """A recording that a folder names.
-
-    Attributes:
-        path: The file, relative to the folder or absolute.
-        speaker: Who speaks.
-        session: The recordings of one session name the same one; two speakers share none.
-        name: The utterance, if it has a name other than its path.
-        times: Where in the file it begins and ends, in seconds, infinity for its end; None for the whole file.
-    """
-
-    path: str
-    speaker: str = ""
-    session: str = ""
-    name: str = ""
-    times: tuple[float, float] | None = None
 
 
 def entries(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list[Entry], list[Problem]]:
@@ -47,8 +29,7 @@ def entries(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list[En
         ValueError: The folder is laid out in another way, or Kaldi's files cannot be used.
     """
     if kaldi.is_here(root):
-        utterances, problems = kaldi.utterances(root, labelled=labelled, allow_outside=allow_outside)
-        return [Entry(*utterance) for utterance in utterances], problems
+        return kaldi.utterances(root, labelled=labelled, allow_outside=allow_outside)
     paths, problems = audio_files(root)
     if not labelled:
         return [Entry(path) for path in paths], problems

@@ -39,7 +39,8 @@ def lines(path: str | Path) -> list[tuple[int, str]]:
 def require_inside(root: str | Path, names: Iterable[str], source: str | Path) -> None:
     """Checks that a list from elsewhere names no files but those of a folder.
 
-    Neither an absolute path, nor `..`, nor a link may lead out of it.
+    Neither an absolute path nor `..` may lead out of it, not even behind a link. Links in the folder may: it is not the
+    list that put them there.
 
     Args:
         root: The folder.
@@ -55,8 +56,18 @@ def require_inside(root: str | Path, names: Iterable[str], source: str | Path) -
         ...
         ValueError: trials.txt names 1 file outside /data: ../e.wav; `allow_outside=True` reads such files, too
     """
-    inside = os.path.join(os.path.realpath(root), "")
-    outside = [name for name in names if not os.path.realpath(os.path.join(root, name)).startswith(inside)]
+    real = Path(os.path.realpath(root))
+    outside = [name for name in names if not _is_below(real, Path(root, name))]
     if outside:
         files = f"1 file outside {root}" if len(outside) == 1 else f"{len(outside):,} files outside {root}, the first"
         raise ValueError(f"{source} names {files}: {outside[0]}; `allow_outside=True` reads such files, too")
+
+
+def _is_below(real: Path, path: Path) -> bool:
+    """Returns whether a path lies in a folder, or goes down from there, through links or not."""
+    for place in (path, *path.parents):
+        if Path(os.path.realpath(place)).is_relative_to(real):
+            return True
+        if place.name == "..":  # what is named before it is not on the way
+            return False
+    return False

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxtriplet.data.contents import contents
+from jaxtriplet.data.entry import Entry, Problem
 from jaxtriplet.data.inspection import Content
-from jaxtriplet.data.layouts import LAYOUT, Entry, entries, piece_of
+from jaxtriplet.data.layouts import LAYOUT, entries, piece_of
 from jaxtriplet.data.sound import Piece, Sound
-from jaxtriplet.data.trees import Problem
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -3,21 +3,9 @@
 import os
 from collections import deque
 from pathlib import Path
-from typing import NamedTuple
 
 from jaxtriplet.data.audio import EXTENSIONS
-
-
-class Problem(NamedTuple):
-    """A recording that cannot be used.
-
-    Attributes:
-        path: The file, relative to the folder of the index.
-        reason: Why, in a few words.
-    """
-
-    path: str
-    reason: str
+from jaxtriplet.data.entry import Problem
 
 
 def audio_files(root: Path) -> tuple[list[str], list[Problem]]:

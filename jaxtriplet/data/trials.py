@@ -31,7 +31,7 @@ def read_trials(path: str | Path, root: str | Path, *, allow_outside: bool = Fal
     Args:
         path: The list.
         root: The folder of the recordings.
-        allow_outside: Whether paths may lead out of the folder: absolute, by `..` or through a link.
+        allow_outside: Whether paths may lead out of the folder, absolute or by `..`; links in it may anyway.
 
     Returns:
         The trials, in the order of the list.

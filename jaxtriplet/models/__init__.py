@@ -12,5 +12,4 @@ from jaxtriplet.models.presets import (
     build as build,
     preset_names as preset_names,
 )
-from jaxtriplet.models.sliding import embed_sliding as embed_sliding
 from jaxtriplet.models.tdnn import TDNN as TDNN

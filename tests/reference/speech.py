@@ -1,4 +1,6 @@
-"""The front end and the encoders' parts, as plain loops over one utterance in float64."""
+"""The front end, the encoders' parts and windows over long utterances, as plain loops over one utterance."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -84,3 +86,11 @@ def projected_lstm(
         output = (sigmoid(read) * np.tanh(cell)) @ projection
         outputs.append(output)
     return np.array(outputs)
+
+
+def embed_sliding(embed_fn: Callable[[np.ndarray], np.ndarray], samples: np.ndarray, window: int) -> np.ndarray:
+    """The mean [E] of the unit-length embeddings of windows, half of each in the next, at unit length again."""
+    starts = list(range(0, len(samples) - window, window // 2))
+    starts.append(len(samples) - window)  # the last one ends with the utterance
+    mean = np.mean([embed_fn(samples[start : start + window]) for start in starts], axis=0)
+    return mean / np.sqrt(np.sum(mean**2))

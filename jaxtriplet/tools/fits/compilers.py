@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -18,16 +19,28 @@ _OF_JAX = {"libtpu": "tpu", "jax-cuda13-plugin": "cuda13-local"}
 _OF_CUDA = ("nvidia-cuda-nvcc==13.*", "nvidia-nvvm==13.*")
 
 
-def folder() -> Path:
-    """Returns where the compilers for this JAX are, or would be: in `$XDG_CACHE_HOME` or `~/.cache`."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+def folder() -> Path | None:
+    """Returns where the compilers for this JAX are, or would be: in `$XDG_CACHE_HOME` or `~/.cache`; None without."""
+    caches = _cache_folder()
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    return base / "jaxtriplet" / f"compilers-jax{metadata.version('jax')}-{python}"
+    return caches and caches / f"compilers-jax{metadata.version('jax')}-{python}"
+
+
+def _cache_folder() -> Path | None:
+    """Returns the folder of what can be had again; None for a user whom the machine does not know, who has no home."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return None if base.startswith("~") else Path(base, "jaxtriplet")
+
+
+def path(usual: Iterable[str]) -> list[str]:
+    """Returns where Python has to look for the compilers: in the folder, if there is one, and where it looks anyway."""
+    own = folder()
+    return [*([] if own is None else [str(own)]), *usual]
 
 
 def installed(distribution: str) -> bool:
     """Returns whether a distribution is in the folder or beside JAX, where those have it who own the accelerator."""
-    return any(metadata.distributions(name=distribution, path=[str(folder()), *sys.path]))
+    return any(metadata.distributions(name=distribution, path=path(sys.path)))
 
 
 def requirements() -> list[str]:
@@ -41,19 +54,22 @@ def install() -> None:
     """Fetches the compilers into the folder, once: 600 MB, of which nothing is run while it is installed.
 
     Raises:
-        ValueError: There are none for this machine, or pip cannot fetch them; the message says why.
+        ValueError: There are none for this machine, there is no place for them, or pip cannot fetch them; the message
+            says why.
     """
     if all(installed(re.split("[=<>]", one)[0]) for one in requirements()):
         return
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise ValueError("the compilers are there for Linux on x86-64 alone")
-    folder().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".compilers-", dir=folder().parent) as beside:
+    if (own := folder()) is None:
+        raise ValueError("the compilers have no place: you have no home; set XDG_CACHE_HOME to a folder for them")
+    own.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".compilers-", dir=own.parent) as beside:
         whole = Path(beside, "whole")
         words = ["pip", "install", "--quiet", "--only-binary", ":all:", "--target", str(whole), *requirements()]
         done = subprocess.run([sys.executable, "-P", "-m", *words], capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise ValueError(f"the compilers cannot be fetched: {reason}")
-        shutil.rmtree(folder(), ignore_errors=True)
-        whole.rename(folder())
+        shutil.rmtree(own, ignore_errors=True)
+        whole.rename(own)

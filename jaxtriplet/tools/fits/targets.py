@@ -63,7 +63,7 @@ def check(name: str, devices: int) -> None:
 def environment() -> dict[str, str]:
     """Returns what a process's environment has to have before JAX compiles for accelerators that are not there."""
     return {
-        "PYTHONPATH": os.pathsep.join([str(compilers.folder()), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONPATH": os.pathsep.join(compilers.path(filter(None, [os.environ.get("PYTHONPATH")]))),
         # Autotuning would run the kernels that it compares.
         "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0".strip(),
         "JAX_PLATFORMS": "cpu",
