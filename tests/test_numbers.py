@@ -96,7 +96,7 @@ def test_given_rows_and_logits_that_are_alike_keep_value_and_gradient(name: str)
         "kl_hinge": lambda x: jt.kl_hinge(LABELS, x),
         "kl_hinge of probabilities": lambda x: jt.kl_hinge(LABELS, jax.nn.softmax(x), from_logits=False),
         "triplet": lambda x: jt.triplet(x[:9], x[9:18], x[18:27], 0.3, distance_fn=jt.distances.cosine),
-        "siamese_kl_hinge": lambda x: jt.siamese_kl_hinge(same, x, x[::-1]),
+        "siamese_kl_hinge": lambda x: jt.siamese_kl_hinge(same, x, jnp.roll(x, 5, axis=0)),
     }
     of = jax.jit(jax.value_and_grad(losses[name]))
     # Probabilities that float32 has rounded differ by no less than that: their softmax is taken in float32.
@@ -259,6 +259,41 @@ def test_small_logits_keep_their_divergence(name: str, spread: float) -> None:
     np.testing.assert_allclose(ours, exact, 1e-5)
     ours, exact = in_both(slope_of_kl_hinge, x)
     assert_near(ours, exact, 1e-5)
+
+
+def every_divergence(x: jax.Array) -> Any:
+    """Values and gradients of what is made of logits [12, C]."""
+    labels = jnp.arange(12) // 3
+    losses = (
+        lambda x: jt.kl_hinge(labels, x),
+        lambda x: jt.batch_hard(labels, x, distance_fn=jt.distances.kl),
+        lambda x: jnp.sum(jt.distances.symmetric_kl(*jnp.split(x, 2))),
+    )
+    return [jax.value_and_grad(loss)(x) for loss in losses]
+
+
+@pytest.mark.parametrize("scale", [3.0, 30.0, 1e3, 1e8, 1e20])
+def test_large_logits_keep_their_divergence(scale: float) -> None:
+    x = (scale * np.random.default_rng(0).normal(size=(12, 16))).astype(np.float32)
+    for (value, gradient), (exact, slope) in zip(*in_both(every_divergence, x), strict=True):
+        np.testing.assert_allclose(value, exact, 1e-6)
+        # The gradient is a difference of probabilities, and these are rounded to the size of the logits' differences.
+        np.testing.assert_allclose(gradient, slope, 0, 2e-6 * min(scale, 30) * np.abs(slope).max())
+
+
+def wrapped(x: jax.Array, y: jax.Array) -> jax.Array:
+    """A distance that somebody makes of one of ours."""
+    return jt.distances.squared_euclidean(x, y)
+
+
+@pytest.mark.parametrize("path", ["whole", "tiles", "padding"])
+def test_a_distance_made_of_ours_is_as_exact_with_padding_as_without(path: str) -> None:
+    def of(rows: jax.Array) -> Any:
+        """With a margin in the size of the distances."""
+        loss = partial(jt.batch_all, LABELS, margin=1e-10, distance_fn=wrapped, **PATHS[path])
+        return jax.value_and_grad(lambda rows: loss(rows))(rows)
+
+    assert_near(*in_both(of, alike(1e-5)), 1e-5)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])

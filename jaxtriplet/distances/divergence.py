@@ -7,7 +7,8 @@ $$KL(p \| q) = \sum_c p_c (a_c - b_c)
 
 Where all distributions are alike, nothing cancels in the last form: its first two sums are the divergences of p and q
 from r, of terms that are not negative. In the textbook's form, $\sum p \log p - \sum p \log q$, rounding would be all
-that is left. Where they are not alike, the first form is the better one: q may be next to nothing where r is not.
+that is left. Where they are not alike, the first form is the better one: q may be next to nothing where r is not. And
+where logits are far from each other's mean, so that r tells nothing of them, the textbook's is.
 """
 
 import functools
@@ -21,7 +22,7 @@ from jaxtriplet.distances.forms import Form, Set, mean, rounds_to_zero
 
 # Distributions are alike if their logits, or ratios, are no further than this from the reference's.
 _ALIKE = 0.25
-# Up to here the exponential of a logit overflows nothing.
+# Up to so far they are told from the reference, and beyond from nothing.
 _MILD = 20.0
 
 
@@ -34,6 +35,8 @@ class Reference(NamedTuple):
     """[C]: of logits their mean; of probabilities the logarithms."""
     alike: jax.Array
     """Whether all distributions are like it, a boolean."""
+    mild: jax.Array
+    """Whether none is so far from it that it tells nothing, a boolean."""
 
 
 class Told(NamedTuple):
@@ -44,9 +47,9 @@ class Told(NamedTuple):
     excess: jax.Array
     r"""$p - r$, [..., C]; if they are not alike, p."""
     logs: jax.Array
-    r"""$\log p - \log r$, [..., C]."""
+    r"""$\log p - \log r$, [..., C]; if they are not mild, $\log p$."""
     forth: jax.Array
-    r"""$KL(p \| r)$, [...]."""
+    r"""$KL(p \| r)$, [...]; if they are not mild, $\sum p \log p$."""
     back: jax.Array
     r"""$KL(r \| p)$, [...]; if they are not alike, 0."""
 
@@ -75,7 +78,12 @@ def _tell(p: jax.Array, excess: jax.Array, logs: jax.Array, alike: jax.Array) ->
 def _of_logits(*sets: Set) -> Reference:
     logits = mean(*sets)
     farthest = [jnp.max(jnp.abs(_apart_from(logits, *one)), initial=0) for one in sets]
-    return Reference(jax.nn.softmax(logits), logits, jnp.stack(farthest).max() <= _ALIKE)
+    return _reference(jax.nn.softmax(logits), logits, farthest)
+
+
+def _reference(probabilities: jax.Array, logits: jax.Array, farthest: list[jax.Array]) -> Reference:
+    reach = jnp.stack(farthest).max()
+    return Reference(probabilities, logits, reach <= _ALIKE, reach <= _MILD)
 
 
 def _apart_from(logits: jax.Array, values: jax.Array, valid: jax.Array) -> jax.Array:
@@ -84,21 +92,19 @@ def _apart_from(logits: jax.Array, values: jax.Array, valid: jax.Array) -> jax.A
 
 
 def _tell_logits(values: jax.Array, valid: jax.Array, reference: Reference) -> Told:
-    probabilities, logits, alike = reference
-    r, log_r = probabilities[None, :], jax.nn.log_softmax(logits)[None, :]
-    apart = _apart_from(logits, values, valid)
+    probabilities, logits, alike, mild = reference
+    r, apart = probabilities[None, :], _apart_from(logits, values, valid)
     # The logarithm of a sum next to 1 is known to more digits than that of one next to 1/C.
-    mild = jnp.max(jnp.abs(apart), axis=1, keepdims=True, initial=0) <= _MILD
     of_mild = jnp.log1p(jnp.sum(r * jnp.expm1(jnp.where(mild, apart, 0)), axis=1, keepdims=True))
-    logs = apart - jnp.where(mild, of_mild, jax.nn.logsumexp(apart + log_r, axis=1, keepdims=True))
-    return _tell(jnp.exp(logs + log_r), r * jnp.expm1(jnp.where(alike, logs, 0)), logs, alike)
+    logs = jnp.where(mild, apart - of_mild, jax.nn.log_softmax(values, axis=1))
+    return _tell(jax.nn.softmax(values, axis=1), r * jnp.expm1(jnp.where(alike, logs, 0)), logs, alike)
 
 
 def _of_probabilities(*sets: Set) -> Reference:
     probabilities = _clip(mean(*((_clip(values), valid) for values, valid in sets)))
     ratios = (jnp.where(valid[:, None], _clip(values) / probabilities[None, :], 1) for values, valid in sets)
     farthest = [jnp.max(jnp.abs(ratio - 1), initial=0) for ratio in ratios]
-    return Reference(probabilities, jnp.log(probabilities), jnp.stack(farthest).max() <= _ALIKE)
+    return _reference(probabilities, jnp.log(probabilities), farthest)
 
 
 def _clip(probabilities: jax.Array) -> jax.Array:

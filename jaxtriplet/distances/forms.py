@@ -37,9 +37,7 @@ class Form(NamedTuple):
     def between(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """Returns the distances [M, N] of two sets of rows that are given as they are."""
         x, y = _checks.two_sets(x, y)
-        first, second = ((numerics.widen(rows), jnp.ones(len(rows), bool)) for rows in (x, y))
-        frame = self.frame(first, second)
-        return self.between_fn(self.rows_fn(*first, frame), self.rows_fn(*second, frame), frame)
+        return _between(self, x, y)
 
     def beside(self, valid: jax.Array, *pairs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
         """Returns the distances [B] of each pair of sets [B, D], whose rows stand beside each other."""
@@ -50,6 +48,13 @@ class Form(NamedTuple):
     def frame(self, *sets: Set) -> Any:
         """Returns what the sets share."""
         return jax.lax.stop_gradient(self.frame_fn(*sets))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _between(form: Form, x: jax.Array, y: jax.Array) -> jax.Array:
+    first, second = ((numerics.widen(rows), jnp.ones(len(rows), bool)) for rows in (x, y))
+    frame = form.frame(first, second)
+    return form.between_fn(form.rows_fn(*first, frame), form.rows_fn(*second, frame), frame)
 
 
 class Frame(NamedTuple):
@@ -175,17 +180,22 @@ INNER_PRODUCT = Form(_no_frame, _as_they_are, _inner_between, _inner_apart, is_s
 def brought(distance_fn: DistanceFn) -> Form:
     """Returns the form of a distance that somebody brings, of which nothing is known."""
     between, apart = (functools.partial(one, distance_fn) for one in (_brought_between, _brought_apart))
-    return Form(_no_frame, _as_they_are, between, apart, is_symmetric=False, is_finite=False)
+    return Form(mean, _padded_by_mean, between, apart, is_symmetric=False, is_finite=False)
 
 
-def _brought_between(distance_fn: DistanceFn, x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
+def _padded_by_mean(values: jax.Array, valid: jax.Array, centre: jax.Array) -> jax.Array:
+    # Rows of zeros would pull the mean away, in a distance that is made of these.
+    return jnp.where(valid[:, None], values, centre[None, :])
+
+
+def _brought_between(distance_fn: DistanceFn, x: jax.Array, y: jax.Array, frame: jax.Array) -> jax.Array:
     del frame
     found = distance_fn(x, y)
     _checks.distances(found, len(x), len(y))
     return found.astype(x.dtype)
 
 
-def _brought_apart(distance_fn: DistanceFn, x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
+def _brought_apart(distance_fn: DistanceFn, x: jax.Array, y: jax.Array, frame: jax.Array) -> jax.Array:
     def one(x: jax.Array, y: jax.Array) -> jax.Array:
         return _brought_between(distance_fn, x[None], y[None], frame)[0, 0]
 

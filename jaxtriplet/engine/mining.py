@@ -13,7 +13,7 @@ from jaxtriplet.engine.classes import Classes, Order, arrange
 from jaxtriplet.engine.outcome import Found, Spread, gather, spread
 from jaxtriplet.engine.rows import Rows, pairs, prepare
 from jaxtriplet.engine.rules import Picks, Rule
-from jaxtriplet.engine.tiles import Tile, cut, scan_tiles, unfold
+from jaxtriplet.engine.tiles import Tile, cut, fill, scan_tiles, unfold
 from jaxtriplet.types import DistanceFn, Terms
 
 
@@ -156,7 +156,9 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
         return by_candidates, (seen, (by_anchors, jax.tree.map(lambda slope: slope * scale, slopes)))
 
     nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
-    per_anchor = (numbers.anchors, layout.anchors, layout.classes, numbers.own, cotangent)
+    # Rows fill up the last tile: zeros would pull the mean away, in a distance that somebody makes of rows less that.
+    filled = fill(numbers.anchors, plan.shape)
+    per_anchor = (filled, layout.anchors, layout.classes, numbers.own, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, plan.shape)
     count = len(layout.anchors.labels)
     outcome = (unfold(terms, count), *spreads)

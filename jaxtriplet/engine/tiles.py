@@ -56,6 +56,16 @@ def cut(rows: int, block_size: int | None) -> tuple[int, int]:
     return tiles, each if tiles == 1 or block_size else -(-each // 8) * 8  # 8: whole vectors
 
 
+def fill(rows: _Tree, shape: tuple[int, int]) -> _Tree:
+    """Returns arrays [B, ...] whose last row is repeated until it fills up so many tiles of so many rows."""
+
+    def one(x: jax.Array) -> jax.Array:
+        missing = shape[0] * shape[1] - x.shape[0]
+        return jnp.pad(x, ((0, missing), *((0, 0),) * (x.ndim - 1)), mode="edge") if missing and x.shape[0] else x
+
+    return jax.tree.map(one, rows)
+
+
 def scan_tiles(
     step: Callable[[_Tree, Any], tuple[_Tree, Any]], carry: _Tree, rows: Any, shape: tuple[int, int]
 ) -> tuple[_Tree, Any]:
