@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,19 +154,21 @@ def test_where_no_checkpoint_is_left_nothing_is_touched(run: Path, call: Any) ->
 def test_what_a_kill_leaves_is_cleared(run: Path, base: Path, call: Any) -> None:
     for name in ("checkpoints/8.orbax-checkpoint-tmp/default.orbax-checkpoint-tmp", "weights.orbax-checkpoint-tmp"):
         (run / name).mkdir(parents=True)
-    for name in (".config.json.draft", ".report.html.draft", ".lock"):
+    (run / ".notes.draft").write_text("mine")
+    for name in (".config.json.7.jaxtriplet-draft", ".report.html.8.jaxtriplet-draft", ".lock"):
         (run / name).write_text("half")
     shutil.rmtree(run / "checkpoints" / "6")
     status, _, err = call(*WORDS, "--out", run, "--resume")
     assert (status, err) == (0, "")
     assert_same(run, base)
+    assert (run / ".notes.draft").read_text() == "mine"
 
 
 def test_a_folder_in_which_a_run_died_at_once_is_as_good_as_empty(tmp_path: Path, base: Path, call: Any) -> None:
     for words in ((), ("--resume",)):
         folder = tmp_path / f"run{len(words)}"
         folder.mkdir()
-        for name in (".config.json.draft", ".lock"):
+        for name in (".config.json.7.jaxtriplet-draft", ".lock"):
             (folder / name).touch()
         assert call(*WORDS, "--out", folder, *words).status == 0
         assert_same(folder, base)
@@ -307,6 +310,34 @@ def test_replacing_leaves_the_old_file_or_the_new_one(tmp_path: Path, monkeypatc
         assert list(tmp_path.iterdir()) == [path]
 
 
+def test_two_writers_share_no_draft_and_nobody_elses_is_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    (tmp_path / ".notes.draft").write_text("mine")
+    with _files.replacing(path) as one:
+        one.write("1")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 7)
+            with _files.replacing(path) as other:
+                other.write("2")
+                assert len(_files.leftovers(tmp_path)) == 2
+        assert path.read_text() == "2"
+    assert path.read_text() == "1"
+    _files.clear(tmp_path)
+    assert {one.name for one in tmp_path.iterdir()} == {"a.json", ".notes.draft"}
+
+
+def test_the_cache_is_at_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert _files.cache_folder() == Path("/elsewhere/jaxtriplet")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert _files.cache_folder() == Path("/home/me/.cache/jaxtriplet")
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for a user whom the machine does not know
+    assert _files.cache_folder() is None
+
+
 def full_disk(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
@@ -396,8 +427,9 @@ def test_a_second_writer_is_refused_until_the_first_one_dies(holder: Any, call: 
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert f"{folder} is being written by another process (host " in err
         assert f"pid {process.pid}, since " in err
-    with pytest.raises(ValueError, match="is being written by another process"):
-        runs.claim(folder, overwrite=True)
+    for refused in (runs.claim, partial(runs.choose, job="evaluate-")):
+        with pytest.raises(ValueError, match="is being written by another process"):
+            refused(folder, overwrite=True)
     assert [path.name for path in folder.iterdir()] == [".lock"]
     process.kill()
     process.wait()
@@ -794,6 +826,40 @@ def test_parts_that_are_damaged_are_made_again(tmp_path: Path, capsys: pytest.Ca
     folder.mkdir()  # as a kill leaves it that comes between the folder and what is in it
     Parts(folder, "me", overwrite=False).add(index, rows)
     assert len(dict(parts.read(index))) == 6
+
+
+def test_what_is_not_embeds_own_is_let_be(tmp_path: Path) -> None:
+    folder = tmp_path / "rows.npz.partial"
+    for begun in (False, True):
+        folder.mkdir()
+        folder.joinpath("thesis.txt").write_text("mine")
+        if begun:
+            folder.joinpath("run.txt").write_text("notes of a run")
+        for overwrite in (False, True):
+            with pytest.raises(ValueError, match=r"rows\.npz\.partial is not `embed`'s own; name another `out`"):
+                Parts(folder, "me", overwrite=overwrite)
+        assert folder.joinpath("thesis.txt").read_text() == "mine"
+        assert folder.joinpath("run.txt").exists() == begun
+        shutil.rmtree(folder)
+    folder.write_text("mine")
+    with pytest.raises(ValueError, match="is not `embed`'s own"):
+        Parts(folder, "me", overwrite=True)
+    assert folder.read_text() == "mine"
+    folder.unlink()
+    folder.mkdir()
+    for name in ("run.txt", "000000.npz", ".run.txt.7.jaxtriplet-draft"):
+        folder.joinpath(name).write_text("another")
+    with pytest.raises(ValueError, match="was begun with another encoder"):
+        Parts(folder, "me", overwrite=False)
+    Parts(folder, "me", overwrite=True)
+    assert not folder.exists()
+    # What somebody adds meanwhile stays, too.
+    parts = Parts(folder, "me", overwrite=False)
+    for name in ("run.txt", "000000.npz", "thesis.txt"):
+        folder.mkdir(exist_ok=True)
+        folder.joinpath(name).write_text("me")
+    parts.remove()
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
 
 
 def test_two_do_not_embed_into_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

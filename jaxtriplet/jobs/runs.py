@@ -46,7 +46,7 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
         The folder.
 
     Raises:
-        ValueError: It is a file, or it holds something and may not.
+        ValueError: It is a file, or it holds something and may not, or a run is writing it.
     """
     folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
@@ -55,6 +55,8 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
         raise ValueError(
             f"{folder} is not empty; name another folder, or add `overwrite=True` to replace the results in it"
         )
+    if job:  # Training holds the folder itself.
+        lock.check_free(folder / _LOCK, folder)
     return folder
 
 
