@@ -348,6 +348,7 @@ def test_an_exported_encoder_needs_jax_and_flatbuffers_alone(run: Path, call: An
     assert "--overwrite" in err
     status, out, _ = call("export", run, "--out", file, "--overwrite")
     assert status == 0
+    assert f"(cd {tmp_path} && sha256sum --check encoder.jax.sha256)" in out
     assert "pip install jax flatbuffers" in out
     example = {"jax": jax, "np": np, "pathlib": pathlib}
     exec("\n".join(line.strip() for line in out.splitlines() if line.startswith(4 * " ")), example)
@@ -529,3 +530,24 @@ def test_the_library_speaks_of_arguments_and_the_command_of_options(
     assert (status, out) == (2, "")
     assert option in err.splitlines()[-1]
     assert "`" not in err
+
+
+def test_a_checksum_is_somebodys_file_and_never_an_old_one(
+    run: Path, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, sums = tmp_path / "encoder.jax", tmp_path / "encoder.jax.sha256"
+    sums.write_text("mine")
+    monkeypatch.setattr(exporting, "serialized", lambda *_: b"new")
+    status, _, err = call("export", run, "--out", file)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "encoder.jax.sha256 is there already" in err
+    assert sums.read_text() == "mine"
+
+    def dies(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    file.write_bytes(b"old")
+    monkeypatch.setattr(exporting._files, "seal_file", dies)
+    assert call("export", run, "--out", file, "--overwrite").status == 130
+    assert file.read_bytes() == b"new"
+    assert not sums.exists()

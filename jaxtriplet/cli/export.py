@@ -1,6 +1,8 @@
 """The command `export`: an encoder as one file that needs JAX and flatbuffers, and nothing else."""
 
 import json
+import shlex
+from pathlib import Path
 from typing import Any
 
 import click
@@ -8,7 +10,7 @@ import click
 from jaxtriplet.cli import options
 
 HOW_TO = """{bytes:,} bytes for {platforms}: {file}
-to see whether it is still what was written: sha256sum --check {file}.sha256
+to see whether it is still what was written: (cd {folder} && sha256sum --check {sums})
 to use it, with JAX and flatbuffers alone (pip install jax flatbuffers):
 
     import jax, numpy as np, pathlib
@@ -35,5 +37,7 @@ def export(as_json: bool, **asked: Any) -> None:
     from jaxtriplet import jobs
 
     figures = jobs.export(**asked).figures
-    told = {**figures, "platforms": ", ".join(figures["platforms"])}
+    file = Path(figures["file"])
+    sums = {"folder": shlex.quote(str(file.parent)), "sums": shlex.quote(f"{file.name}.sha256")}
+    told = {**figures, **sums, "platforms": ", ".join(figures["platforms"])}
     print(json.dumps(figures) if as_json else HOW_TO.format(**told))

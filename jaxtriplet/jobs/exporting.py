@@ -11,10 +11,10 @@ from jax import export as jax_export
 
 from jaxtriplet import _files
 from jaxtriplet.data.audio import library
+from jaxtriplet.data.inspection import SHORTEST
 from jaxtriplet.jobs import runs
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-SHORTEST = 0.1  # seconds; what is shorter is refused as a recording, too
 
 
 class Exported(NamedTuple):
@@ -43,7 +43,7 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     Args:
         run: The folder of a finished run on recordings.
         out: The file to write.
-        overwrite: Whether it may be there already.
+        overwrite: Whether it, or a checksum beside it, may be there already.
 
     Returns:
         The file, and figures about it.
@@ -61,9 +61,11 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     """
     library("flatbuffers")
     file = runs.choose_file(out, overwrite=overwrite)
+    runs.choose_file(_files.sum_of(file), overwrite=overwrite)
     encoder = runs.load_speech(run)
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)
+    _files.sum_of(file).unlink(missing_ok=True)  # A kill may come before there is another: an old one would not fit.
     with _files.replacing(file, "wb") as draft:
         draft.write(content)
     _files.seal_file(file)
