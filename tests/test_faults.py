@@ -18,9 +18,10 @@ import numpy as np
 import pytest
 
 from jaxtriplet import _files, jobs
+from jaxtriplet.cli import _ending, app
 from jaxtriplet.cli._ending import Stopped, ending, heeding_signals
 from jaxtriplet.data import recordings_of
-from jaxtriplet.jobs import inspection, lock, runs, training
+from jaxtriplet.jobs import lock, nonfinite, notes, runs, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.embedding import Parts
@@ -526,13 +527,13 @@ def test_a_loss_that_is_not_finite_leaves_its_batch_and_state(
     # What was kept is the state before the update, and the update gives nan again.
     source = Points(Config.of_recipe("points"))
     batches = source.batches(1)
-    batch, state = inspection.read(folder / "nan", (next(batches(0)), fresh_state(source, batches)))
+    batch, state = nonfinite.read(folder / "nan", (next(batches(0)), fresh_state(source, batches)))
     assert int(state.step) == 3
     assert np.isnan(batch.inputs).all()
     update = make_update(objective_of(source.config), average_decay=source.config.training.average_decay)
     _, figures = update(state, batch)
     assert np.isnan(figures.loss)
-    again = inspection.read(folder / "nan", (next(batches(0)), fresh_state(source, batches)))[1]
+    again = nonfinite.read(folder / "nan", (next(batches(0)), fresh_state(source, batches)))[1]
     _, figures = update(again, next(batches(3)))
     line = json.loads((base / "metrics.jsonl").read_text().splitlines()[3])
     assert float(figures.loss) == pytest.approx(line["loss"], rel=1e-6)
@@ -551,7 +552,7 @@ def test_weights_that_are_not_finite_are_no_checkpoint(
     assert "at step" in err
     checkpoints = [path for path in (tmp_path / "run" / "checkpoints").iterdir() if path.name.isdecimal()]
     assert checkpoints == []
-    monkeypatch.setattr(inspection, "keep", full_disk)
+    monkeypatch.setattr(nonfinite, "keep", full_disk)
     status, _, err = call(*WORDS, *words, "--overwrite")
     assert (status, err.count("\n")) == (2, 1)
     assert "its batch cannot be kept: [Errno 28]" in err
@@ -612,6 +613,7 @@ def at_step(number: int, error: BaseException) -> Any:
 
 OUT_OF_MEMORY = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")
 OUT_OF_MEMORY.add_note("JAX has removed its internal frames")  # as JAX does
+NEED_LESS = "to need less memory, give a --micro-batch, or fewer --speakers or --utterances, and begin anew"
 
 
 @pytest.mark.parametrize(
@@ -620,8 +622,8 @@ OUT_OF_MEMORY.add_note("JAX has removed its internal frames")  # as JAX does
         (KeyboardInterrupt(), 130, "stopped"),
         (OSError(errno.ENOSPC, "No space left on device", "x"), 1, "[Errno 28] No space left on device: 'x'"),
         (OSError(errno.EROFS, "Read-only file system", "x"), 1, "[Errno 30] Read-only file system: 'x'"),
-        (MemoryError(), 1, "out of memory; give a --micro-batch, or fewer --speakers or --utterances"),
-        (OUT_OF_MEMORY, 1, "out of memory; give a --micro-batch, or fewer --speakers or --utterances (RESOURCE"),
+        (MemoryError(), 1, f"out of memory; {NEED_LESS}; to go on"),
+        (OUT_OF_MEMORY, 1, f"out of memory (RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.); {NEED_LESS}"),
     ],
     ids=["Ctrl-C", "full disk", "read-only", "memory of the host", "memory of the device"],
 )
@@ -729,6 +731,48 @@ def test_errors_of_files_that_were_named_are_the_users_to_mend() -> None:
         assert found is not None
         assert found[0] == status
     assert ending(AttributeError("a fault of ours")) is None
+
+
+def test_only_training_is_told_of_its_options(tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(runs, "load_speech", out_of_memory)
+    status, out, err = call("embed", tmp_path, "--data", tmp_path, "--out", tmp_path / "rows.npz")
+    assert (status, out, err) == (1, "", "jaxtriplet: out of memory\n")
+
+
+def test_no_error_moves_the_cursor(tmp_path: Path, call: Any) -> None:
+    name = tmp_path / "a\x1b[31m\udcff"
+    status, out, err = call("train", "--config", name)
+    assert (status, out) == (2, "")
+    assert err.endswith("\n")
+    assert err[:-1].isprintable()
+    assert "\\x1b[31m\\udcff" in err
+
+
+@pytest.mark.parametrize("in_a_job", [False, True], ids=["alone", "one of several"])
+def test_only_who_is_expected_waits_for_the_other_processes(in_a_job: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax.distributed, "is_initialized", lambda: in_a_job)
+    alone, known = ValueError("of one process"), ValueError("of all")
+    with pytest.raises(ValueError, match="of all"), notes.shared():
+        raise known
+    for error, status, cut_short in (
+        (alone, 2, in_a_job),
+        (known, 2, False),
+        (OSError(errno.ENOSPC, "full"), 1, True),
+        (Stopped(15), 143, True),
+    ):
+        monkeypatch.setattr(_ending, "_said", [])
+
+        def fails(error: BaseException = error, **_: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(app, "app", fails)
+        assert app.run() == status
+        assert _ending.is_cut_short(status) == cut_short
+    monkeypatch.setattr(_ending, "_said", [])
+    assert not _ending.is_cut_short(0)
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------

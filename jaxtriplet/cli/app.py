@@ -1,6 +1,5 @@
 """The group of commands, each imported when it is called, and how an error ends the program."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable
@@ -8,10 +7,10 @@ from importlib import import_module
 from typing import Any
 
 import click
-import jax
 
 import jaxtriplet
-from jaxtriplet.cli._ending import Ended, ending, is_shared, say
+from jaxtriplet.cli._ending import Ended, ending, say
+from jaxtriplet.jobs.notes import is_shared
 
 # What the first page of help says of each command, which it need not import for that.
 COMMANDS = {
@@ -86,9 +85,7 @@ def run() -> int:
         if (end := ending(error)) is None:
             raise
         status, words = end
-        say(words)
-        if status != 2 and jax.distributed.is_initialized() and not is_shared(error):
-            os._exit(status)  # An ordinary exit would wait for the other processes, which may be gone.
+        say(words, shared=is_shared(error))
         return status
     return 0
 

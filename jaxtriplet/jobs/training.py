@@ -1,15 +1,14 @@
 """The job `train`: an encoder of whatever a config names, trained, judged and written down."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxtriplet import _checks, _files, pages
-from jaxtriplet.jobs import runs
+from jaxtriplet.jobs import notes, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fit
 from jaxtriplet.jobs.history import Row
@@ -107,7 +106,7 @@ def train(
     else:
         mesh = devices_for(source.config, devices)
     batches, started = source.batches(mesh.size), time.perf_counter()
-    with ExitStack() as held, _resumable(folder):
+    with ExitStack() as held, notes.resumable(folder):
 
         def begin() -> None:
             held.enter_context(runs.writing(folder))
@@ -130,18 +129,6 @@ def train(
         _files.write_arrays(folder / "embeddings.npz", **arrays)
         pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
         return Trained(folder, figures, run, history)
-
-
-@contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
-    """Says of what interrupts a run how to go on: in a note, which whoever tells the error tells too."""
-    try:
-        yield
-    except ValueError:
-        raise
-    except BaseException as error:
-        error.add_note(f"to go on, give the same options with `out={folder}` and `resume=True`")
-        raise
 
 
 def _settled(config: Config | str | Path | None, data: str | Path | None) -> Config:
