@@ -30,6 +30,7 @@ from jaxtriplet.jobs.history import History
 from jaxtriplet.training import make_update
 from tests.audio_files import voice, write
 from tests.points import Points
+from tests.saved import save
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.usefixtures("points")]
@@ -139,7 +140,7 @@ def test_a_broken_older_checkpoint_is_told_too(run: Path, base: Path, call: Any)
     assert_same(run, base)
 
 
-def test_where_no_checkpoint_is_left_nothing_is_touched(run: Path, call: Any) -> None:
+def test_where_no_checkpoint_is_left_nothing_but_the_config_is_written(run: Path, call: Any) -> None:
     for step in ("4", "6"):
         DAMAGES["cut"](run / "checkpoints" / step)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
@@ -156,6 +157,7 @@ def test_what_a_kill_leaves_is_cleared(run: Path, base: Path, call: Any) -> None
     for name in ("checkpoints/8.orbax-checkpoint-tmp/default.orbax-checkpoint-tmp", "weights.orbax-checkpoint-tmp"):
         (run / name).mkdir(parents=True)
     (run / ".notes.draft").write_text("mine")
+    (run / "checkpoints" / "more").mkdir()  # what is no checkpoint is let be, too
     for name in (".config.json.7.jaxtriplet-draft", ".report.html.8.jaxtriplet-draft", ".lock"):
         (run / name).write_text("half")
     shutil.rmtree(run / "checkpoints" / "6")
@@ -163,6 +165,7 @@ def test_what_a_kill_leaves_is_cleared(run: Path, base: Path, call: Any) -> None
     assert (status, err) == (0, "")
     assert_same(run, base)
     assert (run / ".notes.draft").read_text() == "mine"
+    assert (run / "checkpoints" / "more").is_dir()
 
 
 def test_a_folder_in_which_a_run_died_at_once_is_as_good_as_empty(tmp_path: Path, base: Path, call: Any) -> None:
@@ -249,13 +252,13 @@ def test_runs_of_before_the_checksums_are_read_and_newer_ones_refused(run: Path,
     with pytest.raises(ValueError, match=r"damaged \(SHA256SUMS is missing\)"):
         runs.load(run)
     config = json.loads((run / "config.json").read_text())
-    runs.write_json(run / "config.json", config | {"format": 2})
+    _files.write_json(run / "config.json", config | {"format": 2})
     runs.load(run)
     status, _, err = call(*WORDS, "--out", run, "--resume")
     assert (status, err.count("\n")) == (2, 1)
     assert "begun by an earlier version (format 2), whose checkpoints cannot go on" in err
     for number in (4, 2.0, True, "3", None):
-        runs.write_json(run / "config.json", config | {"format": number})
+        _files.write_json(run / "config.json", config | {"format": number})
         with pytest.raises(ValueError, match=f"its format is {number!r}, and this version knows 2 and 3 and what"):
             runs.load(run)
 
@@ -278,9 +281,9 @@ def test_weights_that_do_not_fit_are_refused_by_the_first_difference(tmp_path: P
     from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
 
     source = JapaneseVowels(Config.of_recipe("japanese-vowels", hidden=4, embedding_dim=4))
-    runs.save(tmp_path, source.run(source.build()))
+    save(tmp_path, source.run(source.build()))
     other = JapaneseVowels(Config.of_recipe("japanese-vowels", hidden=6, embedding_dim=4))
-    runs.write_json(tmp_path / "config.json", other.config.nested())
+    _files.write_json(tmp_path / "config.json", other.config.nested())
     with pytest.raises(
         ValueError, match=r"weights do not fit the config: \S+ is float32 of shape \[.*\], and would be "
     ):
@@ -294,7 +297,7 @@ def test_weights_that_do_not_fit_are_refused_by_the_first_difference(tmp_path: P
     ):
         changed = jax.tree.map(lambda leaf: leaf, arrays)
         change(changed)
-        runs.save(tmp_path, Changed(source.config, changed))
+        save(tmp_path, Changed(source.config, changed))
         with pytest.raises(ValueError, match=words):
             runs.load(tmp_path)
 
@@ -376,7 +379,6 @@ def test_folders_where_files_should_be_are_named(run: Path, call: Any) -> None:
         status, out, err = call(*WORDS, "--out", run, "--resume")
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert name in err
-    (run / "checkpoints" / "more").mkdir()  # and what is no checkpoint is let be
 
 
 @pytest.mark.parametrize("content", [one for name, one in GARBAGE.items() if name not in ("wrong types", "nan")])
@@ -462,15 +464,19 @@ def test_who_comes_second_sees_what_the_first_one_left(
     assert_same(tmp_path / "run", base)
 
 
-@pytest.mark.parametrize("locks", [True, False], ids=["locks of its own", "no locks"])
+@pytest.mark.parametrize("locks", ["its own", "none on the disk", "none in the system"])
 def test_signs_of_life_count_where_locks_do_not_reach(
-    locks: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    locks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_locks(*_: Any) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    if not locks:
-        monkeypatch.setattr(lock.fcntl, "flock", no_locks)
+    if locks == "none on the disk":
+        monkeypatch.setattr("fcntl.flock", no_locks)
+    if locks == "none in the system":  # as in Windows
+        monkeypatch.setattr(lock, "fcntl", None)
+        for name in ("pread", "pwrite"):
+            monkeypatch.delattr(os, name)
     file = tmp_path / ".lock"
     file.write_text('{"host": "elsewhere", "pid": 7}')
     with pytest.raises(ValueError, match="host elsewhere, pid 7"), lock.writing(file, tmp_path):
@@ -541,6 +547,7 @@ def test_a_loss_that_is_not_finite_leaves_its_batch_and_state(
     # Without the fault, it goes on as if nothing had been.
     assert call(*WORDS, "--out", folder, "--resume").status == 0
     assert_same(folder, base)
+    assert not (folder / "nan").exists()
 
 
 def test_weights_that_are_not_finite_are_no_checkpoint(

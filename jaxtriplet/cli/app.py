@@ -18,7 +18,7 @@ COMMANDS = {
     "evaluate": "Judge the encoder of a run by trials: is it one speaker in both recordings?",
     "embed": "Embed every recording of a folder with the encoder of a run.",
     "cluster": "Group the recordings of a folder by speaker, with the encoder of a run.",
-    "export": "Write the encoder of a run into one file that needs nothing but JAX.",
+    "export": "Write the encoder of a run into one file that needs JAX and flatbuffers alone.",
     "throughput": "Measure how fast the recordings of a folder pass the stages of training.",
     "bench": "Measure the losses beside other libraries and beside the least that such a loss can cost.",
     "fits": "Tell whether a batch fits an accelerator, which need not be there.",
@@ -59,6 +59,8 @@ class Lazy(click.Group):
 @click.group(
     cls=Lazy,
     commands={name: click.Command(name, short_help=words) for name, words in COMMANDS.items()},
+    epilog="Exit status: 0; 2 for what you can mend in what was typed or named; 1 for what the machine refused; 130 "
+    "after Ctrl-C and 143 after SIGTERM.",
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 120,

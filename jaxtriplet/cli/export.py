@@ -20,6 +20,7 @@ to use it, with JAX and flatbuffers alone (pip install jax flatbuffers):
     embeddings = encoder.call(waveforms, lengths)   # [B, {embedding_dim}] of unit length: compare them by inner product
 
 a row is NaN where its length is another, or a sample of it NaN or infinite.
+`embed` leaves silences of 0.3 s and more out; an exported encoder hears all that it is given.
 """
 
 
@@ -32,7 +33,8 @@ def export(as_json: bool, **asked: Any) -> None:
     """Write the encoder in the folder RUN, weights and front end, into one file that needs JAX and flatbuffers alone.
 
     It takes any number of waveforms of any length from 0.1 s up, and runs on cpu, cuda and tpu. A recording is embedded
-    at once, however long it is; `embed` averages windows of what is longer than 10 s.
+    at once, however long it is; `embed` averages windows of what is longer than 10 s. `embed` leaves silences of 0.3 s
+    and more out; an exported encoder hears all that it is given.
     """
     from jaxtriplet import jobs
 

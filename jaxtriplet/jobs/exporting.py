@@ -33,11 +33,12 @@ class Exported(NamedTuple):
 def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Exported:
     """Writes the encoder of a run, weights and front end, into one file that `jax.export.deserialize` reads.
 
-    Beside it comes its checksum, `<out>.sha256`, which `sha256sum --check` and `load` look at.
+    Beside it comes its checksum, `<out>.sha256`, which `sha256sum --check` and `jobs.load_exported` look at.
 
     The function in it takes waveforms [B, T] float32 and lengths [B] int32, for any B and for any T from 0.1 s up, and
     returns unit-length embeddings [B, E], on cpu, cuda and tpu. A recording is embedded at once, however long it is; a
     row has no embedding but NaN if its length is less than 0.1 s or more than T, or if a sample of it is not finite.
+    `embed` leaves silences of 0.3 s and more out; an exported encoder hears all that it is given.
     `jax.export` reads and writes such files by way of flatbuffers, a package of its own that JAX does not bring.
 
     Args:
@@ -112,14 +113,14 @@ def _shortest(sample_rate: int) -> int:
     return round(SHORTEST * sample_rate)
 
 
-def load(file: str | Path) -> jax_export.Exported:
+def load_exported(file: str | Path) -> jax_export.Exported:
     """Reads an exported encoder again, and checks it by the checksum beside it, FILE.sha256, if there is one.
 
     Args:
         file: The file.
 
     Returns:
-        The encoder; `load(file).call(waveforms, lengths)` embeds.
+        The encoder; `load_exported(file).call(waveforms, lengths)` embeds.
 
     Raises:
         ValueError: The file is not what was written.
