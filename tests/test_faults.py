@@ -25,9 +25,8 @@ from jaxtriplet.jobs import lock, nonfinite, notes, runs, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.embedding import Parts
-from jaxtriplet.jobs.fit import fresh_state, objective_of
+from jaxtriplet.jobs.fit import fresh_state
 from jaxtriplet.jobs.history import History
-from jaxtriplet.training import make_update
 from tests.audio_files import voice, write
 from tests.points import Points
 from tests.saved import save
@@ -530,17 +529,16 @@ def test_a_loss_that_is_not_finite_leaves_its_batch_and_state(
     assert json.loads((folder / "nan" / "nan.json").read_text()) == {"step": 4, "problem": "the loss is nan"}
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["2"]
 
-    # What was kept is the state before the update, and the update gives nan again.
-    source = Points(Config.of_recipe("points"))
-    batches = source.batches(1)
-    batch, state = nonfinite.read(folder / "nan", (next(batches(0)), fresh_state(source, batches)))
-    assert int(state.step) == 3
-    assert np.isnan(batch.inputs).all()
-    update = make_update(objective_of(source.config), average_decay=source.config.training.average_decay)
-    _, figures = update(state, batch)
-    assert np.isnan(figures.loss)
+    # What was kept is the state before the update, and the update gives nan again, as the module shows.
+    lines = (line.removeprefix("    ") for line in str(nonfinite.__doc__).splitlines() if line.startswith("    "))
+    found: dict[str, Any] = {}
+    exec("\n".join(lines).replace("runs/mine", str(folder)), found)
+    assert int(found["after"].step) == 4
+    assert np.isnan(found["batch"].inputs).all()
+    assert np.isnan(found["metrics"].loss)
+    source, batches = found["source"], found["batches"]
     again = nonfinite.read(folder / "nan", (next(batches(0)), fresh_state(source, batches)))[1]
-    _, figures = update(again, next(batches(3)))
+    _, figures = found["update"](again, next(batches(3)))
     line = json.loads((base / "metrics.jsonl").read_text().splitlines()[3])
     assert float(figures.loss) == pytest.approx(line["loss"], rel=1e-6)
 
