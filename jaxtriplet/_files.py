@@ -11,6 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 
+DRAFT = ".jaxtriplet-draft"
+"""The end of a draft's name, which nobody else gives to a file."""
 SUMS = "SHA256SUMS"
 """The file of a sealed folder's checksums: `cd FOLDER; sha256sum --check SHA256SUMS` reads it too."""
 
@@ -26,7 +28,7 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Yields:
         The draft.
     """
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(f".{path.name}.{os.getpid()}{DRAFT}")  # one for each process that writes
     try:
         with naming(path), draft.open(mode, encoding=None if "b" in mode else "utf-8") as file:
             yield file
@@ -108,13 +110,23 @@ def settle(folder: Path) -> None:
 
 def leftovers(folder: Path) -> list[Path]:
     """Returns what a process that was killed has left in a folder: drafts of files, and of Orbax's folders."""
-    return [*folder.glob(".*.draft"), *folder.glob("*.orbax-checkpoint-tmp*")]
+    return [*folder.glob(f".*{DRAFT}"), *folder.glob("*.orbax-checkpoint-tmp*")]
 
 
 def clear(folder: Path) -> None:
     """Removes what a process that was killed has left in a folder."""
     for path in leftovers(folder):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def cache_folder() -> Path | None:
+    """Returns the folder of what is kept to save time: `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
+
+    Returns:
+        The folder, which need not be there; None for a user who has no home.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return None if base.startswith("~") else Path(base) / "jaxtriplet"
 
 
 def sha256(path: Path) -> str:
@@ -135,9 +147,14 @@ def seal(folder: Path, *, but: Collection[str] = ()) -> None:
         file.writelines(lines)
 
 
+def sum_of(path: Path) -> Path:
+    """Returns where the checksum of a file is that is no part of a sealed folder: beside it."""
+    return path.with_name(f"{path.name}.sha256")
+
+
 def seal_file(path: Path) -> None:
     """Writes the checksum of a file beside it, as `sha256sum --check` reads it."""
-    with replacing(path.with_name(f"{path.name}.sha256")) as file:
+    with replacing(sum_of(path)) as file:
         file.write(f"{sha256(path)}  {path.name}\n")
 
 
@@ -150,7 +167,7 @@ def check_file(path: Path) -> None:
     Raises:
         ValueError: It is not what was written.
     """
-    sums = path.with_name(f"{path.name}.sha256")
+    sums = sum_of(path)
     if sums.exists() and sums.read_bytes() != f"{sha256(path)}  {path.name}\n".encode():
         raise ValueError(f"{path} is not what was written: it has another checksum than {sums.name} says")
 

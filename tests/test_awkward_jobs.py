@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
-from jaxtriplet import jobs
+from jaxtriplet import _files, jobs
 from jaxtriplet.data import recordings
 from jaxtriplet.jobs import embedding, runs
 from jaxtriplet.jobs.clustering import group
@@ -17,6 +17,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.exporting import serialized
 from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from tests.audio_files import RATE, voice, write
+from tests.saved import save
 
 pytestmark = pytest.mark.xdist_group("awkward")
 
@@ -35,8 +36,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run; its weights are as they were drawn."""
     folder = tmp_path_factory.mktemp("run")
     config = Config().replace(encoder="lstm", embedding_dim=8, bands=40)
-    runs.save(folder, runs.SpeechRun(config, build_speech_encoder(config)))
-    runs.write_json(folder / "metrics.json", {"judged": "development", "threshold": 0.3})
+    save(folder, runs.SpeechRun(config, build_speech_encoder(config)))
+    _files.write_json(folder / "metrics.json", {"judged": "development", "threshold": 0.3})
     return folder
 
 

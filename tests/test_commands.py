@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
-from jaxtriplet import jobs, metrics
+from jaxtriplet import _files, jobs, metrics
 from jaxtriplet.data import recordings, recordings_of
 from jaxtriplet.jobs import embedding, exporting, runs
 from jaxtriplet.jobs.clustering import group
@@ -24,6 +24,7 @@ from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.models import ENCODERS
 from tests.audio_files import corpus, voice, write
 from tests.reference import trials as reference
+from tests.saved import save
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("commands")
@@ -48,8 +49,8 @@ def speech_run(**numbers: Any) -> runs.SpeechRun:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that has seen development speakers; its weights are as they were drawn."""
     folder = tmp_path_factory.mktemp("run")
-    runs.save(folder, speech_run())
-    runs.write_json(folder / "metrics.json", {"judged": "development", "threshold": THRESHOLD})
+    save(folder, speech_run())
+    _files.write_json(folder / "metrics.json", {"judged": "development", "threshold": THRESHOLD})
     return folder
 
 
@@ -227,7 +228,7 @@ def test_an_interrupted_embed_goes_on_where_it_stopped(
 
     other = tmp_path / "other"
     other.mkdir()
-    runs.save(other, speech_run(seed=1))
+    save(other, speech_run(seed=1))
     status, _, err = call("embed", other, *words[2:])
     assert status == 2
     assert "begun with another encoder" in err
@@ -280,7 +281,7 @@ def test_cluster_without_truth_is_not_judged(run: Path, cohort: Path, call: Any,
 
 
 def test_a_run_that_was_never_judged_has_no_threshold(run: Path, cohort: Path, call: Any, tmp_path: Path) -> None:
-    runs.save(tmp_path, runs.load_speech(run))
+    save(tmp_path, runs.load_speech(run))
     status, out, err = call("cluster", tmp_path, "--data", cohort, "--unlabelled", "--quiet")
     assert (status, out) == (2, "")
     assert "has no threshold of its own; give --num-speakers, --threshold or --estimate" in err
@@ -336,18 +337,19 @@ def test_an_exported_encoder_needs_jax_and_flatbuffers_alone(run: Path, call: An
     np.testing.assert_allclose(np.load(tmp_path / "wanted.npy"), expected, atol=1e-5)
 
     assert (tmp_path / "encoder.jax.sha256").read_text() == f"{figures['sha256']}  encoder.jax\n"
-    np.testing.assert_allclose(exporting.load(file).call(waveforms, lengths), expected, atol=1e-5)
+    np.testing.assert_allclose(jobs.load_exported(file).call(waveforms, lengths), expected, atol=1e-5)
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"encoder\.jax is not what was written"):
-        exporting.load(file)
+        jobs.load_exported(file)
 
     status, _, err = call("export", run, "--out", file)
     assert status == 2
     assert "--overwrite" in err
     status, out, _ = call("export", run, "--out", file, "--overwrite")
     assert status == 0
+    assert f"(cd {tmp_path} && sha256sum --check encoder.jax.sha256)" in out
     assert "pip install jax flatbuffers" in out
     example = {"jax": jax, "np": np, "pathlib": pathlib}
     exec("\n".join(line.strip() for line in out.splitlines() if line.startswith(4 * " ")), example)
@@ -529,3 +531,24 @@ def test_the_library_speaks_of_arguments_and_the_command_of_options(
     assert (status, out) == (2, "")
     assert option in err.splitlines()[-1]
     assert "`" not in err
+
+
+def test_a_checksum_is_somebodys_file_and_never_an_old_one(
+    run: Path, call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, sums = tmp_path / "encoder.jax", tmp_path / "encoder.jax.sha256"
+    sums.write_text("mine")
+    monkeypatch.setattr(exporting, "serialized", lambda *_: b"new")
+    status, _, err = call("export", run, "--out", file)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "encoder.jax.sha256 is there already" in err
+    assert sums.read_text() == "mine"
+
+    def dies(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    file.write_bytes(b"old")
+    monkeypatch.setattr(exporting._files, "seal_file", dies)
+    assert call("export", run, "--out", file, "--overwrite").status == 130
+    assert file.read_bytes() == b"new"
+    assert not sums.exists()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.shell_completion import ShellComplete
 
-from jaxtriplet import models
+from jaxtriplet import _files, models
 from jaxtriplet.cli.app import app
 from jaxtriplet.data import japanese_vowels
 from jaxtriplet.jobs import fields, runs, training
@@ -19,6 +19,7 @@ from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
 from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.losses import registry
+from tests.saved import save
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("cli")
@@ -199,14 +200,14 @@ def test_runs_of_version_0_1_embed_as_they_did(tmp_path: Path) -> None:
     vowels.mkdir()
     config = Config.read(written(tmp_path, OLD_SPEECH))
     run = runs.SpeechRun(config, build_speech_encoder(config))
-    runs.save(speech, run)
+    save(speech, run)
     written(speech, OLD_SPEECH)
     sound, lengths = np.random.default_rng(0).normal(size=(2, 4000)).astype(np.float32), np.array([4000, 3000])
     np.testing.assert_array_equal(runs.load_speech(speech).embed(sound, lengths), run.embed(sound, lengths))
 
     source = JapaneseVowels(Config.read(written(tmp_path, OLD_VOWELS)))
     of_vowels = source.run(source.build())
-    runs.save(vowels, of_vowels)
+    save(vowels, of_vowels)
     written(vowels, OLD_VOWELS)
     test = japanese_vowels("test")
     now, then = (one.embed(test.features, test.lengths) for one in (runs.load(vowels), of_vowels))
@@ -250,7 +251,7 @@ def test_a_run_of_another_version_or_source_is_not_resumed(tmp_path: Path) -> No
     with pytest.raises(ValueError, match=r"begun by version 0\.1, whose checkpoints cannot go on"):
         runs.choose_to_train(Config.read(old / "config.json").flat(), old, overwrite=False, resume=True)
     assert (old / "config.json").read_text() == before
-    runs.write_json(old / "config.json", Config.of_recipe("japanese-vowels").nested())
+    _files.write_json(old / "config.json", Config.of_recipe("japanese-vowels").nested())
     with pytest.raises(ValueError, match="begun on japanese-vowels, and this is to train on recordings"):
         runs.choose_to_train(Config.of_recipe("best").flat(), old, overwrite=False, resume=True)
     with pytest.raises(ValueError, match=r"resume it with no `micro_batch`$"):

@@ -190,3 +190,34 @@ def test_what_does_not_divide_is_said_by_every_process_before_the_first_step(
             assert (status, out) == (2, "")
             assert complaint in errors
     assert not (tmp_path / "run").exists()
+
+
+ONE_FAILS = """
+import jax, runpy
+from tests.points import Points
+whole = Points.batches
+def batches(self, shares):
+    from_step = whole(self, shares)
+    def broken(begin):
+        for place, batch in enumerate(from_step(begin), begin):
+            if place == 3 and jax.process_index():
+                raise ValueError("a recording is damaged")
+            yield batch
+    return broken
+Points.batches = batches
+runpy.run_module("tests.points", run_name="__main__")
+"""
+
+
+@pytest.mark.exhaustive
+def test_what_one_process_alone_meets_ends_the_job_at_once(tmp_path: Path) -> None:
+    words = ["train", "--recipe", "points", "--quiet", "--distributed", "--out", str(tmp_path / "run")]
+    begun = time.monotonic()
+    with job(2, 2, ["-c", ONE_FAILS, *words], named=True) as running:
+        (status, out, errors), (other, other_out, other_errors) = ends(running)
+    assert time.monotonic() - begun < 120  # an ordinary exit would wait five minutes for the others
+    assert (other, other_out) == (2, ""), other_errors
+    assert "jaxtriplet: a recording is damaged\n" in other_errors
+    assert status != 0
+    assert out == ""
+    assert "another process is gone" in errors or "another task died" in errors

@@ -164,3 +164,16 @@ def test_what_was_typed_is_told_as_it_was_typed(call: Any, tmp_path: Path, monke
     assert (status, err.count("\n")) == (2, 1)
     assert "`out` is not empty" in err
     assert "--overwrite" in err
+
+
+@pytest.mark.parametrize("command", ["train", "cluster"])
+def test_a_number_without_bounds_shows_none(command: str, call: Any) -> None:
+    out = call(command, "--help").out
+    assert "x<=None" not in out
+    assert ("--dev-fraction FLOAT " if command == "train" else "--threshold FLOAT ") in out
+
+
+def test_the_first_page_tells_the_exit_statuses(call: Any) -> None:
+    out = " ".join(call("--help").out.split())
+    assert "Exit status: 0; 2 for what you can mend" in out
+    assert "needs JAX and flatbuffers alone" in out

@@ -30,5 +30,6 @@ from jaxtriplet._checks.words import (
     nearest as nearest,
     option as option,
     positive_integer as positive_integer,
+    printable as printable,
     seen as seen,
 )

@@ -98,3 +98,13 @@ def finite(name: str, value: object, least: float = -math.inf) -> None:
     if not (fits and math.isfinite(value) and value >= least):  # type: ignore[arg-type,operator]
         at_least = f", at least {least}" if math.isfinite(least) else ""
         raise ValueError(f"{name} must be a finite number{at_least}; got {seen(value)}")
+
+
+def printable(text: str) -> str:
+    r"""Returns a text on one line, that moves no cursor: a file may be called anything.
+
+    Example:
+        >>> printable("a\x1b[31m b\nc")
+        'a\\x1b[31m b\\nc'
+    """
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -7,12 +7,12 @@ import sys
 def main() -> None:
     """Runs the command line: exit status 2 and one line for what the user can mend, never a traceback for it."""
     try:
-        from jaxtriplet.cli._ending import heeding_signals
+        from jaxtriplet.cli._ending import heeding_signals, is_cut_short
         from jaxtriplet.cli.app import run
 
         with heeding_signals():
             status = run()
-            if status not in (0, 2):  # An ordinary exit would wait for threads, and let those speak that were cut off.
+            if is_cut_short(status):
                 sys.stdout.flush()
                 os._exit(status)
     except ImportError as error:

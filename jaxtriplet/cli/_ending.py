@@ -1,7 +1,7 @@
 """How the program ends when something comes between: the one place that turns it into an exit status and a line.
 
 Status 2 is for what the user can mend in what was typed or named, 1 for what the machine refused, 128 and the number of
-the signal for an interruption. `jobs` adds a note to an error that it knows a way on from.
+the signal for an interruption. `jobs.notes` are what an error has been given to say beside its own words.
 """
 
 import os
@@ -16,11 +16,13 @@ from typing import NoReturn
 import click
 import jax
 
+from jaxtriplet import _checks
+from jaxtriplet.jobs import notes
+
 _NAMED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """Errors of the system about a path that was given."""
-_MEMORY = "out of memory; give a `micro_batch`, or fewer `speakers` or `utterances`"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_said: list[str] = []
+_said: list[bool] = []  # of each error that is told, whether every process of the job knows of it
 
 
 class Stopped(BaseException):
@@ -78,10 +80,26 @@ def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
     os._exit(128 + number)
 
 
-def say(words: str) -> None:
-    """Writes the one line on standard error that tells why the program ends."""
-    print(f"jaxtriplet: {' '.join(words.split())}", file=sys.stderr, flush=True)
-    _said.append(words)
+def say(words: str, *, shared: bool = False) -> None:
+    """Writes the one line on standard error that tells why the program ends.
+
+    Args:
+        words: Why.
+        shared: Whether every process of a job ends for this reason.
+    """
+    print(f"jaxtriplet: {_checks.printable(' '.join(words.split()))}", file=sys.stderr, flush=True)
+    _said.append(shared)
+
+
+def is_cut_short(status: int) -> bool:
+    """Returns whether the program is to end at once: an ordinary exit waits for threads, and for the whole job.
+
+    Args:
+        status: The exit status. What one process of a job alone has met, the others may wait for for ever.
+    """
+    if jax.distributed.is_initialized():
+        return status != 0 and not all(_said)
+    return status not in (0, 2)
 
 
 def ending(error: BaseException) -> tuple[int, str] | None:
@@ -111,24 +129,12 @@ def ending(error: BaseException) -> tuple[int, str] | None:
         words = str(error)
     elif isinstance(error, EOFError):  # no command asks anything
         status, words = 2, f"a file ends too early: {error}"
-    elif isinstance(error, MemoryError) or _is_out_of_memory(error):
-        status, words = 1, f"{_MEMORY} ({str(error)[:200]})" if str(error) else _MEMORY
+    elif notes.is_out_of_memory(error):
+        status, words = 1, f"out of memory ({str(error)[:200]})" if str(error) else "out of memory"
     elif isinstance(error, jax.errors.JaxRuntimeError) and jax.distributed.is_initialized():
         reason = " ".join(str(error).split())[:200]
         this = f"process {jax.process_index()} of {jax.process_count()}"
         status, words = 1, f"{this}: another process is gone, so the job ends; start all again ({reason})"
     else:
         return None
-    advice = [note for note in getattr(error, "__notes__", ()) if note.startswith("to go on")]  # JAX adds others
-    return status, "; ".join([words, *advice])
-
-
-def is_shared(error: BaseException) -> bool:
-    """Returns whether the other processes of a job end for the same reason."""
-    from jaxtriplet.jobs.meeting import SHARED
-
-    return SHARED in getattr(error.__cause__ or error, "__notes__", ())
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return status, "; ".join([words, *notes.advice(error)])

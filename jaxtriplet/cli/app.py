@@ -1,6 +1,5 @@
 """The group of commands, each imported when it is called, and how an error ends the program."""
 
-import os
 import re
 import sys
 from collections.abc import Iterable
@@ -8,10 +7,10 @@ from importlib import import_module
 from typing import Any
 
 import click
-import jax
 
 import jaxtriplet
-from jaxtriplet.cli._ending import Ended, ending, is_shared, say
+from jaxtriplet.cli._ending import Ended, ending, say
+from jaxtriplet.jobs.notes import is_shared
 
 # What the first page of help says of each command, which it need not import for that.
 COMMANDS = {
@@ -19,7 +18,7 @@ COMMANDS = {
     "evaluate": "Judge the encoder of a run by trials: is it one speaker in both recordings?",
     "embed": "Embed every recording of a folder with the encoder of a run.",
     "cluster": "Group the recordings of a folder by speaker, with the encoder of a run.",
-    "export": "Write the encoder of a run into one file that needs nothing but JAX.",
+    "export": "Write the encoder of a run into one file that needs JAX and flatbuffers alone.",
     "throughput": "Measure how fast the recordings of a folder pass the stages of training.",
     "bench": "Measure the losses beside other libraries and beside the least that such a loss can cost.",
     "fits": "Tell whether a batch fits an accelerator, which need not be there.",
@@ -60,6 +59,8 @@ class Lazy(click.Group):
 @click.group(
     cls=Lazy,
     commands={name: click.Command(name, short_help=words) for name, words in COMMANDS.items()},
+    epilog="Exit status: 0; 2 for what you can mend in what was typed or named; 1 for what the machine refused; 130 "
+    "after Ctrl-C and 143 after SIGTERM.",
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 120,
@@ -86,9 +87,7 @@ def run() -> int:
         if (end := ending(error)) is None:
             raise
         status, words = end
-        say(words)
-        if status != 2 and jax.distributed.is_initialized() and not is_shared(error):
-            os._exit(status)  # An ordinary exit would wait for the other processes, which may be gone.
+        say(words, shared=is_shared(error))
         return status
     return 0
 

@@ -21,7 +21,8 @@ def embed(as_json: bool, **asked: Any) -> None:
     """Embed every recording of a folder with the encoder in the folder RUN.
 
     The file holds `embeddings` [N, E], `paths` [N] (relative to --data) and, where the folder tells who speaks,
-    `labels` [N] and `speakers` [S]: recording i is of speakers[labels[i]]. Recordings may be of any length.
+    `labels` [N] and `speakers` [S]: recording i is of speakers[labels[i]]. Of Kaldi's folders it also holds the names,
+    `utterances` [N]. Recordings may be of any length; silences of 0.3 s and more weigh nothing.
 
     What is done is kept in FILE.npz.partial meanwhile: after an interruption, the same command goes on from there.
     """

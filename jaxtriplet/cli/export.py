@@ -1,6 +1,8 @@
 """The command `export`: an encoder as one file that needs JAX and flatbuffers, and nothing else."""
 
 import json
+import shlex
+from pathlib import Path
 from typing import Any
 
 import click
@@ -8,7 +10,7 @@ import click
 from jaxtriplet.cli import options
 
 HOW_TO = """{bytes:,} bytes for {platforms}: {file}
-to see whether it is still what was written: sha256sum --check {file}.sha256
+to see whether it is still what was written: (cd {folder} && sha256sum --check {sums})
 to use it, with JAX and flatbuffers alone (pip install jax flatbuffers):
 
     import jax, numpy as np, pathlib
@@ -18,6 +20,7 @@ to use it, with JAX and flatbuffers alone (pip install jax flatbuffers):
     embeddings = encoder.call(waveforms, lengths)   # [B, {embedding_dim}] of unit length: compare them by inner product
 
 a row is NaN where its length is another, or a sample of it NaN or infinite.
+`embed` leaves silences of 0.3 s and more out; an exported encoder hears all that it is given.
 """
 
 
@@ -30,10 +33,13 @@ def export(as_json: bool, **asked: Any) -> None:
     """Write the encoder in the folder RUN, weights and front end, into one file that needs JAX and flatbuffers alone.
 
     It takes any number of waveforms of any length from 0.1 s up, and runs on cpu, cuda and tpu. A recording is embedded
-    at once, however long it is; `embed` averages windows of what is longer than 10 s.
+    at once, however long it is; `embed` averages windows of what is longer than 10 s. `embed` leaves silences of 0.3 s
+    and more out; an exported encoder hears all that it is given.
     """
     from jaxtriplet import jobs
 
     figures = jobs.export(**asked).figures
-    told = {**figures, "platforms": ", ".join(figures["platforms"])}
+    file = Path(figures["file"])
+    sums = {"folder": shlex.quote(str(file.parent)), "sums": shlex.quote(f"{file.name}.sha256")}
+    told = {**figures, **sums, "platforms": ", ".join(figures["platforms"])}
     print(json.dumps(figures) if as_json else HOW_TO.format(**told))

@@ -39,12 +39,21 @@ def out_folder(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 class Number(click.FloatRange):
     """A number that is neither nan nor infinite; bounds alone let nan pass."""
 
+    def __init__(self, low: float | None = None, high: float | None = None) -> None:
+        """Remembers the bounds, if there are any."""
+        super().__init__(low, high)
+        if low is None and high is None:
+            self.name = "float"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Reads it."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"must be a finite number; got {value}", param, ctx)
         return number
+
+    def _describe_range(self) -> str:
+        return "" if (self.min, self.max) == (None, None) else super()._describe_range()
 
 
 class Choice(click.Choice[str]):

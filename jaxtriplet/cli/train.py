@@ -76,8 +76,10 @@ def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     With --data, speakers of --dev or --dev-fraction choose the best checkpoint, and it is judged on them; without
     either, all speakers are trained on to the last update. JapaneseVowels is judged on its 370 test utterances.
 
-    The folder gets config.json, metrics.jsonl (a line per update), checkpoints, metrics.json, the weights, the judged
-    embeddings, report.html and, of recordings, data.json (which were used, and what is wrong with the others).
+    The folder gets config.json, metrics.jsonl (a line per update), checkpoints/, weights/ (both with SHA256SUMS),
+    metrics.json, embeddings.npz (those that were judged), report.html and, of recordings, data.json (which were used,
+    and what is wrong with the others). While a run writes into it, there is a file .lock; a loss that is not finite
+    leaves nan/, the batch and the state before it.
     """
     from jaxtriplet import jobs
 

@@ -4,12 +4,12 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from jaxtriplet import _files
 from jaxtriplet.data.inspection import Content, inspect
 
 _VERSION = 2  # to be raised when `inspect` learns to see more
@@ -72,12 +72,8 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _cache_file(root: Path, cache_dir: str | Path | None) -> Path | None:
-    if cache_dir is None:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        if base.startswith("~"):  # a user whom the machine does not know has no home
-            return None
-        cache_dir = Path(base) / "jaxtriplet"
-    return Path(cache_dir) / f"recordings-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
+    folder = _files.cache_folder() if cache_dir is None else Path(cache_dir)
+    return folder and folder / f"recordings-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}.json"
 
 
 def _load(cache: Path | None) -> _Known:
@@ -110,15 +106,9 @@ def _save(cache: Path | None, known: _Known) -> None:
     if cache is None:
         return
     files = {path: [*stamp, *content] for path, (stamp, content) in known.items()}
-    draft = None
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=cache.parent, encoding="utf-8", delete=False) as file:
-            draft = Path(file.name)
+        with _files.replacing(cache) as file:  # other runs see the old one or the new one, never a half
             json.dump({"version": _VERSION, "sha256": _checksum(files), "files": files}, file)
-        os.replace(draft, cache)  # other runs see the old one or the new one, never a half
     except OSError as error:
         _log.warning("%s cannot be written, so the next run reads every file again: %s", cache, error)
-    finally:
-        if draft is not None:
-            draft.unlink(missing_ok=True)

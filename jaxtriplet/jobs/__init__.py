@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from jaxtriplet.jobs.config import Config
     from jaxtriplet.jobs.embedding import embed
     from jaxtriplet.jobs.evaluation import evaluate
-    from jaxtriplet.jobs.exporting import export
+    from jaxtriplet.jobs.exporting import export, load_exported
     from jaxtriplet.jobs.throughputs import throughput
     from jaxtriplet.jobs.training import train
 
-__all__ = ["Config", "cluster", "embed", "evaluate", "export", "throughput", "train"]
+__all__ = ["Config", "cluster", "embed", "evaluate", "export", "load_exported", "throughput", "train"]
 
 # Where each job is; imported when it is asked for, since what one needs costs the others seconds.
 _JOBS = {
@@ -29,6 +29,7 @@ _JOBS = {
     "embed": "jaxtriplet.jobs.embedding",
     "cluster": "jaxtriplet.jobs.clustering",
     "export": "jaxtriplet.jobs.exporting",
+    "load_exported": "jaxtriplet.jobs.exporting",
     "throughput": "jaxtriplet.jobs.throughputs",
 }
 

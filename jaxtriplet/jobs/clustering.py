@@ -119,7 +119,7 @@ def cluster(
     grouped = group(embeddings, num_speakers=num_speakers, threshold=threshold, max_speakers=max_speakers)
     figures = _figures(index, grouped, judged=labelled)
     runs.claim(folder, overwrite=overwrite)
-    runs.write_json(folder / "metrics.json", figures)
+    _files.write_json(folder / "metrics.json", figures)
     with _files.replacing(folder / "speakers.rttm") as file:
         file.writelines(_rttm(index, grouped.clusters))
     pages.clustering_page(

@@ -1,10 +1,10 @@
 """The job `embed`: every recording of a folder, in one file; interrupted, it goes on where it stopped."""
 
 import hashlib
-import shutil
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,18 +109,22 @@ class Parts:
         overwrite: Whether what another run has left there may go.
 
     Raises:
-        ValueError: The folder holds what another run has embedded, or something else.
+        ValueError: The folder holds what another run has embedded, or it is none of `embed`'s.
     """
 
     def __init__(self, folder: Path, made_by: str, *, overwrite: bool) -> None:
         """Looks at what is there."""
         self._folder, self._made_by = folder, made_by
         begun_by = folder / "run.txt"
-        begun = folder.is_file() or (folder.is_dir() and any(folder.glob("*")))
-        if begun and not (begun_by.is_file() and begun_by.read_bytes() == made_by.encode()):
-            if not overwrite:
-                raise ValueError(f"{folder} was begun with another encoder; remove it, or add `overwrite=True`")
-            shutil.rmtree(folder)
+        if begun_by.is_file() and begun_by.read_bytes() == made_by.encode():
+            return
+        is_folder = folder.is_dir()
+        held = {*folder.iterdir()} - {*_files.leftovers(folder)} if is_folder else set[Path]()
+        if folder.exists() and not (is_folder and held <= {*self._own()} and (begun_by in held or not held)):
+            raise ValueError(f"{folder} is not `embed`'s own; name another `out`")
+        if held and not overwrite:
+            raise ValueError(f"{folder} was begun with another encoder; remove it, or add `overwrite=True`")
+        self.remove()
 
     def read(self, index: Recordings) -> Iterator[tuple[int, np.ndarray]]:
         """Yields the row of each recording that is embedded and has not changed since, and its embedding."""
@@ -143,9 +147,16 @@ class Parts:
         )
 
     def remove(self) -> None:
-        """Removes the folder."""
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
+        """Removes what is kept, and the folder if nothing else is in it."""
+        for path in self._own():
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._folder.rmdir()
+
+    def _own(self) -> list[Path]:
+        """Returns what `embed` has written; last, what tells that it has."""
+        kept = [*self._folder.glob("[0-9]*.npz"), *_files.leftovers(self._folder)]
+        return [*(path for path in kept if path.is_file()), self._folder / "run.txt"]
 
 
 def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, quiet: bool) -> tuple[np.ndarray, int]:

@@ -164,7 +164,7 @@ def _judged(trials: Trials, scored: Mapping[str, np.ndarray], draws: int, thresh
 def _write(
     folder: Path, figures: dict[str, Any], trials: Trials, scored: Mapping[str, np.ndarray], settings: dict[str, Any]
 ) -> None:
-    runs.write_json(folder / "metrics.json", figures)
+    _files.write_json(folder / "metrics.json", figures)
     for prefix, scores in scored.items():
         kind, rate = "_as_norm" if prefix else "", figures[f"{prefix}equal_error_rate"]
         with _files.replacing(folder / f"scores{kind}.txt") as file:

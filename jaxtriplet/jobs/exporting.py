@@ -11,10 +11,10 @@ from jax import export as jax_export
 
 from jaxtriplet import _files
 from jaxtriplet.data.audio import library
+from jaxtriplet.data.inspection import SHORTEST
 from jaxtriplet.jobs import runs
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-SHORTEST = 0.1  # seconds; what is shorter is refused as a recording, too
 
 
 class Exported(NamedTuple):
@@ -33,17 +33,18 @@ class Exported(NamedTuple):
 def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Exported:
     """Writes the encoder of a run, weights and front end, into one file that `jax.export.deserialize` reads.
 
-    Beside it comes its checksum, `<out>.sha256`, which `sha256sum --check` and `load` look at.
+    Beside it comes its checksum, `<out>.sha256`, which `sha256sum --check` and `jobs.load_exported` look at.
 
     The function in it takes waveforms [B, T] float32 and lengths [B] int32, for any B and for any T from 0.1 s up, and
     returns unit-length embeddings [B, E], on cpu, cuda and tpu. A recording is embedded at once, however long it is; a
     row has no embedding but NaN if its length is less than 0.1 s or more than T, or if a sample of it is not finite.
+    `embed` leaves silences of 0.3 s and more out; an exported encoder hears all that it is given.
     `jax.export` reads and writes such files by way of flatbuffers, a package of its own that JAX does not bring.
 
     Args:
         run: The folder of a finished run on recordings.
         out: The file to write.
-        overwrite: Whether it may be there already.
+        overwrite: Whether it, or a checksum beside it, may be there already.
 
     Returns:
         The file, and figures about it.
@@ -61,9 +62,11 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     """
     library("flatbuffers")
     file = runs.choose_file(out, overwrite=overwrite)
+    runs.choose_file(_files.sum_of(file), overwrite=overwrite)
     encoder = runs.load_speech(run)
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)
+    _files.sum_of(file).unlink(missing_ok=True)  # A kill may come before there is another: an old one would not fit.
     with _files.replacing(file, "wb") as draft:
         draft.write(content)
     _files.seal_file(file)
@@ -110,14 +113,14 @@ def _shortest(sample_rate: int) -> int:
     return round(SHORTEST * sample_rate)
 
 
-def load(file: str | Path) -> jax_export.Exported:
+def load_exported(file: str | Path) -> jax_export.Exported:
     """Reads an exported encoder again, and checks it by the checksum beside it, FILE.sha256, if there is one.
 
     Args:
         file: The file.
 
     Returns:
-        The encoder; `load(file).call(waveforms, lengths)` embeds.
+        The encoder; `load_exported(file).call(waveforms, lengths)` embeds.
 
     Raises:
         ValueError: The file is not what was written.

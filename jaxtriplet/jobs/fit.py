@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxtriplet import models, parallel, training
-from jaxtriplet.jobs import inspection
+from jaxtriplet.jobs import nonfinite, notes
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.history import History, Row
@@ -96,10 +96,11 @@ def _updates(
             state, _ = update(state, parallel.spread_rows(earlier, mesh))
         kept = f"its batch and the state before it are in {inspected}"
         try:
-            inspection.keep(inspected, step + 1, problem, batch, state)
+            nonfinite.keep(inspected, step + 1, problem, batch, state)
         except OSError as error:
             kept = f"its batch cannot be kept: {error}"
-        raise ValueError(f"{problem} at step {step + 1}; try a smaller `learning_rate`; {kept}")
+        with notes.shared():
+            raise ValueError(f"{problem} at step {step + 1}; try a smaller `learning_rate`; {kept}")
 
     begin, state = start()
     if begin:

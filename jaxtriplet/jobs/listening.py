@@ -1,7 +1,6 @@
 """What the jobs on recordings share: hearing a folder under a bar, and naming what cannot be used."""
 
 import math
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from jaxtriplet import _files
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
+from jaxtriplet.jobs.meeting import warn
 
 SHOWN = 20  # so many lines fit on a screen
 
@@ -80,17 +80,12 @@ def name_problems(problems: Sequence[Problem], used: int) -> None:
         used: How many are not.
     """
     for problem in problems[:SHOWN]:
-        print(f"jaxtriplet: {_printable(problem.path)}: {_printable(problem.reason)}", file=sys.stderr)
+        warn(f"{problem.path}: {problem.reason}")
     if len(problems) > SHOWN:
-        print(f"jaxtriplet: ... and {len(problems) - SHOWN} more", file=sys.stderr)
+        warn(f"... and {len(problems) - SHOWN} more")
     if problems:
         files = "1 file" if len(problems) == 1 else f"{len(problems):,} files"
-        print(f"jaxtriplet: {files} left out, {used:,} recordings used", file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Returns a text on one line, that moves no cursor: a file may be called anything."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+        warn(f"{files} left out, {used:,} recordings used")
 
 
 def problems_as_json(problems: Sequence[Problem]) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """One writer at a time: a lock that ends with its process, however that ends, and that other hosts see too.
 
-The operating system holds it (`flock`, which reaches over NFS), and lets go when the process dies. Where a shared file
-system keeps such locks to one host or has none, the file itself tells the others who writes, and by its time that he is
-alive.
+The operating system holds it (`flock`, which reaches over NFS), and lets go when the process dies. Where the system has
+no such locks, or a shared file system keeps them to one host or has none, the file itself tells the others who writes,
+and by its time that he is alive.
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -14,6 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
+
+fcntl: ModuleType | None
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 BEAT = 10.0  # seconds between two signs of life
 SILENT = 60.0  # seconds without one, after which a process that only these tell of is taken for dead
@@ -43,19 +49,19 @@ def writing(file: Path, what: Path) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     handle = _take(file, what)
     done = threading.Event()
-    life = threading.Thread(target=_live, args=(handle, done), name="lock", daemon=True)
+    life = threading.Thread(target=_live, args=(file, done), name="lock", daemon=True)
     try:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        os.truncate(handle, 0)
-        os.pwrite(handle, json.dumps(owner).encode(), 0)
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, json.dumps(owner).encode())
         life.start()
         yield
     finally:
         done.set()
         if life.ident:
             life.join()
-        file.unlink(missing_ok=True)
-        os.close(handle)
+        _let_go(file, handle)
 
 
 def check_free(file: Path, what: Path) -> None:
@@ -76,14 +82,8 @@ def check_free(file: Path, what: Path) -> None:
 def _take(file: Path, what: Path) -> int:
     """Returns the handle of the lock, which is ours."""
     while True:
-        handle, locks = os.open(file, os.O_RDWR | os.O_CREAT, 0o644), True
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
-        except BlockingIOError:
-            free = False
-        except OSError:
-            free, locks = True, False
+        handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        free, locks = _flock(handle)
         owner = _owner(handle)
         if owner and (not locks or owner.get("host") != socket.gethostname()):
             free &= time.time() - os.fstat(handle).st_mtime > SILENT
@@ -97,15 +97,38 @@ def _take(file: Path, what: Path) -> int:
             raise ValueError(f"{what} is being written by another process ({who}); wait until it ends, or stop it")
 
 
+def _flock(handle: int) -> tuple[bool, bool]:
+    """Returns whether no other process of this host has the lock, and whether there are such locks at all."""
+    if fcntl is None:
+        return True, False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False, True
+    except OSError:
+        return True, False
+    return True, True
+
+
+def _let_go(file: Path, handle: int) -> None:
+    """Removes the lock: while it is held, lest it be another's by then; Windows removes only what nobody has open."""
+    with suppress(PermissionError):
+        file.unlink(missing_ok=True)
+    os.close(handle)
+    if fcntl is None:
+        file.unlink(missing_ok=True)
+
+
 def _owner(handle: int) -> dict[str, object]:
     """Returns what a lock says of who holds it, nothing if it is fresh or was cut."""
     with suppress(ValueError):
-        found = json.loads(os.pread(handle, 4096, 0))
+        os.lseek(handle, 0, os.SEEK_SET)
+        found = json.loads(os.read(handle, 4096))
         return found if isinstance(found, dict) else {}
     return {}
 
 
-def _live(handle: int, done: threading.Event) -> None:
+def _live(file: Path, done: threading.Event) -> None:
     while not done.wait(BEAT):
         with suppress(OSError):
-            os.utime(handle)
+            os.utime(file)

@@ -13,10 +13,8 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxtriplet import _checks, parallel
+from jaxtriplet.jobs import notes
 from jaxtriplet.jobs.config import Config
-
-SHARED = "every process of the job knows of it"
-"""A note on an error after which none has to be waited for."""
 
 
 def parts_of(config: Config) -> tuple[int, str]:
@@ -79,7 +77,17 @@ def meet(
     parallel.initialize(coordinator, num_processes, process_id)
     if threading.current_thread() is threading.main_thread() and ends is not None:
         signal.signal(signal.SIGTERM, ends)  # JAX's runtime takes it for a notice that need not end the process
-    mesh, processes, speakers = parallel.data_mesh(), jax.process_count(), config.data.speakers
+    mesh = parallel.data_mesh()
+    with notes.shared():
+        _check_divides(config, mesh)
+    mine = parallel.share_of(config.num_rows)
+    say(f"rows {mine.start + 1} to {mine.stop} of {config.num_rows}, {jax.local_device_count()} of {mesh.size} devices")
+    return mesh
+
+
+def _check_divides(config: Config, mesh: Mesh) -> None:
+    """Refuses a batch that does not divide among the processes and their devices."""
+    processes, speakers = jax.process_count(), config.data.speakers
     if speakers % processes:
         lacks = "some would have none" if speakers < processes else "each loads its own"
         raise ValueError(f"{speakers} speakers do not divide among {processes} processes, and {lacks}")
@@ -88,9 +96,6 @@ def meet(
         parallel.check_divides(parts, mesh, mesh.axis_names)
     elif parts % mesh.size:
         raise ValueError(f"{parts} {words} do not divide among {mesh.size} devices")
-    mine = parallel.share_of(config.num_rows)
-    say(f"rows {mine.start + 1} to {mine.stop} of {config.num_rows}, {jax.local_device_count()} of {mesh.size} devices")
-    return mesh
 
 
 def _keep_standard_output() -> None:
@@ -116,11 +121,9 @@ def by_first(work: Callable[[], None]) -> None:
             work()
         except (ValueError, OSError) as error:
             problem = error
-    if multihost_utils.broadcast_one_to_all(np.int32(problem is not None)) and problem is None:
-        raise ValueError("process 0 cannot begin, and says why")
-    if problem is not None:
-        problem.add_note(SHARED)
-        raise problem
+    if multihost_utils.broadcast_one_to_all(np.int32(problem is not None)):
+        with notes.shared():
+            raise problem or ValueError("process 0 cannot begin, and says why")
 
 
 def together() -> None:
@@ -134,7 +137,7 @@ def warn(words: str) -> None:
     Args:
         words: What.
     """
-    print(f"jaxtriplet: {words}", file=sys.stderr, flush=True)
+    print(f"jaxtriplet: {_checks.printable(words)}", file=sys.stderr, flush=True)
 
 
 def say(words: str) -> None:

@@ -11,7 +11,6 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxtriplet import _files
-from jaxtriplet._files import write_json as write_json
 from jaxtriplet.jobs import lock
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources import find
@@ -46,7 +45,7 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
         The folder.
 
     Raises:
-        ValueError: It is a file, or it holds something and may not.
+        ValueError: It is a file, or it holds something and may not, or a run is writing it.
     """
     folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
@@ -55,6 +54,8 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
         raise ValueError(
             f"{folder} is not empty; name another folder, or add `overwrite=True` to replace the results in it"
         )
+    if job:  # Training holds the folder itself.
+        lock.check_free(folder / _LOCK, folder)
     return folder
 
 
@@ -163,20 +164,9 @@ def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None
         for name in _RESULTS:  # Beside the numbers of this run, those of the one before would be taken for its own.
             path = folder / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    write_json(folder / "config.json", settings)
+    _files.write_json(folder / "config.json", settings)
     if content is not None:
-        write_json(folder / "data.json", content)
-
-
-def save(folder: Path, run: Run) -> None:
-    """Writes `config.json` and the weights of a run into a folder.
-
-    Args:
-        folder: The run's folder.
-        run: What to save.
-    """
-    write_json(folder / "config.json", run.config.nested())
-    save_weights(folder, run)
+        _files.write_json(folder / "data.json", content)
 
 
 def save_weights(folder: Path, run: Run) -> None:

@@ -1,15 +1,14 @@
 """The job `train`: an encoder of whatever a config names, trained, judged and written down."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
 from jaxtriplet import _checks, _files, pages
-from jaxtriplet.jobs import runs
+from jaxtriplet.jobs import nonfinite, notes, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fit
 from jaxtriplet.jobs.history import Row
@@ -55,8 +54,10 @@ def train(
 ) -> Trained:
     """Trains an encoder, judges it, and writes the results into a folder.
 
-    The folder gets config.json, metrics.jsonl (a line per update), checkpoints, metrics.json, the weights, the judged
-    embeddings, report.html and, of recordings, data.json (which were used, and what is wrong with the others).
+    The folder gets config.json, metrics.jsonl (a line per update), checkpoints/, weights/ (both with SHA256SUMS),
+    metrics.json, embeddings.npz (those that were judged), report.html and, of recordings, data.json (which were used,
+    and what is wrong with the others). While a run writes into it, there is a file .lock; a loss that is not finite
+    leaves nan/, for `jobs.nonfinite` to read.
 
     Args:
         config: The numbers of the run, or the file that holds them, such as the config.json of another run; None for
@@ -107,7 +108,7 @@ def train(
     else:
         mesh = devices_for(source.config, devices)
     batches, started = source.batches(mesh.size), time.perf_counter()
-    with ExitStack() as held, _resumable(folder):
+    with ExitStack() as held, notes.resumable(folder):
 
         def begin() -> None:
             held.enter_context(runs.writing(folder))
@@ -125,23 +126,12 @@ def train(
         judgement, arrays, page = source.judge(run)
         seconds = round(time.perf_counter() - started, 1)
         figures = {"judged": judgement.judged, **judgement.figures, "step": step, "training_seconds": seconds}
-        runs.write_json(folder / "metrics.json", figures)
+        _files.write_json(folder / "metrics.json", figures)
         arrays = {"embeddings": judgement.embeddings, "labels": judgement.labels, **arrays}
         _files.write_arrays(folder / "embeddings.npz", **arrays)
         pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
+        nonfinite.remove(folder / "nan")  # An earlier attempt may have left it.
         return Trained(folder, figures, run, history)
-
-
-@contextmanager
-def _resumable(folder: Path) -> Iterator[None]:
-    """Says of what interrupts a run how to go on: in a note, which whoever tells the error tells too."""
-    try:
-        yield
-    except ValueError:
-        raise
-    except BaseException as error:
-        error.add_note(f"to go on, give the same options with `out={folder}` and `resume=True`")
-        raise
 
 
 def _settled(config: Config | str | Path | None, data: str | Path | None) -> Config:

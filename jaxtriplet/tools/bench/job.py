@@ -6,6 +6,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from jaxtriplet import _files
 from jaxtriplet.jobs import runs
 from jaxtriplet.tools.bench import machine, picture, race, report
 from jaxtriplet.tools.bench.plan import Plan
@@ -53,9 +54,11 @@ def bench(
             measured = [one for one in results if one[0] in table]
             found["table"] = [report.as_json(one) for one in measured]
             found["sweep"] = [report.as_json(one) for one in results if one[0] not in table]
-            runs.write_json(folder / "bench.json", found)
-            (folder / "bench.md").write_text(report.markdown(found["machine"], plan, measured, missing))
+            _files.write_json(folder / "bench.json", found)
+            with _files.replacing(folder / "bench.md") as file:
+                file.write(report.markdown(found["machine"], plan, measured, missing))
             bar.update()
     if plot:
-        picture.draw(results, plan.rows_per_class).savefig(folder / "bench.png", dpi=130)
+        with _files.replacing(folder / "bench.png", "wb") as file:
+            picture.draw(results, plan.rows_per_class).savefig(file, format="png", dpi=130)
     return folder, found

@@ -7,9 +7,26 @@ The folder holds, for NumPy alone:
   such, the rows that the process loaded; a tree of inputs has names such as `inputs.tokens`;
 - `nan.json`: `step`, counted from 1, and `problem`.
 
-`read` makes them a state and a batch again, on which the update can be run and looked into.
+`read` makes them a state and a batch again, on which the update can be run and looked into:
+
+    from pathlib import Path
+    from jaxtriplet.jobs import Config, nonfinite
+    from jaxtriplet.jobs.fit import fresh_state, objective_of
+    from jaxtriplet.jobs.sources import find
+    from jaxtriplet.training import make_update
+
+    config = Config.read("runs/mine/config.json")
+    given = {"data": Path("recordings"), "dev": None, "dev_fraction": 0.1}  # as to `train`; all None without `data`
+    source = find(config.data.source)(config, **given, allow_outside=False, quiet=True)
+    batches = source.batches(1)
+    batch, state = nonfinite.read("runs/mine/nan", (next(batches(0)), fresh_state(source, batches)))
+    update = make_update(objective_of(config), augment_fn=source.augment_fn, micro_batch=config.training.micro_batch)
+    after, metrics = update(state, batch)  # `state` is used up; `metrics.loss` is what it was
+
+A run that ends well in the same folder removes it.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +57,25 @@ def keep(folder: Path, step: int, problem: str, batch: Batch, state: TrainState)
         _files.write_json(folder / "nan.json", {"step": step, "problem": problem})
 
 
+def remove(folder: Path) -> None:
+    """Removes what `keep` has written, and the folder if nothing else is in it.
+
+    Args:
+        folder: The folder, which need not be there.
+    """
+    for path in (*folder.glob("batch-*.npz"), folder / "state.npz", folder / "nan.json"):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def read(folder: Path | str, like: tuple[Batch, TrainState]) -> tuple[Batch, TrainState]:
     """Returns the batch and the state of a step whose loss was not finite.
 
     Args:
         folder: The folder `nan` of a run of one process.
-        like: A batch and a state of the same run, such as the first ones: they tell the trees.
+        like: A batch and a state of the same run, such as the first ones: they tell the trees. See the module for how
+            to have them.
 
     Example:
         >>> read("runs/mine/nan", (Batch(None, None), None))

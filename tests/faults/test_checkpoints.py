@@ -1,0 +1,184 @@
+"""Checkpoints and other files of a run that are damaged: they are named, or passed over, and nothing else is lost."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.checkpoints import Checkpoints
+from jaxtriplet.jobs.history import History
+from tests.faults.disturbed import WORDS, assert_same, biggest, flip
+
+# One worker takes them all: they share what takes long to make.
+pytestmark = [pytest.mark.xdist_group("checkpoints"), pytest.mark.usefixtures("points")]
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda step: os.truncate(biggest(step), 10),
+    "emptied": lambda step: os.truncate(biggest(step), 0),
+    "a bit flipped": lambda step: flip(biggest(step), 100),
+    "a file deleted": lambda step: biggest(step).unlink(),
+    "a stranger's file": lambda step: (step / "default" / "more").touch(),
+    "metadata cut": lambda step: os.truncate(step / "default" / "_METADATA", 20),
+    "metadata of the step empty": lambda step: os.truncate(step / "_CHECKPOINT_METADATA", 0),
+    "metadata of the step garbage": lambda step: (step / "_CHECKPOINT_METADATA").write_bytes(b"\xff\xfe"),
+    "metadata of the step gone": lambda step: (step / "_CHECKPOINT_METADATA").unlink(),
+    "a folder gone": lambda step: shutil.rmtree(step / "default"),
+    "checksums gone": lambda step: (step / "SHA256SUMS").unlink(),
+    "checksums emptied": lambda step: os.truncate(step / "SHA256SUMS", 0),
+    "checksums cut": lambda step: os.truncate(step / "SHA256SUMS", 200),
+    "checksums flipped": lambda step: flip(step / "SHA256SUMS", 7),
+    "everything gone": lambda step: [shutil.rmtree(step), step.mkdir()],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_broken_newest_checkpoint_is_passed_over(damage: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    DAMAGES[damage](run / "checkpoints" / "6")
+    with Checkpoints(run / "checkpoints", every=2, last=6) as checkpoints:
+        assert (checkpoints.newest(), checkpoints.best()) == (4, 4)
+    err = capsys.readouterr().err
+    assert err.startswith(f"jaxtriplet: {run}/checkpoints/6 cannot be used (")
+    assert err.endswith("): it is removed, and the run goes on from 4\n")
+    assert err.count("\n") == 1
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_as_if_undisturbed(run: Path, base: Path, call: Any) -> None:
+    DAMAGES["a bit flipped"](run / "checkpoints" / "6")
+    status, _, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, err.count("\n")) == (0, 1)
+    assert f"{run}/checkpoints/6 cannot be used (default/" in err
+    assert_same(run, base)
+
+
+def test_a_broken_older_checkpoint_is_told_too(run: Path, base: Path, call: Any) -> None:
+    DAMAGES["cut"](run / "checkpoints" / "4")
+    status, _, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, err.count("\n")) == (0, 1)
+    assert f"{run}/checkpoints/4 cannot be used" in err
+    assert_same(run, base)
+
+
+def test_where_no_checkpoint_is_left_nothing_but_the_config_is_written(run: Path, call: Any) -> None:
+    for step in ("4", "6"):
+        DAMAGES["cut"](run / "checkpoints" / step)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    status, out, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "holds no checkpoint that can be used (6: " in err
+    assert "begin anew with --overwrite" in err
+    after = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file()}
+    assert {*before} == {*after}
+    assert [path for path in before if before[path] != after[path]] == [run / "config.json"]
+
+
+def test_what_a_kill_leaves_is_cleared(run: Path, base: Path, call: Any) -> None:
+    for name in ("checkpoints/8.orbax-checkpoint-tmp/default.orbax-checkpoint-tmp", "weights.orbax-checkpoint-tmp"):
+        (run / name).mkdir(parents=True)
+    (run / ".notes.draft").write_text("mine")
+    (run / "checkpoints" / "more").mkdir()  # what is no checkpoint is let be, too
+    for name in (".config.json.7.jaxtriplet-draft", ".report.html.8.jaxtriplet-draft", ".lock"):
+        (run / name).write_text("half")
+    shutil.rmtree(run / "checkpoints" / "6")
+    status, _, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, err) == (0, "")
+    assert_same(run, base)
+    assert (run / ".notes.draft").read_text() == "mine"
+    assert (run / "checkpoints" / "more").is_dir()
+
+
+@pytest.mark.parametrize("words", [pytest.param((), id="anew", marks=pytest.mark.exhaustive), ("--resume",)])
+def test_a_folder_in_which_a_run_died_at_once_is_as_good_as_empty(
+    words: tuple[str, ...], tmp_path: Path, base: Path, call: Any
+) -> None:
+    for name in (".config.json.7.jaxtriplet-draft", ".lock"):
+        (tmp_path / name).touch()
+    assert call(*WORDS, "--out", tmp_path, *words).status == 0
+    assert_same(tmp_path, base)
+
+
+def test_figures_and_checkpoints_go_together(run: Path, base: Path, call: Any) -> None:
+    lines, path = (base / "metrics.jsonl").read_bytes().splitlines(keepends=True), run / "metrics.jsonl"
+    for damaged, known in (
+        (lines, 6),
+        ([*lines, b"half a li"], 6),
+        (lines[:5], 5),  # shorter than the newest checkpoint
+        ([*lines[:5], lines[5][:-3]], 5),  # its last line cut
+        ([*lines[:4], b"\xff\xfe\n", *lines[5:]], 4),
+        ([*lines[:4], b"[]\n", *lines[5:]], 4),
+        ([*lines[:4], lines[3], *lines[4:]], 4),  # a line twice
+        ([], 0),
+    ):
+        path.write_bytes(b"".join(damaged))
+        assert History.known(path) == known
+    path.write_bytes(b"".join(lines[:5]))
+    status, _, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "checkpoints/6 cannot be used (metrics.jsonl holds the figures of 5 updates, and so of fewer)" in err
+    assert_same(run, base)
+    # Longer than the checkpoint: what came after it is done again.
+    shutil.rmtree(run / "checkpoints" / "6")
+    assert call(*WORDS, "--out", run, "--resume")[::2] == (0, "")
+    assert_same(run, base)
+    path.unlink()
+    status, _, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "metrics.jsonl holds the figures of 0 updates" in err
+
+
+# --- damaged files ----------------------------------------------------------------------------------------------------
+
+GARBAGE = {
+    "empty": b"",
+    "cut": b'{"format": 3, "recipe": "poi',
+    "a list": b"[]",
+    "a number": b"3",
+    "no text": b"\xff\xfe\x00",
+    "zeros": bytes(100),
+    "too deep": b"[" * 100_000,
+    "wrong types": b'{"format": 3, "training": {"steps": "many"}}',
+    "nan": b'{"format": 3, "loss": {"margin": NaN}}',
+}
+
+
+@pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
+def test_a_damaged_config_is_named_with_what_to_do(content: bytes, run: Path, call: Any) -> None:
+    (run / "config.json").write_bytes(content)
+    status, out, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"jaxtriplet: {run}/config.json is no config of a run that this version reads: ")
+    assert "put back a copy of it, or begin anew with --overwrite" in err
+    with pytest.raises(ValueError, match=r"config\.json is no config"):
+        runs.load(run)
+
+
+def test_folders_where_files_should_be_are_named(run: Path, call: Any) -> None:
+    for name in ("metrics.jsonl", "config.json"):
+        (run / name).unlink()
+        (run / name).mkdir()
+        status, out, err = call(*WORDS, "--out", run, "--resume")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert name in err
+
+
+@pytest.mark.parametrize("name", [name for name in GARBAGE if name not in ("wrong types", "nan")])
+def test_what_a_run_says_of_itself_is_named_if_it_is_damaged(name: str, tmp_path: Path) -> None:
+    from jaxtriplet.jobs.listening import threshold_of
+
+    for file, read in (
+        ("data.json", lambda: runs.check_data(tmp_path, {})),
+        ("metrics.json", lambda: threshold_of(tmp_path)),
+    ):
+        (tmp_path / file).write_bytes(GARBAGE[name])
+        with pytest.raises(ValueError, match=rf"{file} is damaged \(.*\); put back a copy of it, or ") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+    (tmp_path / "metrics.json").write_text('{"threshold": NaN}')
+    with pytest.raises(ValueError, match="its threshold is nan"):
+        threshold_of(tmp_path)
