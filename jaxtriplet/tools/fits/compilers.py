@@ -3,7 +3,6 @@
 Beside JAX they would be started with it, and on a machine without these accelerators complain at every start.
 """
 
-import os
 import platform
 import re
 import shutil
@@ -14,6 +13,8 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
+from jaxtriplet import _files
+
 # JAX names in its extras the releases that go with it; CUDA's own assembler and library of functions are NVIDIA's.
 _OF_JAX = {"libtpu": "tpu", "jax-cuda13-plugin": "cuda13-local"}
 _OF_CUDA = ("nvidia-cuda-nvcc==13.*", "nvidia-nvvm==13.*")
@@ -21,15 +22,9 @@ _OF_CUDA = ("nvidia-cuda-nvcc==13.*", "nvidia-nvvm==13.*")
 
 def folder() -> Path | None:
     """Returns where the compilers for this JAX are, or would be: in `$XDG_CACHE_HOME` or `~/.cache`; None without."""
-    caches = _cache_folder()
+    caches = _files.cache_folder()
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     return caches and caches / f"compilers-jax{metadata.version('jax')}-{python}"
-
-
-def _cache_folder() -> Path | None:
-    """Returns the folder of what can be had again; None for a user whom the machine does not know, who has no home."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return None if base.startswith("~") else Path(base, "jaxtriplet")
 
 
 def path(usual: Iterable[str]) -> list[str]:
