@@ -81,7 +81,9 @@ def _segments(root: Path) -> dict[str, tuple[str, float, float]] | None:
             name, wave, begin, end = fields[0], fields[1], float(fields[2]), float(fields[3])
         except (IndexError, ValueError):
             begin = end = math.nan
-        if end < 0:  # Kaldi's word for the end of the recording
+        if math.isinf(end):
+            begin = math.nan
+        elif end < 0:  # Kaldi's word for the end of the recording
             end = math.inf
         if len(fields) != 4 or not 0 <= begin < end or name in pieces:
             words = "a new utterance, a recording, and the seconds of beginning and end"
