@@ -6,7 +6,6 @@ Batches are functions of the seed and the step, so that the number of steps in t
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -186,7 +185,7 @@ def _clear(folder: Path, known: int | None) -> None:
         if flaw is not None:
             newest = f", and the run goes on from {usable[-1]}" if step > usable[-1] else ""
             warn(f"{folder / str(step)} cannot be used ({flaw}): it is removed{newest}")
-            shutil.rmtree(folder / str(step))
+            _files.remove(folder / str(step))
 
 
 def _flaw(folder: Path) -> str | None:

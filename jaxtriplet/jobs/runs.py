@@ -1,6 +1,5 @@
 """The folder of a training run: how it is claimed, what a run leaves in it, and how that is read again."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -48,8 +47,9 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
         ValueError: It is a file, or it holds something and may not, or a run is writing it.
     """
     folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file, not a folder")
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{place} is a file, not a folder")
     if _holds_something(folder) and not overwrite:
         raise ValueError(
             f"{folder} is not empty; name another folder, or add `overwrite=True` to replace the results in it"
@@ -162,8 +162,7 @@ def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None
     _files.clear(folder)
     if overwrite:
         for name in _RESULTS:  # Beside the numbers of this run, those of the one before would be taken for its own.
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            _files.remove(folder / name)
     _files.write_json(folder / "config.json", settings)
     if content is not None:
         _files.write_json(folder / "data.json", content)
@@ -181,6 +180,8 @@ def save_weights(folder: Path, run: Run) -> None:
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="weights"
     )
     path = folder / "weights"
+    if path.is_symlink():  # Orbax replaces a folder, but no link to one.
+        path.unlink()
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save(path.absolute(), jax.device_get(run.arrays()), force=True)
     _files.seal(path)

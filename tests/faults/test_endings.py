@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtriplet import jobs
+from jaxtriplet import _files, jobs
 from jaxtriplet.cli import _ending, app
 from jaxtriplet.cli._ending import Stopped, ending, heeding_signals
 from jaxtriplet.jobs import nonfinite, notes, runs, training
@@ -260,6 +260,33 @@ def test_a_run_that_replaces_another_leaves_nothing_of_it_to_be_mistaken(
     monkeypatch.setattr(training, "fit", full_disk)
     assert call(*WORDS, "--out", run, "--overwrite", "--seed", 5).status == 1
     assert {path.name for path in run.iterdir()} == {"config.json", "notes.txt"}
+
+
+def test_a_run_that_replaces_another_lets_be_what_its_links_lead_to(
+    run: Path, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("checkpoints", "weights", "nan"):
+        scratch = tmp_path / "scratch" / name
+        scratch.mkdir(parents=True)
+        (scratch / "mine").touch()
+        _files.remove(run / name)
+        (run / name).symlink_to(scratch)
+    monkeypatch.setattr(training, "fit", full_disk)
+    assert call(*WORDS, "--out", run, "--overwrite").status == 1
+    assert {path.name for path in run.iterdir()} == {"config.json"}
+    assert len([*(tmp_path / "scratch").glob("*/mine")]) == 3
+
+
+def test_what_keeps_a_run_from_beginning_is_no_reason_to_resume_it(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "begin", full_disk)
+    status, _, err = call(*WORDS, "--out", tmp_path / "run")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--resume" not in err
+    (tmp_path / "file").touch()
+    status, _, err = call(*WORDS, "--out", tmp_path / "file" / "run")
+    assert (status, err) == (2, f"jaxtriplet: {tmp_path}/file is a file, not a folder\n")
 
 
 def test_errors_of_files_that_were_named_are_the_users_to_mend() -> None:
