@@ -191,3 +191,15 @@ def test_a_folder_of_links_to_a_store_is_judged_and_embedded_alike(run: Path, tm
     words = ("--trials", tmp_path / "trials.txt", "--out", tmp_path / "judged", "--draws", "5")
     status, _, err = call("evaluate", run, "--data", data, *words, "--quiet")
     assert status == 0, err
+
+
+@pytest.mark.parametrize("words", [("cluster",), ("evaluate", "--trials", "trials.txt")], ids=["cluster", "evaluate"])
+def test_no_job_writes_into_the_folder_of_a_run(run: Path, tmp_path: Path, call: Any, words: tuple[str, ...]) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).touch()
+    (tmp_path / "trials.txt").write_text("1 a.wav b.wav\n")
+    words = tuple(str(tmp_path / word) if word == "trials.txt" else word for word in words)
+    before = (run / "metrics.json").read_bytes()
+    status, _, err = call(words[0], run, "--data", tmp_path, *words[1:], "--out", run, "--overwrite")
+    assert (status, err) == (2, f"jaxtriplet: {run} holds a training run; name another folder\n")
+    assert (run / "metrics.json").read_bytes() == before

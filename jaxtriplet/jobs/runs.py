@@ -44,12 +44,15 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
         The folder.
 
     Raises:
-        ValueError: It is a file, or it holds something and may not, or a run is writing it.
+        ValueError: It is a file, or it holds something and may not, or a run is writing it; for another job than
+            training, it holds a run.
     """
     folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
             raise ValueError(f"{place} is a file, not a folder")
+    if job and (folder / "config.json").exists():
+        raise ValueError(f"{folder} holds a training run; name another folder")
     if _holds_something(folder) and not overwrite:
         raise ValueError(
             f"{folder} is not empty; name another folder, or add `overwrite=True` to replace the results in it"
