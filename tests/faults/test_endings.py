@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from jaxtriplet import _files, jobs
-from jaxtriplet.cli import _ending, app
+from jaxtriplet.cli import _ending, app, main
 from jaxtriplet.cli._ending import Stopped, ending, heeding_signals
 from jaxtriplet.jobs import nonfinite, notes, runs, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
@@ -382,6 +382,16 @@ def test_a_signal_in_the_midst_of_a_save_ends_a_run_in_a_line(tmp_path: Path) ->
     status, out, err = ended(["-c", IN_A_SAVE], tmp_path / "run", [])
     assert (status, out) == (143, "")
     assert err == f"jaxtriplet: stopped; to go on, give the same options with --out {tmp_path / 'run'} and --resume\n"
+
+
+def test_ctrl_c_before_signals_are_heeded_is_a_line_too(monkeypatch: Any, capsys: Any) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "run", stopped)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (130, "jaxtriplet: stopped\n")
 
 
 def test_a_signal_that_comes_in_a_finalizer_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
