@@ -48,9 +48,7 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
             training, it holds a run.
     """
     folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
-    for place in (folder, *folder.parents):
-        if place.exists() and not place.is_dir():
-            raise ValueError(f"{place} is a file, not a folder")
+    _refuse_files(folder, *folder.parents)
     if job and (folder / "config.json").exists():
         raise ValueError(f"{folder} holds a training run; name another folder")
     if _holds_something(folder) and not overwrite:
@@ -75,6 +73,12 @@ def writing(folder: Path) -> AbstractContextManager[None]:
     return lock.writing(folder / _LOCK, folder)
 
 
+def _refuse_files(*places: Path) -> None:
+    for place in places:
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{place} is a file, not a folder")
+
+
 def _holds_something(folder: Path) -> bool:
     """Returns whether there is more in a folder than what a process that was killed may have left."""
     return folder.is_dir() and bool({*folder.iterdir()} - {folder / _LOCK, *_files.leftovers(folder)})
@@ -88,9 +92,12 @@ def choose_file(out: str | Path, *, overwrite: bool) -> Path:
         overwrite: Whether it may be there already.
 
     Raises:
-        ValueError: It is there, and may not.
+        ValueError: It is there, and may not; it is a folder, or lies in what is none.
     """
     file = Path(out)
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder, not a file; name another file")
+    _refuse_files(*file.parents)
     if file.exists() and not overwrite:
         raise ValueError(f"{file} is there already; name another file, or add `overwrite=True` to replace it")
     return file
