@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxtriplet.jobs import runs
+from jaxtriplet.jobs import listening, runs
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.history import History
 from tests.faults.disturbed import WORDS, assert_same, biggest, flip, weights
@@ -189,16 +189,18 @@ def test_folders_where_files_should_be_are_named(run: Path, call: Any) -> None:
 
 @pytest.mark.parametrize("name", [name for name in GARBAGE if name not in ("wrong types", "nan")])
 def test_what_a_run_says_of_itself_is_named_if_it_is_damaged(name: str, tmp_path: Path) -> None:
-    from jaxtriplet.jobs.listening import threshold_of
-
     for file, read in (
         ("data.json", lambda: runs.check_data(tmp_path, {})),
-        ("metrics.json", lambda: threshold_of(tmp_path)),
+        ("metrics.json", lambda: listening.threshold_of(tmp_path)),
     ):
         (tmp_path / file).write_bytes(GARBAGE[name])
         with pytest.raises(ValueError, match=rf"{file} is damaged \(.*\); put back a copy of it, or ") as caught:
             read()
         assert "\n" not in str(caught.value)
-    (tmp_path / "metrics.json").write_text('{"threshold": NaN}')
-    with pytest.raises(ValueError, match="its threshold is nan"):
-        threshold_of(tmp_path)
+
+
+def test_a_threshold_is_a_finite_number(tmp_path: Path) -> None:
+    for word, said in (("NaN", "nan"), ("true", "True"), ('"high"', "'high'"), ("[1]", r"\[1\]"), ("1e999", "inf")):
+        (tmp_path / "metrics.json").write_text(f'{{"threshold": {word}}}')
+        with pytest.raises(ValueError, match=f"its threshold is {said}"):
+            listening.threshold_of(tmp_path)
