@@ -152,6 +152,16 @@ def test_a_run_goes_on_without_its_figures(run: Path, base: Path, call: Any) -> 
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_run_goes_on_through_links_to_another_disk(run: Path, base: Path, tmp_path: Path, call: Any) -> None:
+    for name in ("checkpoints", "weights"):
+        (run / name).rename(tmp_path / name)
+        (run / name).symlink_to(tmp_path / name)
+    shutil.rmtree(run / "checkpoints" / "6")
+    assert call(*WORDS, "--out", run, "--resume")[::2] == (0, "")
+    assert_same(run, base)
+    assert (tmp_path / "checkpoints" / "6").is_dir()
+
+
 # --- damaged files ----------------------------------------------------------------------------------------------------
 
 GARBAGE = {
