@@ -116,7 +116,15 @@ def leftovers(folder: Path) -> list[Path]:
 def clear(folder: Path) -> None:
     """Removes what a process that was killed has left in a folder."""
     for path in leftovers(folder):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        remove(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a folder or a link, not what the link leads to; one that is not there is as good as removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def cache_folder() -> Path | None:

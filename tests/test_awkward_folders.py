@@ -279,7 +279,8 @@ def test_segments_are_pieces_of_files(tmp_path):
 def test_segments_that_hold_nothing_are_named(tmp_path):
     silent = np.concatenate([voice(1.0), np.zeros(2 * RATE), voice(1.0)])
     lines = "u1 rec1 0 1\nu2 rec3 0 1\nu3 rec2 0.2 1.6\nu4 rec1 0 0.05\nu5 rec2 5 6\nu6 rec4 1.2 2.8\nu7 rec4 0 1.5\n"
-    folder = kaldi(tmp_path, lines, "".join(f"u{i} ada\n" for i in (1, 2, 3, 4, 5, 6, 7, 8)))
+    lines += "u9 rec1 1e305 -1\n"
+    folder = kaldi(tmp_path, lines, "".join(f"u{i} ada\n" for i in (1, 2, 3, 4, 5, 6, 7, 8, 9)))
     write(folder / "c.wav", silent)
     with (folder / "wav.scp").open("a") as file:
         file.write("rec4 c.wav\n")
@@ -293,12 +294,16 @@ def test_segments_that_hold_nothing_are_named(tmp_path):
         ("u5", "ends at 6 s, b.flac at 1 s"),
         ("u6", "holds 0.00 s of sound, less than 0.1 s"),
         ("u8", "in utt2spk, but not in segments"),
+        ("u9", "begins at 1e+305 s, a.wav ends at 2 s"),
     }
 
 
 @pytest.mark.parametrize(
     "line",
-    ["u1 rec1 1.0", "u1 rec1 a b", "u1 rec1 1 0.5", "u1 rec1 -1 2", "u1 rec1 nan 1", "u1 rec1 0 1 2", "u1 rec1 inf -1"],
+    [
+        *("u1 rec1 1.0", "u1 rec1 a b", "u1 rec1 1 0.5", "u1 rec1 -1 2", "u1 rec1 nan 1", "u1 rec1 0 1 2"),
+        *("u1 rec1 inf -1", "u1 rec1 0 nan", "u1 rec1 0 inf", "u1 rec1 0 -inf", "u1 rec1 0 1e999"),
+    ],
 )
 def test_bad_segments(tmp_path, line):
     folder = kaldi(tmp_path, f"u0 rec1 0 1\n{line}\n", "u0 ada\nu1 ada\n")

@@ -10,7 +10,7 @@ import pytest
 from jax import export as jax_export
 
 from jaxtriplet import _files, jobs
-from jaxtriplet.data import recordings
+from jaxtriplet.data import read_trials, recordings, recordings_of
 from jaxtriplet.jobs import embedding, runs
 from jaxtriplet.jobs.clustering import group
 from jaxtriplet.jobs.config import Config
@@ -191,3 +191,45 @@ def test_a_folder_of_links_to_a_store_is_judged_and_embedded_alike(run: Path, tm
     words = ("--trials", tmp_path / "trials.txt", "--out", tmp_path / "judged", "--draws", "5")
     status, _, err = call("evaluate", run, "--data", data, *words, "--quiet")
     assert status == 0, err
+
+
+@pytest.mark.parametrize("words", [("cluster",), ("evaluate", "--trials", "trials.txt")], ids=["cluster", "evaluate"])
+def test_no_job_writes_into_the_folder_of_a_run(run: Path, tmp_path: Path, call: Any, words: tuple[str, ...]) -> None:
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).touch()
+    (tmp_path / "trials.txt").write_text("1 a.wav b.wav\n")
+    words = tuple(str(tmp_path / word) if word == "trials.txt" else word for word in words)
+    before = (run / "metrics.json").read_bytes()
+    status, _, err = call(words[0], run, "--data", tmp_path, *words[1:], "--out", run, "--overwrite")
+    assert (status, err) == (2, f"jaxtriplet: {run} holds a training run; name another folder\n")
+    assert (run / "metrics.json").read_bytes() == before
+
+
+def test_trials_name_pieces(run: Path, tmp_path: Path, call: Any) -> None:
+    data, trials, out = segmented(tmp_path / "data"), tmp_path / "trials.txt", tmp_path / "judged"
+    trials.write_text("1 one-0 two-0\n1 two-1 one-1\n0 one-0 one-1\n0 one-2 two-1\n")
+    words = ("evaluate", run, "--data", data, "--trials", trials, "--out", out, "--draws", 5, "--quiet")
+    status, _, err = call(*words)
+    assert (status, err) == (0, "")
+    scored = [line.split() for line in (out / "scores.txt").read_text().splitlines()]
+    assert [line[:3] for line in scored] == [line.split() for line in trials.read_text().splitlines()]
+    index = recordings(data)
+    rows = dict(zip(index.names.tolist(), runs.load_speech(run).embed_recordings(index), strict=True))
+    for _, first, second, score in scored:
+        assert float(score) == pytest.approx(float(rows[first] @ rows[second]), abs=1e-5)
+    for name in ("one.wav", "one", "three-0"):  # neither a whole file nor a recording is an utterance here
+        trials.write_text(f"1 one-0 {name}\n")
+        status, _, err = call(*words, "--overwrite")
+        said = f"1 of the 2 utterances that {trials} names are not in {data}/segments: {name}"
+        assert (status, err) == (2, f"jaxtriplet: {said}\n")
+
+
+def test_trials_name_utterances_or_files_where_these_are_whole(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.wav", voice(0.3))
+    (tmp_path / "wav.scp").write_text("u1 a.wav\nu2 b.wav\n")
+    for first, second in (("u1", "u2"), ("a.wav", "b.wav")):
+        (tmp_path / "trials.txt").write_text(f"1 {first} {second}\n")
+        found = read_trials(tmp_path / "trials.txt", tmp_path)
+        assert found.paths == (first, second)
+        assert recordings_of(tmp_path, found.paths).paths.tolist() == ["a.wav", "b.wav"]

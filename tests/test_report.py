@@ -219,6 +219,11 @@ def test_every_colour_has_one_for_dark_pages() -> None:
     assert {value for name, value in pictures.THEME.items() if "color" in name} <= VARIABLES.keys() | {"none"}
 
 
+@pytest.mark.parametrize("name", ["山田", "a\tb\x07\x1b", "علي"])
+def test_a_name_without_glyphs_is_nothing_to_warn_of(name: str) -> None:
+    assert name[0] in picture(lambda ax: ax.set_title(name), "A title.")
+
+
 def test_a_colour_in_a_name_stays_a_word() -> None:
     drawn = picture(lambda ax: ax.set_title(f"mine: {pictures.INK}"), "A <b>title</b> & more.")
     assert f">mine: {pictures.INK}<" in drawn

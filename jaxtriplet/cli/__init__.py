@@ -21,4 +21,7 @@ def main() -> None:
         missing = f'{error.name} is not installed: pip install "jaxtriplet[speech]"' if error.name else str(error)
         print(f"jaxtriplet: {missing}", file=sys.stderr)
         status = 2
+    except KeyboardInterrupt:  # while the above is imported; later, signals are heeded
+        print("jaxtriplet: stopped", file=sys.stderr)
+        status = 130
     sys.exit(status)

@@ -25,8 +25,9 @@ from jaxtriplet.cli import options
 def evaluate(as_norm: bool, as_json: bool, **asked: Any) -> None:
     """Judge the encoder in the folder RUN by trials: is it one speaker in both recordings?
 
-    A trial is a line `1 path path` (one speaker) or `0 path path` (two), paths relative to --data. If files are
-    missing, nothing is begun. Trials of files that cannot be decoded are left out and counted.
+    A trial is a line `1 path path` (one speaker) or `0 path path` (two), paths relative to --data, or names of
+    utterances if that is Kaldi's folder. If any are missing, nothing is begun. Trials of files that
+    cannot be decoded are left out and counted.
 
     The 95 % interval of the equal error rate is a bootstrap over speakers, if the first folder of every path is one;
     else over trials, which is narrower than the truth. --cohort adds figures after AS-norm, under names of their own.

@@ -12,6 +12,23 @@ def is_here(root: Path) -> bool:
     return (root / "wav.scp").is_file()
 
 
+def by_name(root: Path, *, allow_outside: bool) -> dict[str, Entry]:
+    """Returns the utterances of a data folder, of nobody knows whom, by their names; of another folder, none.
+
+    Args:
+        root: The folder.
+        allow_outside: Whether files may lie outside the folder.
+    """
+    if not is_here(root):
+        return {}
+    return {one.name: one for one in utterances(root, labelled=False, allow_outside=allow_outside)[0]}
+
+
+def is_cut(root: Path) -> bool:
+    """Returns whether the recordings of a data folder are cut into pieces, so that a file is no utterance."""
+    return is_here(root) and (root / "segments").is_file()
+
+
 def utterances(root: Path, *, labelled: bool, allow_outside: bool) -> tuple[list[Entry], list[Problem]]:
     """Returns the utterances of a data folder: whole files or, if there are `segments`, pieces of these.
 
@@ -81,7 +98,9 @@ def _segments(root: Path) -> dict[str, tuple[str, float, float]] | None:
             name, wave, begin, end = fields[0], fields[1], float(fields[2]), float(fields[3])
         except (IndexError, ValueError):
             begin = end = math.nan
-        if end < 0:  # Kaldi's word for the end of the recording
+        if math.isinf(end):
+            begin = math.nan
+        elif end < 0:  # Kaldi's word for the end of the recording
             end = math.inf
         if len(fields) != 4 or not 0 <= begin < end or name in pieces:
             words = "a new utterance, a recording, and the seconds of beginning and end"

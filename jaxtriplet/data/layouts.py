@@ -69,6 +69,8 @@ def piece_of(entry: Entry, content: Content) -> tuple[Piece, int, str | None]:
     total = frames / rate
     if math.isfinite(end) and end > total + OVERSHOOT:
         return piece, 0, f"ends at {end:g} s, {entry.path} at {total:g} s"
+    if begin >= total:
+        return piece, 0, f"begins at {begin:g} s, {entry.path} ends at {total:g} s"
     piece = piece._replace(start=round(begin * rate))
     frames = round(min(end, total) * rate) - piece.start
     sound = sum(stop - first for first, stop in piece.stretches(frames)) / rate if frames > 0 else 0.0

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxtriplet.data import kaldi
 from jaxtriplet.data.contents import contents
 from jaxtriplet.data.entry import Entry, Problem
 from jaxtriplet.data.inspection import Content
@@ -167,7 +168,7 @@ def recordings_of(
 
     Args:
         root: The folder that the paths are relative to.
-        paths: Files; their order is kept.
+        paths: Files, or names of utterances in Kaldi's folder; their order is kept.
         cache_dir: As `recordings` takes it.
         progress_fn: As `recordings` takes it.
 
@@ -188,8 +189,10 @@ def recordings_of(
         ValueError: ... no recording that can be used; the first of 1: a.wav: no such file
     """
     root, paths = Path(root), list(paths)
-    found = contents(root, paths, cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, [Entry(path) for path in paths], [], found)
+    utterances = kaldi.by_name(root, allow_outside=True)
+    listed = [utterances.get(path) or Entry(path) for path in paths]
+    found = contents(root, [entry.path for entry in listed], cache_dir=cache_dir, progress_fn=progress_fn)
+    return _index(root, listed, [], found)
 
 
 def _index(root: Path, listed: Sequence[Entry], problems: Iterable[Problem], found: Sequence[Content]) -> Recordings:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxtriplet.data import kaldi
 from jaxtriplet.data.lists import lines, require_inside
 
 
@@ -16,7 +17,8 @@ class Trials(NamedTuple):
         same: [M] bool.
         first: Recording of the enrolment, [M] int32: a place in `paths`.
         second: Recording of the test, [M] int32: a place in `paths`.
-        paths: The files of all trials, each once, relative to the folder of the recordings; sorted.
+        paths: The files of all trials, each once, relative to the folder of the recordings, or their names in
+            Kaldi's folder; sorted.
     """
 
     same: np.ndarray
@@ -27,6 +29,8 @@ class Trials(NamedTuple):
 
 def read_trials(path: str | Path, root: str | Path, *, allow_outside: bool = False) -> Trials:
     r"""Reads trials: lines `1 path path` (one speaker) or `0 path path` (two), paths relative to a folder.
+
+    Of Kaldi's folders, names of utterances stand for paths; where `segments` cut the files, nothing else does.
 
     Args:
         path: The list.
@@ -62,13 +66,17 @@ def read_trials(path: str | Path, root: str | Path, *, allow_outside: bool = Fal
     if not trials:
         raise ValueError(f"{path} holds no trials; expected lines `1 path path` and `0 path path`")
     names, places = np.unique([fields[1:] for _, fields in trials], return_inverse=True)
-    if not allow_outside:
-        require_inside(root, names.tolist(), path)
-    missing = [name for name in names if not os.path.isfile(os.path.join(root, name))]
+    utterances, is_cut = kaldi.by_name(Path(root), allow_outside=allow_outside), kaldi.is_cut(Path(root))
+    missing = [name for name in names.tolist() if name not in utterances]
+    if not is_cut:
+        if not allow_outside:
+            require_inside(root, missing, path)
+        missing = [name for name in missing if not os.path.isfile(os.path.join(root, name))]
     if missing:
         more = f" and {len(missing) - 10} more" if len(missing) > 10 else ""
+        what, where = ("utterances", Path(root, "segments")) if is_cut else ("files", root)
         raise ValueError(
-            f"{len(missing)} of the {len(names)} files that {path} names are not in {root}: "
+            f"{len(missing)} of the {len(names)} {what} that {path} names are not in {where}: "
             f"{', '.join(missing[:10])}{more}"
         )
     first, second = places.reshape(-1, 2).T.astype(np.int32)

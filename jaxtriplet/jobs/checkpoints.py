@@ -6,7 +6,6 @@ Batches are functions of the seed and the step, so that the number of steps in t
 import logging
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -38,15 +37,14 @@ class Checkpoints:
         folder: Where they are or will be; every process sees the same.
         every: How many steps apart.
         last: The number of steps of the run, after which there is one too.
-        known: Of how many updates the figures are there; a run goes on from no later state. None for all.
 
     Raises:
         ValueError: There are some, and none can be used.
     """
 
-    def __init__(self, folder: Path, *, every: int, last: int, known: int | None = None) -> None:
+    def __init__(self, folder: Path, *, every: int, last: int) -> None:
         """Looks what the folder holds."""
-        by_first(partial(_clear, folder, known))
+        by_first(partial(_clear, folder))
         best = keep.BestN(get_metric_fn=_error, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
@@ -170,14 +168,11 @@ def with_arrays(state: TrainState, arrays: Any) -> TrainState:
     return jax.tree.unflatten(tree, [_like(leaf, arrays[name]) for leaf, name in named])
 
 
-def _clear(folder: Path, known: int | None) -> None:
+def _clear(folder: Path) -> None:
     """Removes what a kill has left, and what cannot be used, if anything can."""
     _files.clear(folder)
     steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
     flaws = {step: _flaw(folder / str(step)) for step in steps}
-    if known is not None:
-        short = f"metrics.jsonl holds the figures of {known} updates, and so of fewer"
-        flaws = {step: flaw or (short if step > known else None) for step, flaw in flaws.items()}
     usable = [step for step, flaw in flaws.items() if flaw is None]
     if steps and not usable:
         what = f"{folder} holds no checkpoint that can be used ({steps[-1]}: {flaws[steps[-1]]})"
@@ -186,11 +181,13 @@ def _clear(folder: Path, known: int | None) -> None:
         if flaw is not None:
             newest = f", and the run goes on from {usable[-1]}" if step > usable[-1] else ""
             warn(f"{folder / str(step)} cannot be used ({flaw}): it is removed{newest}")
-            shutil.rmtree(folder / str(step))
+            _files.remove(folder / str(step))
 
 
 def _flaw(folder: Path) -> str | None:
     """Returns what is wrong with a checkpoint, None if nothing is."""
+    if not folder.is_dir():
+        return "it is a file, not a folder"
     try:
         _files.read_object(folder / _LATE[0])
     except FileNotFoundError:

@@ -212,7 +212,7 @@ def _rows(path: Path) -> list[tuple[Any, Any, Any]]:
             return list(zip(*columns, strict=True))
     except OSError:
         raise
-    except Exception as error:  # of zip files and arrays, there are many
-        warn(f"{path} is damaged and removed, and its recordings are embedded again ({error or 'it is empty'})")
+    except Exception:  # of zip files and arrays, there are many, and their words are for programmers
+        warn(f"{path} is damaged and removed, and its recordings are embedded again")
         path.unlink()
         return []

@@ -52,11 +52,12 @@ def evaluate(
     Args:
         run: The folder of a finished run on recordings.
         data: The folder of the recordings.
-        trials: The list: lines `1 path path` (one speaker) or `0 path path` (two), paths relative to `data`.
+        trials: The list: lines `1 path path` (one speaker) or `0 path path` (two), paths relative to `data`; of
+            Kaldi's folders, names of utterances.
         cohort: A folder of recordings of others, such as those trained on: adds figures after AS-norm.
         top: How many of the cohort, those nearest to a recording, to measure it against, at least 2.
         draws: Draws of the bootstrap.
-        allow_outside: Whether the list may name files outside `data`, and Kaldi's `wav.scp` such outside `cohort`.
+        allow_outside: Whether the list may name files outside `data`, and Kaldi's `wav.scp` such outside both.
         out: The folder for the results; None for `runs/evaluate-<time>`.
         overwrite: Whether it may hold something.
         quiet: Whether to show no progress on standard error.
@@ -109,13 +110,13 @@ def evaluate(
 
 def _usable(asked: Trials, index: Recordings) -> Trials:
     """Returns the trials of recordings in the index alone, places being those of the index."""
-    row = {path: place for place, path in enumerate(index.paths.tolist())}
+    row = {name: place for place, name in enumerate(index.names.tolist())}
     places = np.array([row.get(path, -1) for path in asked.paths])
     first, second = places[asked.first], places[asked.second]
     kept = (first >= 0) & (second >= 0)
     if not 0 < np.sum(asked.same[kept]) < np.sum(kept):
         raise ValueError("trials of one speaker and trials of two speakers are needed, of recordings that can be used")
-    return Trials(asked.same[kept], first[kept], second[kept], tuple(index.paths.tolist()))
+    return Trials(asked.same[kept], first[kept], second[kept], tuple(index.names.tolist()))
 
 
 def _cohort(folder: str | Path, index: Recordings, *, allow_outside: bool, quiet: bool) -> Recordings:

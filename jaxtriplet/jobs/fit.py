@@ -48,11 +48,9 @@ def fit(
         ValueError: The loss is no longer finite, or the checkpoint is of another model.
     """
     steps, is_first = source.config.training.steps, jax.process_index() == 0
-    figures = folder / "metrics.jsonl"
-    known = History.known(figures)
-    with Checkpoints(folder / "checkpoints", every=checkpoint_every, last=steps, known=known) as checkpoints:
+    with Checkpoints(folder / "checkpoints", every=checkpoint_every, last=steps) as checkpoints:
         with (
-            History(figures, after=checkpoints.newest(), writes=is_first) as history,
+            History(folder / "metrics.jsonl", after=checkpoints.newest(), writes=is_first) as history,
             tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar,
         ):
             state = _updates(source, batches, mesh, checkpoints, bar, history, folder / "nan")

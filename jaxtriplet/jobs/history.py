@@ -2,11 +2,11 @@
 
 import json
 import os
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Self
 
 from jaxtriplet import _files
+from jaxtriplet.jobs.meeting import warn
 
 Row = dict[str, float | int]
 
@@ -21,12 +21,18 @@ class History:
     """
 
     def __init__(self, path: Path, *, after: int, writes: bool) -> None:
-        """Leaves out what is done again."""
+        """Leaves out what is done again, and what cannot be read: a checkpoint is of use without its figures too."""
         self._path, self._file = path, None
         if writes:
-            lines = path.read_bytes().splitlines(keepends=True)[:after] if after else []
-            path.touch()
-            os.truncate(path, sum(map(len, lines)))  # rather than written anew: a kill may come at any moment
+            content = path.read_bytes() if path.exists() else b""
+            rows = {step: line for line in content.splitlines(keepends=True) if 0 < (step := _step(line)) <= after}
+            if lost := after - len(rows):
+                which = f"{lost:,} of the first {after:,} updates"
+                warn(f"{path} lacks the figures of {which}: the run goes on, with a gap in its curves")
+            kept = b"".join(rows[step] for step in sorted(rows))
+            if kept != content:
+                with _files.replacing(path, "wb") as file:
+                    file.write(kept)
             self._file = path.open("ab", buffering=0)
 
     def __enter__(self) -> Self:
@@ -51,22 +57,16 @@ class History:
                 os.fsync(self._file.fileno())
 
     def rows(self) -> list[Row]:
-        """Returns them all."""
+        """Returns them all: a gap is where a file that was damaged has lost some."""
         return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
 
-    @staticmethod
-    def known(path: Path) -> int:
-        """Returns of how many updates a file holds the figures, from the first one on and without a gap.
 
-        Args:
-            path: The file, which need not be there.
-        """
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        return sum(1 for _ in takewhile(bool, map(_is_row, count(1), lines)))
-
-
-def _is_row(step: int, line: bytes) -> bool:
+def _step(line: bytes) -> int:
+    """Returns the update whose figures a line holds, 0 for a line that is cut or damaged."""
     try:
-        return line.endswith(b"\n") and bool(json.loads(line)["step"] == step)
-    except (ValueError, TypeError, KeyError):
-        return False
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return 0
+    whole = isinstance(row, dict) and all(type(value) in (int, float) for value in row.values())
+    step = row.get("step") if whole and line.endswith(b"\n") else None
+    return step if isinstance(step, int) else 0

@@ -113,6 +113,6 @@ def threshold_of(run: str | Path, judged: str | None = None) -> float | None:
     path, remedy = Path(run) / "metrics.json", "put back a copy of it, or have `train --resume` write it again"
     found = _files.read_json(path, remedy) if path.exists() else {}
     threshold = found.get("threshold")
-    if threshold is not None and not (isinstance(threshold, int | float) and math.isfinite(threshold)):
+    if threshold is not None and not (type(threshold) in (int, float) and math.isfinite(threshold)):
         raise ValueError(f"{path} is damaged (its threshold is {threshold!r}); {remedy}")
     return threshold if judged in (None, found.get("judged")) else None

@@ -1,6 +1,5 @@
 """The folder of a training run: how it is claimed, what a run leaves in it, and how that is read again."""
 
-import shutil
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -45,11 +44,13 @@ def choose(out: str | Path | None, *, overwrite: bool, job: str = "") -> Path:
         The folder.
 
     Raises:
-        ValueError: It is a file, or it holds something and may not, or a run is writing it.
+        ValueError: It is a file, or it holds something and may not, or a run is writing it; for another job than
+            training, it holds a run.
     """
     folder = Path("runs", job + time.strftime("%Y-%m-%d_%H-%M-%S")) if out is None else Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file, not a folder")
+    _refuse_files(folder, *folder.parents)
+    if job and (folder / "config.json").exists():
+        raise ValueError(f"{folder} holds a training run; name another folder")
     if _holds_something(folder) and not overwrite:
         raise ValueError(
             f"{folder} is not empty; name another folder, or add `overwrite=True` to replace the results in it"
@@ -72,6 +73,12 @@ def writing(folder: Path) -> AbstractContextManager[None]:
     return lock.writing(folder / _LOCK, folder)
 
 
+def _refuse_files(*places: Path) -> None:
+    for place in places:
+        if place.exists() and not place.is_dir():
+            raise ValueError(f"{place} is a file, not a folder")
+
+
 def _holds_something(folder: Path) -> bool:
     """Returns whether there is more in a folder than what a process that was killed may have left."""
     return folder.is_dir() and bool({*folder.iterdir()} - {folder / _LOCK, *_files.leftovers(folder)})
@@ -85,9 +92,12 @@ def choose_file(out: str | Path, *, overwrite: bool) -> Path:
         overwrite: Whether it may be there already.
 
     Raises:
-        ValueError: It is there, and may not.
+        ValueError: It is there, and may not; it is a folder, or lies in what is none.
     """
     file = Path(out)
+    if file.is_dir():
+        raise ValueError(f"{file} is a folder, not a file; name another file")
+    _refuse_files(*file.parents)
     if file.exists() and not overwrite:
         raise ValueError(f"{file} is there already; name another file, or add `overwrite=True` to replace it")
     return file
@@ -162,8 +172,7 @@ def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None
     _files.clear(folder)
     if overwrite:
         for name in _RESULTS:  # Beside the numbers of this run, those of the one before would be taken for its own.
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            _files.remove(folder / name)
     _files.write_json(folder / "config.json", settings)
     if content is not None:
         _files.write_json(folder / "data.json", content)
@@ -181,6 +190,8 @@ def save_weights(folder: Path, run: Run) -> None:
         primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="weights"
     )
     path = folder / "weights"
+    if path.is_symlink():  # Orbax replaces a folder, but no link to one.
+        path.unlink()
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save(path.absolute(), jax.device_get(run.arrays()), force=True)
     _files.seal(path)

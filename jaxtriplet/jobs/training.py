@@ -108,7 +108,7 @@ def train(
     else:
         mesh = devices_for(source.config, devices)
     batches, started = source.batches(mesh.size), time.perf_counter()
-    with ExitStack() as held, notes.resumable(folder):
+    with ExitStack() as held:
 
         def begin() -> None:
             held.enter_context(runs.writing(folder))
@@ -118,6 +118,7 @@ def train(
             source.report()
 
         by_first(begin)
+        held.enter_context(notes.resumable(folder))  # before, there is nothing to go on from
         model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
         if jax.process_index():
             return Trained(folder, None, None, history)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import StringIO
@@ -93,7 +94,10 @@ def picture(draw: Callable[..., None], caption: str, *, height: float = 4.3, **d
         figure = Figure(figsize=(5.4, height), layout="constrained")
         draw(figure.subplots(), **data)
         buffer = StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        with warnings.catch_warnings():
+            # Names may be in any script: the reader's browser has fonts for what Matplotlib's own one lacks.
+            warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from|Matplotlib currently does not support")
+            figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     svg = buffer.getvalue().partition("<svg")[2]
     svg = re.sub(r' id="[A-Za-z2.]+_\d+"', "", svg)
     svg = _COLOURS.sub(lambda colour: f"var({VARIABLES[colour[0]]})", svg)

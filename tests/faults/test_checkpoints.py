@@ -1,17 +1,19 @@
 """Checkpoints and other files of a run that are damaged: they are named, or passed over, and nothing else is lost."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from jaxtriplet.jobs import runs
+from jaxtriplet.jobs import listening, runs
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.history import History
-from tests.faults.disturbed import WORDS, assert_same, biggest, flip
+from tests.faults.disturbed import WORDS, assert_same, biggest, flip, weights
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = [pytest.mark.xdist_group("checkpoints"), pytest.mark.usefixtures("points")]
@@ -34,6 +36,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "checksums emptied": lambda step: os.truncate(step / "SHA256SUMS", 0),
     "checksums cut": lambda step: os.truncate(step / "SHA256SUMS", 200),
     "checksums flipped": lambda step: flip(step / "SHA256SUMS", 7),
+    "a file in its place": lambda step: [shutil.rmtree(step), step.touch()],
     "everything gone": lambda step: [shutil.rmtree(step), step.mkdir()],
 }
 
@@ -103,33 +106,60 @@ def test_a_folder_in_which_a_run_died_at_once_is_as_good_as_empty(
     assert_same(tmp_path, base)
 
 
-def test_figures_and_checkpoints_go_together(run: Path, base: Path, call: Any) -> None:
-    lines, path = (base / "metrics.jsonl").read_bytes().splitlines(keepends=True), run / "metrics.jsonl"
+def test_no_checkpoint_is_given_up_for_lost_figures(run: Path, tmp_path: Path, capsys: Any) -> None:
+    lines, path = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True), tmp_path / "metrics.jsonl"
     for damaged, known in (
         (lines, 6),
         ([*lines, b"half a li"], 6),
-        (lines[:5], 5),  # shorter than the newest checkpoint
+        (lines[:5], 5),
         ([*lines[:5], lines[5][:-3]], 5),  # its last line cut
-        ([*lines[:4], b"\xff\xfe\n", *lines[5:]], 4),
-        ([*lines[:4], b"[]\n", *lines[5:]], 4),
-        ([*lines[:4], lines[3], *lines[4:]], 4),  # a line twice
+        ([*lines[:5], lines[5][:-1]], 5),  # what comes next would be put behind it
+        ([*lines[:2], *lines[3:]], 5),
+        ([*lines[:4], b"\xff\xfe\n", *lines[5:]], 5),
+        ([*lines[:4], b"[]\n", *lines[5:]], 5),
+        ([*lines[:4], b'{"step": 5, "loss": "low"}\n', *lines[5:]], 5),
+        ([*lines[:4], lines[3], *lines[4:]], 6),  # a line twice
         ([], 0),
     ):
         path.write_bytes(b"".join(damaged))
-        assert History.known(path) == known
-    path.write_bytes(b"".join(lines[:5]))
-    status, _, err = call(*WORDS, "--out", run, "--resume")
-    assert (status, err.count("\n")) == (0, 1)
-    assert "checkpoints/6 cannot be used (metrics.jsonl holds the figures of 5 updates, and so of fewer)" in err
-    assert_same(run, base)
+        with History(path, after=6, writes=True) as history:
+            assert [json.dumps(row).encode() + b"\n" for row in history.rows()] == [
+                line for line in lines if line in damaged
+            ]
+            assert len(history.rows()) == known
+        err = capsys.readouterr().err
+        said = f"metrics.jsonl lacks the figures of {6 - known} of the first 6 updates: the run goes on, with a gap"
+        assert (said in err, err.count("\n")) == ((True, 1) if known < 6 else (False, 0))
+
+
+def test_a_run_goes_on_without_its_figures(run: Path, base: Path, call: Any) -> None:
+    lines, path = (base / "metrics.jsonl").read_bytes().splitlines(keepends=True), run / "metrics.jsonl"
     # Longer than the checkpoint: what came after it is done again.
     shutil.rmtree(run / "checkpoints" / "6")
     assert call(*WORDS, "--out", run, "--resume")[::2] == (0, "")
     assert_same(run, base)
+    shutil.rmtree(run / "checkpoints" / "6")
+    path.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    status, _, err = call(*WORDS, "--out", run, "--resume")
+    assert (status, err.count("\n")) == (0, 1)
+    assert "lacks the figures of 1 of the first 4 updates" in err
+    assert path.read_bytes().splitlines(keepends=True) == [*lines[:2], *lines[3:]]
     path.unlink()
     status, _, err = call(*WORDS, "--out", run, "--resume")
-    assert (status, err.count("\n")) == (2, 1)
-    assert "metrics.jsonl holds the figures of 0 updates" in err
+    assert (status, err.count("\n")) == (0, 1)
+    assert "lacks the figures of 6 of the first 6 updates" in err
+    for ours, theirs in zip(weights(run), weights(base), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_run_goes_on_through_links_to_another_disk(run: Path, base: Path, tmp_path: Path, call: Any) -> None:
+    for name in ("checkpoints", "weights"):
+        (run / name).rename(tmp_path / name)
+        (run / name).symlink_to(tmp_path / name)
+    shutil.rmtree(run / "checkpoints" / "6")
+    assert call(*WORDS, "--out", run, "--resume")[::2] == (0, "")
+    assert_same(run, base)
+    assert (tmp_path / "checkpoints" / "6").is_dir()
 
 
 # --- damaged files ----------------------------------------------------------------------------------------------------
@@ -169,16 +199,18 @@ def test_folders_where_files_should_be_are_named(run: Path, call: Any) -> None:
 
 @pytest.mark.parametrize("name", [name for name in GARBAGE if name not in ("wrong types", "nan")])
 def test_what_a_run_says_of_itself_is_named_if_it_is_damaged(name: str, tmp_path: Path) -> None:
-    from jaxtriplet.jobs.listening import threshold_of
-
     for file, read in (
         ("data.json", lambda: runs.check_data(tmp_path, {})),
-        ("metrics.json", lambda: threshold_of(tmp_path)),
+        ("metrics.json", lambda: listening.threshold_of(tmp_path)),
     ):
         (tmp_path / file).write_bytes(GARBAGE[name])
         with pytest.raises(ValueError, match=rf"{file} is damaged \(.*\); put back a copy of it, or ") as caught:
             read()
         assert "\n" not in str(caught.value)
-    (tmp_path / "metrics.json").write_text('{"threshold": NaN}')
-    with pytest.raises(ValueError, match="its threshold is nan"):
-        threshold_of(tmp_path)
+
+
+def test_a_threshold_is_a_finite_number(tmp_path: Path) -> None:
+    for word, said in (("NaN", "nan"), ("true", "True"), ('"high"', "'high'"), ("[1]", r"\[1\]"), ("1e999", "inf")):
+        (tmp_path / "metrics.json").write_text(f'{{"threshold": {word}}}')
+        with pytest.raises(ValueError, match=f"its threshold is {said}"):
+            listening.threshold_of(tmp_path)

@@ -16,8 +16,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtriplet import jobs
-from jaxtriplet.cli import _ending, app
+from jaxtriplet import _files, jobs
+from jaxtriplet.cli import _ending, app, main
 from jaxtriplet.cli._ending import Stopped, ending, heeding_signals
 from jaxtriplet.jobs import nonfinite, notes, runs, training
 from jaxtriplet.jobs.checkpoints import Checkpoints
@@ -262,6 +262,33 @@ def test_a_run_that_replaces_another_leaves_nothing_of_it_to_be_mistaken(
     assert {path.name for path in run.iterdir()} == {"config.json", "notes.txt"}
 
 
+def test_a_run_that_replaces_another_lets_be_what_its_links_lead_to(
+    run: Path, tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("checkpoints", "weights", "nan"):
+        scratch = tmp_path / "scratch" / name
+        scratch.mkdir(parents=True)
+        (scratch / "mine").touch()
+        _files.remove(run / name)
+        (run / name).symlink_to(scratch)
+    monkeypatch.setattr(training, "fit", full_disk)
+    assert call(*WORDS, "--out", run, "--overwrite").status == 1
+    assert {path.name for path in run.iterdir()} == {"config.json"}
+    assert len([*(tmp_path / "scratch").glob("*/mine")]) == 3
+
+
+def test_what_keeps_a_run_from_beginning_is_no_reason_to_resume_it(
+    tmp_path: Path, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "begin", full_disk)
+    status, _, err = call(*WORDS, "--out", tmp_path / "run")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "--resume" not in err
+    (tmp_path / "file").touch()
+    status, _, err = call(*WORDS, "--out", tmp_path / "file" / "run")
+    assert (status, err) == (2, f"jaxtriplet: {tmp_path}/file is a file, not a folder\n")
+
+
 def test_errors_of_files_that_were_named_are_the_users_to_mend() -> None:
     for error, status in (
         (FileNotFoundError(2, "No such file", "x"), 2),
@@ -355,6 +382,16 @@ def test_a_signal_in_the_midst_of_a_save_ends_a_run_in_a_line(tmp_path: Path) ->
     status, out, err = ended(["-c", IN_A_SAVE], tmp_path / "run", [])
     assert (status, out) == (143, "")
     assert err == f"jaxtriplet: stopped; to go on, give the same options with --out {tmp_path / 'run'} and --resume\n"
+
+
+def test_ctrl_c_before_signals_are_heeded_is_a_line_too(monkeypatch: Any, capsys: Any) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "run", stopped)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (130, "jaxtriplet: stopped\n")
 
 
 def test_a_signal_that_comes_in_a_finalizer_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:

@@ -283,7 +283,8 @@ def test_parts_that_are_damaged_are_made_again(tmp_path: Path, capsys: pytest.Ca
     np.testing.assert_array_equal(np.stack([*found.values()]), rows[4:])
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
-    assert all(f"00{number}.npz is damaged and removed" in line for number, line in enumerate(lines))
+    told = "is damaged and removed, and its recordings are embedded again"
+    assert all(line.endswith(f"00{number}.npz {told}") for number, line in enumerate(lines))
     # What is made again takes the place of none that is there.
     parts.add(index.take(range(4)), rows[:4])
     again = dict(Parts(folder, "me", overwrite=False).read(index))
@@ -329,6 +330,15 @@ def test_what_is_not_embeds_own_is_let_be(tmp_path: Path) -> None:
         folder.joinpath(name).write_text("me")
     parts.remove()
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_a_place_that_can_take_no_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"folder\.npz is a folder, not a file; name another file"):
+        runs.choose_file(tmp_path / "folder.npz", overwrite=True)
+    with pytest.raises(ValueError, match=r"/file is a file, not a folder"):
+        runs.choose_file(tmp_path / "file" / "x.npz", overwrite=False)
 
 
 def test_two_do_not_embed_into_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
