@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from .strategies import DTYPES, Drawn, Program, batches, programs, rounding, weights
 
 # Examples of each program in the quick suite, and where many are asked for.
-FEW, MANY = 25, 50
+FEW, MANY = 40, 50
 # Roundings that are tried, and how many times what they change a loss may be off by.
 ROUNDINGS, FACTOR = 4, 4
 
@@ -130,6 +130,8 @@ def near_enough(
         return np.array([at(0), at(1), at(-1)])
 
     exact = looped_along(rows, 0)
+    if not np.isfinite(exact).all():  # the loop adds up exponentials as they are: what overflows there says nothing
+        return
     others = [looped_along(roughly(program, rows, seed), seed) for seed in range(1, 1 + ROUNDINGS)]
     accuracy = accuracy_of(program, spread)
     if program.is_smoothed:  # scores are rounded to their own size, which is that of the rows
@@ -139,6 +141,8 @@ def near_enough(
     shortest = 8 * float(np.sqrt(np.finfo(program.computed).tiny))
     room = FACTOR * max(abs(other[0] - exact[0]) for other in others)
     room += accuracy * (abs(exact[0]) + largest) + shortest * weights(8).sum()
+    if program.case.declared.name == "deep_speaker":  # of distances 1 - <x, y>, rounded to the size of 1
+        room += FACTOR * float(np.finfo(program.computed).eps)
     assert abs(value - exact[0]) <= room, f"value {value}, the loop says {exact[0]} ± {room}\n{drawn}"
     if not is_graded or spread < 1e3 * shortest or _clipped(program, by_rows):
         return
