@@ -21,6 +21,8 @@ from tests.test_processes import ROOT, environment, free_port
 pytestmark = [pytest.mark.exhaustive, pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("points")]
 
 STEPS = 400
+# Of one process, and of two: KILLS=20,6 tries more.
+KILLS = tuple(map(int, os.environ.get("KILLS", "8,3").split(",")))
 WORDS = (
     *("-m", "tests.points", "train", "--recipe", "points", "--steps", STEPS, "--evaluate-every", 50),
     *("--checkpoint-every", 5, "--quiet"),
@@ -77,7 +79,7 @@ def weights(folder: Path) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(runs.load(folder).arrays())]
 
 
-@pytest.mark.parametrize(("processes", "kills"), [(1, 20), (2, 6)], ids=["one process", "two processes"])
+@pytest.mark.parametrize(("processes", "kills"), enumerate(KILLS, 1), ids=["one process", "two processes"])
 def test_a_run_that_is_killed_again_and_again_is_the_undisturbed_one(
     processes: int, kills: int, launch: Any, tmp_path: Path, record_property: Any
 ) -> None:
