@@ -168,7 +168,7 @@ def test_a_collapsed_encoder_is_trained_out_of_it(loss: Any) -> None:
 
 @pytest.mark.parametrize("gap", [1e-2, 1e-3, 1e-4])
 def test_batch_hard_measures_near_duplicates_by_their_differences(gap: float) -> None:
-    """Unit rows 1e-4 apart, of which a product of matrices knows nothing: two in each batch, and others far from them."""
+    """Unit rows 1e-4 apart, which a product of matrices cannot tell: two in each batch, and others far from them."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(20, 24, 64))
     rows[:, 1] = rows[:, 0] + gap * rng.normal(size=(20, 64))
