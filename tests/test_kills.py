@@ -79,7 +79,7 @@ def weights(folder: Path) -> list[np.ndarray]:
     return [np.asarray(leaf) for leaf in jax.tree.leaves(runs.load(folder).arrays())]
 
 
-@pytest.mark.parametrize(("processes", "kills"), enumerate(KILLS, 1), ids=["one process", "two processes"])
+@pytest.mark.parametrize(("processes", "kills"), [*enumerate(KILLS, 1)], ids=["one process", "two processes"])
 def test_a_run_that_is_killed_again_and_again_is_the_undisturbed_one(
     processes: int, kills: int, launch: Any, tmp_path: Path, record_property: Any
 ) -> None:
@@ -118,6 +118,15 @@ def test_a_run_that_is_killed_again_and_again_is_the_undisturbed_one(
     print(f"{kills} kills of {processes} process(es), after so many updates: {moments}")
 
 
+def under_way(launch: Any, folder: Path) -> list[subprocess.Popen[str]]:
+    """Starts a job of two processes, and waits until it has made some updates."""
+    running: list[subprocess.Popen[str]] = launch(folder, 2)
+    while progress(folder) < 20:
+        assert running[0].poll() is None, wait(running)
+        time.sleep(0.05)
+    return running
+
+
 def told(words: str) -> list[str]:
     """Returns our lines that are no account of what a process does; Gloo's greetings are not ours."""
     ours = [line for line in words.splitlines() if line.startswith("jaxtriplet: ")]
@@ -126,10 +135,7 @@ def told(words: str) -> list[str]:
 
 def test_all_processes_of_a_job_agree(launch: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    running = launch(folder, 2)
-    while progress(folder) < 20:
-        assert running[0].poll() is None, wait(running)
-        time.sleep(0.05)
+    running = under_way(launch, folder)
     beside = wait(launch(folder, 2))
     assert [status for status, _ in beside] == [2, 2], beside
     assert f"{folder} is being written by another process" in beside[0][1]
@@ -164,10 +170,7 @@ def test_every_process_keeps_its_rows_of_a_batch_whose_loss_is_not_finite(launch
 
 def test_where_one_process_cannot_write_all_end(launch: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    running = launch(folder, 2)
-    while progress(folder) < 20:
-        assert running[0].poll() is None, wait(running)
-        time.sleep(0.05)
+    running = under_way(launch, folder)
     folder.rename(tmp_path / "gone")
     begun = time.monotonic()
     ended = wait(running)
