@@ -3,10 +3,13 @@
 Batches are functions of the seed and the step, so that the number of steps in the state is the state of the loader too.
 """
 
+import errno
 import logging
 import os
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -59,6 +62,7 @@ class Checkpoints:
         self._open = ExitStack()
         with _silence(), _in_words(folder):
             self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._identity = _identity(folder)
 
     def __enter__(self) -> Self:
         """Returns itself."""
@@ -69,6 +73,7 @@ class Checkpoints:
         """Waits for what is still being written."""
         if error is None:
             with self._open, _in_words(self._folder):
+                self.settle()
                 self._manager.close()
         elif jax.process_count() == 1:  # Others, who may be dead, would have to be waited for.
             # The first error is the one to tell; a thread that it has cut off from here may speak still.
@@ -86,7 +91,13 @@ class Checkpoints:
             OSError: It cannot be written.
         """
         with _in_words(self._folder):
-            self._manager.wait_until_finished()
+            written, done = Future[None](), self._manager.wait_until_finished
+            threading.Thread(target=_fulfil, args=(written, done), name="settle", daemon=True).start()
+            # Several processes wait for each other, and none of them is told that there is nowhere to write any more.
+            while not wait([written], timeout=1).done:
+                if _identity(self._folder) != self._identity:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._folder))
+            written.result()
 
     def best(self) -> int:
         """Returns after how many steps the best checkpoint was taken: the newest, if none was judged."""
@@ -195,6 +206,24 @@ def _flaw(folder: Path) -> str | None:
     except ValueError as error:
         return f"{_LATE[0]}: {error}"
     return _files.flaw(folder, but=_LATE)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Returns what tells a folder from one of the same name, such as what Orbax makes anew where it has been moved."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _fulfil(promised: "Future[None]", work: Callable[[], None]) -> None:
+    """Does some work in a thread of its own, of which a future tells the end."""
+    try:
+        work()
+        promised.set_result(None)
+    except BaseException as error:
+        promised.set_exception(error)
 
 
 @contextmanager
