@@ -9,6 +9,7 @@
 """
 
 from jaxtriplet import distances, losses, masks, parallel, reductions, types
+from jaxtriplet.engine import memory
 from jaxtriplet.losses import *  # noqa: F403 (every loss is jaxtriplet's own name too)
 from jaxtriplet.numerics import l2_normalize
 from jaxtriplet.types import Stats
@@ -21,6 +22,7 @@ __all__ = [
     "l2_normalize",
     "losses",
     "masks",
+    "memory",
     "parallel",
     "reductions",
     "types",

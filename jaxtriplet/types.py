@@ -8,6 +8,9 @@ from jax.typing import ArrayLike
 AxisName = str | tuple[str, ...] | None
 """The mapped axes over which a batch is spread, or None."""
 
+Exchange = Literal["gather", "ring"]
+"""How rows reach other devices: each device gathers all of them, or they travel from device to device."""
+
 _Args = ParamSpec("_Args")
 
 
@@ -44,6 +47,19 @@ class Terms(NamedTuple):
     """How many terms it has."""
     active: jax.Array
     """How many of them are above zero."""
+
+
+class Memory(NamedTuple):
+    """Rows of earlier batches, which later ones meet as candidates; `jaxtriplet.memory` makes and fills it."""
+
+    labels: jax.Array
+    """Integers [M]."""
+    embeddings: jax.Array
+    """Floats [M, D]."""
+    valid: jax.Array
+    """Booleans [M], False where no row has come yet."""
+    next: jax.Array
+    """An integer: where the next row goes, over the oldest."""
 
 
 class Stats(NamedTuple):

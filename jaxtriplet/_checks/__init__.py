@@ -7,15 +7,19 @@
 
 from jaxtriplet._checks.arrays import (
     batch as batch,
+    by_name as by_name,
     distances as distances,
     flags as flags,
+    ids as ids,
     integers as integers,
     mask as mask,
+    memory as memory,
     paired as paired,
     rows as rows,
     rows_as_given as rows_as_given,
     thirds as thirds,
     two_sets as two_sets,
+    views as views,
 )
 from jaxtriplet._checks.entry import (
     entry as entry,

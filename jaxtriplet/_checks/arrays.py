@@ -10,8 +10,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jaxtriplet._checks.words import seen
+from jaxtriplet.types import Memory
 
 _LABELS = "labels must be integers of shape [B]"
+_IDS = "ids must be integers, one for each document"
+_MEMORY = "memory must be one of `jaxtriplet.memory.create`"
 _KNOWN = "the number of rows must be known when a loss is compiled, since they are compared a tile at a time"
 
 
@@ -53,20 +56,21 @@ def _found(x: Any) -> str:
     return seen(np.asarray(x)) if isinstance(x, list | tuple) else seen(x)
 
 
-def host_labels(labels: Any) -> Any:
+def host_labels(labels: Any, wants: str = _LABELS) -> Any:
     """Returns labels that JAX can take without two of them becoming one, as 64-bit integers would without a word."""
-    array = taken(labels, _LABELS)
+    array = taken(labels, wants)
     if isinstance(array, jax.Array):
         return array
+    name = wants.split(maxsplit=1)[0]
     if array.size == 0:
         return array.astype(np.int32) if array.ndim == 1 else array
     if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{_LABELS}; got {seen(array)}{_advice(array)}")
+        raise ValueError(f"{wants}; got {seen(array)}{_advice(array)}")
     fits = np.iinfo(jax.dtypes.canonicalize_dtype(array.dtype))
     if array.min() < fits.min or array.max() > fits.max:
         raise ValueError(
-            f"labels must fit in {fits.dtype}, or two of them could become one; number them anew with "
-            "`np.unique(labels, return_inverse=True)[1]`, or set jax_enable_x64"
+            f"{name} must fit in {fits.dtype}, or two of them could become one; number them anew with "
+            f"`np.unique({name}, return_inverse=True)[1]`, or set jax_enable_x64"
         )
     return array
 
@@ -82,6 +86,17 @@ def _advice(labels: Any) -> str:
 def rows_as_given(name: str, value: Any) -> Any:
     """Returns the rows of an argument of that name as JAX takes them."""
     return host_labels(value) if name == "labels" else taken(value, wants_rows(name))
+
+
+def by_name(name: str, value: Any) -> Any:
+    """Returns the array, or the memory, that a keyword of that name holds."""
+    if name == "where":
+        return taken(value, "where must be bool of shape [B]")
+    if name == "ids":
+        return host_labels(value, _IDS)
+    if not isinstance(value, Memory):
+        raise ValueError(f"{_MEMORY}; got {seen(value)}")
+    return value
 
 
 def wants_rows(name: str) -> str:
@@ -126,12 +141,48 @@ def batch(
     return labels, embeddings, mask(where, embeddings)
 
 
+def memory(given: Memory, reference: jax.Array) -> Memory:
+    """Returns the memory, having checked that its rows are as long as those of the reference."""
+    width = reference.shape[1]
+    says = f"the rows of memory must be of the length of embeddings, {width}; got {seen(given.embeddings)}"
+    _require(chex.assert_shape, given.embeddings, (None, width), says=says)
+    return given
+
+
+def ids(given: ArrayLike, reference: jax.Array) -> jax.Array:
+    """Returns the ids, having checked that they are integers, one for each row of the reference."""
+    array = jnp.asarray(given)
+    says = f"{_IDS}, of shape [{reference.shape[0]}]; got {seen(array)}"
+    _require(chex.assert_type, array, int, says=says)
+    _require(chex.assert_shape, array, reference.shape[:1], says=says)
+    return array
+
+
 def paired(where: ArrayLike | None, **matrices: ArrayLike) -> tuple[list[jax.Array], jax.Array | None]:
     """Returns the named matrices and the optional mask, having checked that they have one shape, and as many rows."""
     arrays = [rows(matrix, name) for name, matrix in matrices.items()]
     shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in zip(matrices, arrays, strict=True))
     _require(chex.assert_equal_shape, arrays, says=f"these must have one shape: {shapes}")
     return arrays, mask(where, arrays[0])
+
+
+def views(
+    x: ArrayLike,
+    y: ArrayLike,
+    where: ArrayLike | None,
+    given: ArrayLike | None,
+    *,
+    equal: bool,
+    names: tuple[str, str] = ("queries", "documents"),
+) -> tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None]:
+    """Returns two views, the optional mask of the first's rows and the optional ids of the second's, checked."""
+    first, second = rows(x, names[0]), rows(y, names[1])
+    found = f"got {names[0]} {list(first.shape)} and {names[1]} {list(second.shape)}"
+    _require(chex.assert_equal_shape_suffix, [first, second], 1, says=f"rows must be of one length; {found}")
+    if len(second) < len(first) or (equal and len(first) != len(second)):
+        how = "as many" if equal else "at least as many"
+        raise ValueError(f"there must be {how} {names[1]} as {names[0]}; {found}")
+    return first, second, mask(where, first), None if given is None else ids(given, second)
 
 
 def two_sets(x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, jax.Array]:

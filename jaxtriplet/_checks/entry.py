@@ -16,26 +16,33 @@ from jaxtriplet.types import AxisName
 
 _Args = ParamSpec("_Args")
 
+# Keywords that are arrays, or trees of them.
+ARRAYS = ("where", "ids", "memory")
+
 
 def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
     """Compiles a public function of rows, behind the checks that its signature asks for.
 
     - Positional arguments without a default are rows; if the first are `labels`, they are looked at before they are
       traced: JAX turns 64-bit NumPy integers into 32-bit ones without a word, so that two speakers could become one.
-    - Those with a default are numbers: traced scalars, in the dtype to compute the rows in.
-    - Keywords but `where` are static: functions (`*_fn`), sizes (`int | None`), words (`Literal`), flags, axes.
+    - Those with a default, and keywords whose default is a float, are numbers: traced scalars, in the dtype to compute
+      the rows in.
+    - Other keywords are static: functions (`*_fn`), sizes (`int | None`), words (`Literal`), flags, axes; but for
+      `where`, `ids` and `memory`, which are arrays.
     """
     signature, hints = inspect.signature(function), typing.get_type_hints(function)
     rows, numbers = rows_of(signature), numbers_of(signature)
-    fixed = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY and name != "where"]
+    arrays_by_name = [name for name in ARRAYS if name in signature.parameters]
+    keywords = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY]
+    fixed = [name for name in keywords if name not in arrays_by_name and name not in numbers]
 
     def taken(name: str, value: Any) -> Any:
         """Returns what is compiled for, or traced."""
         if name in fixed:
             static(name, value, hints.get(name))
             return value
-        if name == "where":
-            return None if value is None else arrays.taken(value, "where must be bool of shape [B]")
+        if name in arrays_by_name:
+            return None if value is None else arrays.by_name(name, value)
         if name in numbers:
             return arrays.number(name, value)
         return arrays.rows_as_given(name, value)
@@ -44,8 +51,8 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
     def checked(*args: Any, **kwargs: Any) -> Any:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        for name in [*rows, "where"]:
-            given.arguments[name] = _whole(given.arguments[name])
+        for name in [*rows, *arrays_by_name]:
+            given.arguments[name] = jax.tree.map(_whole, given.arguments[name])
         first = given.arguments[rows[:2][-1]]
         dtype = numerics.compute_dtype(first)
         for name in numbers:
@@ -70,11 +77,11 @@ def rows_of(signature: inspect.Signature) -> list[str]:
 
 
 def numbers_of(signature: inspect.Signature) -> dict[str, Any]:
-    """Returns the numbers of a loss, with their defaults: its positional arguments that need not be given."""
+    """Returns the numbers of a loss, with their defaults: positional arguments that need not be given, and floats."""
     return {
         name: one.default
         for name, one in signature.parameters.items()
-        if one.kind is one.POSITIONAL_OR_KEYWORD and one.default is not one.empty
+        if isinstance(one.default, float) or (one.kind is one.POSITIONAL_OR_KEYWORD and one.default is not one.empty)
     }
 
 
@@ -102,7 +109,7 @@ def _whole(array: Any) -> Any:
 
     There, no operation guesses how its result should lie; the gradient is spread as the array was.
     """
-    if array is None or not any(jax.typeof(array).sharding.spec):
+    if not any(jax.typeof(array).sharding.spec):
         return array
     return jax.sharding.reshard(array, NamedSharding(jax.typeof(array).sharding.mesh, PartitionSpec()))
 

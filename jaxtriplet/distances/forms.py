@@ -174,6 +174,18 @@ def _as_they_are(values: jax.Array, valid: jax.Array, frame: None) -> jax.Array:
     return values
 
 
+def _inner(x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
+    del frame
+    return numerics.inner(x, y)
+
+
+def _inner_beside(x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
+    del frame
+    return jnp.sum(x * y, axis=-1)
+
+
+# No distance: larger is closer.
+SIMILARITY = Form(_no_frame, _as_they_are, _inner, _inner_beside, is_symmetric=True)
 INNER_PRODUCT = Form(_no_frame, _as_they_are, _inner_between, _inner_apart, is_symmetric=True)
 
 

@@ -9,21 +9,34 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
 - `classes`: the order of the candidates by label, in which an anchor's positives follow each other;
 - `tiles`: a tile of distances, how a batch is cut into tiles, and any function of anchors run tile by tile;
 - `rules`: what rules are made of, with a loop over positives for small classes and a sort for large ones;
-- `mining`: `mine` itself, and its derivative; `formula`: rules of formulas;
+- `mining`: `mine` itself; `derivative`: gradients made in the forward pass; `formula`: rules of formulas;
+- `separable`: losses of row `statistics`, and `measuring`: `measure` for these, by `whole_rows` or by `merged_rows`;
+- `memory`: rows of earlier batches;
 - `outcome`: sums that merge over tiles and devices, and how they become a loss and its statistics, `conclude`.
 """
 
+from jaxtriplet.engine.classes import columns as columns
 from jaxtriplet.engine.formula import formula as formula
+from jaxtriplet.engine.measuring import measure as measure
 from jaxtriplet.engine.mining import mine as mine
 from jaxtriplet.engine.outcome import (
     Found as Found,
     Spread as Spread,
     conclude as conclude,
     count as count,
+    mean_of as mean_of,
     norms as norms,
     spread as spread,
 )
-from jaxtriplet.engine.rows import Rows as Rows, keep as keep, meet as meet, pairs as pairs, prepare as prepare
+from jaxtriplet.engine.rows import (
+    Rows as Rows,
+    face as face,
+    keep as keep,
+    meet as meet,
+    pairs as pairs,
+    prepare as prepare,
+    views as views,
+)
 from jaxtriplet.engine.rules import (
     Mined as Mined,
     Picks as Picks,
@@ -37,4 +50,6 @@ from jaxtriplet.engine.rules import (
     sort as sort,
     triplets as triplets,
 )
+from jaxtriplet.engine.separable import Pairs as Pairs, Separable as Separable
+from jaxtriplet.engine.statistics import Count as Count, LogSumExp as LogSumExp, Max as Max, Sum as Sum
 from jaxtriplet.engine.tiles import Tile as Tile, by_tiles as by_tiles

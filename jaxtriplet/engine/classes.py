@@ -62,3 +62,22 @@ def arrange(anchors: Rows, candidates: Rows, *, strangers: bool = False) -> tupl
     positives, negatives = jnp.maximum(size - itself, 0), jnp.where(anchors.valid, count - size, 0)
     order = Order(rows, largest, jnp.maximum(largest - itself, 0))
     return order, Classes(start, size, own, positives, negatives)
+
+
+def columns(candidates: Rows, least: int = 1) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Numbers the classes that have so many rows or more, in the order of their labels.
+
+    Args:
+        candidates: The rows [N].
+        least: How many rows a class must have.
+
+    Returns:
+        Each row's class, integers [N], N for a row of no such class; whether it is the first row of its class; and how
+        many classes there are.
+    """
+    order, classes = arrange(candidates, candidates)
+    size = jnp.where(candidates.valid & (classes.size >= least), classes.size, 0)
+    first = (size > 0) & (classes.own == classes.start)
+    by_order = jnp.cumsum(first[order.rows], dtype=jnp.int32) - 1
+    column = jnp.zeros_like(order.rows).at[order.rows].set(by_order)
+    return jnp.where(size > 0, column, len(order.rows)), first, jnp.sum(first, dtype=jnp.int32)

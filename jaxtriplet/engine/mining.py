@@ -9,12 +9,13 @@ import jax.numpy as jnp
 from jaxtriplet import numerics
 from jaxtriplet.distances import form_of
 from jaxtriplet.distances.forms import Form
+from jaxtriplet.engine import derivative
 from jaxtriplet.engine.classes import Classes, Order, arrange
-from jaxtriplet.engine.outcome import Found, Spread, gather, spread
-from jaxtriplet.engine.rows import Rows, pairs, prepare
+from jaxtriplet.engine.outcome import Found, gather, spread
+from jaxtriplet.engine.rows import Rows, pairs, prepare, without_values
 from jaxtriplet.engine.rules import Picks, Rule
 from jaxtriplet.engine.tiles import Tile, cut, fill, scan_tiles, unfold
-from jaxtriplet.types import DistanceFn, Terms
+from jaxtriplet.types import DistanceFn
 
 
 class _Plan(NamedTuple):
@@ -45,9 +46,6 @@ class _Layout(NamedTuple):
     classes: Classes
     frame: Any
     """What the distance is told of all rows."""
-
-
-_Outcome = tuple[Terms, Spread, Spread]
 
 
 def mine(
@@ -92,16 +90,13 @@ def mine(
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
     plan = _Plan(rule, form, cut(len(anchors.labels), block_size))
     arranged = arrange(anchors, candidates, strangers=strangers)
-    layout = _Layout(_without_values(anchors), _without_values(candidates), *arranged, frame)
-    outcome = (_each if each else _summed)(plan, _Numbers(of_anchors, of_candidates, own), layout)
+    layout = _Layout(without_values(anchors), without_values(candidates), *arranged, frame)
+    differentiable = derivative.each if each else derivative.summed
+    outcome = differentiable(functools.partial(_work, plan), _Numbers(of_anchors, of_candidates, own), layout)
     evidence = [numerics.evidence(rows.values) for rows in met]
     if not form.is_finite:  # comparisons would drop it
         evidence += [jnp.where(part.number > 0, part.largest, 0) for part in jax.lax.stop_gradient(outcome[1:])]
     return gather(*outcome, anchors, *evidence)
-
-
-def _without_values(rows: Rows) -> Rows:
-    return rows._replace(values=rows.values[:, :0])
 
 
 def _tile_distances(form: Form, frame: Any, candidates: Any, anchors: Any) -> jax.Array:
@@ -166,61 +161,3 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
         return outcome, None
     by_anchors, by_own = unfold(gradient, count)
     return outcome, _Numbers(by_anchors, by_candidates, by_own)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _once(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array) -> tuple[_Outcome, _Numbers]:
-    """Outcome and gradient, which has none itself: rather an error than the derivative of a search."""
-    return _work(plan, numbers, layout, cotangent)
-
-
-def _refuse(*args: Any) -> Any:
-    del args
-    raise TypeError("mined losses are differentiable once, in reverse mode: they have no second derivatives")
-
-
-_once.defvjp(_refuse, _refuse)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _each(plan: _Plan, numbers: _Numbers, layout: _Layout) -> _Outcome:
-    return _work(plan, numbers, layout, None)[0]
-
-
-def _each_forward(plan: _Plan, numbers: _Numbers, layout: _Layout) -> tuple[_Outcome, Any]:
-    return _each(plan, numbers, layout), (numbers, layout)
-
-
-def _each_backward(plan: _Plan, saved: Any, cotangent: _Outcome) -> Any:
-    return _once(plan, *saved, cotangent[0].total)[1], None
-
-
-_each.defvjp(_each_forward, _each_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _summed(plan: _Plan, numbers: _Numbers, layout: _Layout) -> _Outcome:
-    return _with_sum(_each(plan, numbers, layout))
-
-
-def _one_for_each(numbers: _Numbers) -> jax.Array:
-    some = jax.tree.leaves(numbers.anchors)[0]
-    return jnp.ones_like(some, shape=some.shape[:1])
-
-
-def _with_sum(outcome: _Outcome) -> _Outcome:
-    terms, positives, negatives = outcome
-    return terms._replace(total=jnp.sum(terms.total)), positives, negatives
-
-
-def _summed_forward(plan: _Plan, numbers: _Numbers, layout: _Layout) -> tuple[_Outcome, _Numbers]:
-    outcome, gradient = _once(plan, numbers, layout, _one_for_each(numbers))
-    return _with_sum(outcome), gradient
-
-
-def _summed_backward(plan: _Plan, gradient: _Numbers, cotangent: _Outcome) -> Any:
-    del plan
-    return jax.tree.map(lambda part: part * cotangent[0].total, gradient), None
-
-
-_summed.defvjp(_summed_forward, _summed_backward)

@@ -28,7 +28,8 @@ class Spread(NamedTuple):
 class Found(NamedTuple):
     """What one device found in a batch."""
 
-    terms: Terms
+    terms: Any
+    """`Terms`, or a tuple of them: of several kinds, each of which is reduced by itself."""
     positives: Spread
     """The distances between rows of one label."""
     negatives: Spread
@@ -47,6 +48,11 @@ def spread(distances: jax.Array, mask: jax.Array) -> Spread:
     )
 
 
+def join(a: Spread, b: Spread) -> Spread:
+    """Returns the spread of two sets together."""
+    return merge(jax.tree.map(lambda *parts: jnp.stack(parts), a, b))
+
+
 def merge(parts: Spread) -> Spread:
     """Returns the spread of all sets together, given arrays of any shape instead of scalars."""
     return Spread(jnp.sum(parts.number), jnp.sum(parts.total), jnp.max(parts.largest), jnp.min(parts.smallest))
@@ -57,7 +63,12 @@ def norms(values: jax.Array, valid: jax.Array) -> Spread:
     return spread(numerics.norm(values), valid)
 
 
-def gather(terms: Terms, positives: Spread, negatives: Spread, anchors: Rows, *evidence: jax.Array) -> Found:
+def kinds_of(terms: Any) -> tuple[Terms, ...]:
+    """Returns the terms of each kind."""
+    return (terms,) if isinstance(terms, Terms) else tuple(terms)
+
+
+def gather(terms: Any, positives: Spread, negatives: Spread, anchors: Rows, *evidence: jax.Array) -> Found:
     """Returns what all tiles of a device have found, whose spreads have a leading axis.
 
     Args:
@@ -67,8 +78,9 @@ def gather(terms: Terms, positives: Spread, negatives: Spread, anchors: Rows, *e
         anchors: The rows of this device.
         *evidence: Arrays that must be finite, or the total is not.
     """
+    kinds = [kind._replace(total=numerics.poison(kind.total, *evidence)) for kind in kinds_of(terms)]
     return Found(
-        terms=terms._replace(total=numerics.poison(terms.total, *evidence)),
+        terms=kinds[0] if isinstance(terms, Terms) else tuple(kinds),
         positives=merge(positives),
         negatives=merge(negatives),
         norms=norms(anchors.values, anchors.valid),
@@ -90,7 +102,8 @@ def summarise(found: Found, axis_name: AxisName) -> Stats:
     """Returns the global statistics of a loss from what this device found."""
     terms, *spreads = jax.lax.stop_gradient(found)
     positives, negatives, norms = (_everywhere(part, axis_name) for part in spreads)
-    counts = (jnp.sum(terms.valid), jnp.sum(terms.active))
+    kinds = kinds_of(terms)
+    counts = tuple(sum(jnp.sum(getattr(kind, name)) for kind in kinds) for name in ("valid", "active"))
     valid, active = counts if axis_name is None else jax.lax.psum(counts, axis_name)
     return Stats(
         num_valid=valid,
@@ -102,6 +115,12 @@ def summarise(found: Found, axis_name: AxisName) -> Stats:
         hardest_negative_distance=jnp.where(negatives.number > 0, negatives.smallest, 0),
         mean_norm=numerics.safe_divide(norms.total, norms.number),
     )
+
+
+def mean_of(one: Found, other: Found) -> Found:
+    """Returns the mean of the terms of two directions, with the distances of the first."""
+    total = (one.terms.total + other.terms.total) / 2
+    return one._replace(terms=one.terms._replace(total=total))
 
 
 def conclude(found: Found, reduce_fn: ReduceFn | None, axis_name: AxisName, has_aux: bool) -> Any:
@@ -116,8 +135,11 @@ def conclude(found: Found, reduce_fn: ReduceFn | None, axis_name: AxisName, has_
     Returns:
         The loss, or the loss and its statistics.
     """
-    loss = found.terms.total
-    if reduce_fn is not None:
-        sums = Terms(*map(jnp.sum, found.terms))
-        loss = reduce_fn(*(sums if axis_name is None else jax.lax.psum(sums, axis_name)))
+    kinds = kinds_of(found.terms)
+    if reduce_fn is None:
+        loss = sum((kind.total for kind in kinds[1:]), kinds[0].total)
+    else:
+        sums = [Terms(*map(jnp.sum, kind)) for kind in kinds]
+        first, *others = [reduce_fn(*kind) for kind in (sums if axis_name is None else jax.lax.psum(sums, axis_name))]
+        loss = sum(others, first)
     return (loss, summarise(found, axis_name)) if has_aux else loss

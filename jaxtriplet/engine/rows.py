@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, numerics
 from jaxtriplet.distances.forms import Form
-from jaxtriplet.types import AxisName
+from jaxtriplet.types import AxisName, Exchange, Memory
 
 
 class Rows(NamedTuple):
@@ -33,7 +33,13 @@ def keep(values: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Arr
 
 
 def meet(
-    labels: ArrayLike, embeddings: ArrayLike, where: ArrayLike | None = None, axis_name: AxisName = None
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    where: ArrayLike | None = None,
+    axis_name: AxisName = None,
+    *,
+    memory: Memory | None = None,
+    exchange: Exchange = "gather",
 ) -> tuple[Rows, Rows]:
     """Returns the anchors, this device's rows, and the candidates, the rows of all devices.
 
@@ -42,26 +48,95 @@ def meet(
         embeddings: Floats [B, D].
         where: Booleans [B], False for padding, or None.
         axis_name: The mapped axes over which the batch is spread, or None.
+        memory: Rows of earlier batches, which are candidates too, or None; the same on every device.
+        exchange: "gather", or "ring": the candidates are those of this device, which `measure` sends around.
 
     Returns:
-        Anchors of B rows, candidates of B times the number of devices.
+        Anchors of B rows, candidates of B times the number of devices, and then those of the memory.
 
     Raises:
         ValueError: The shapes or types do not fit.
     """
     own, rows, mask = _checks.batch(labels, embeddings, where)
+    if memory is not None:  # labels of few bits could not be told from its own
+        own = own.astype(jnp.promote_types(own.dtype, memory.labels.dtype))
     values, valid = keep(rows, mask)
     count = len(own)
     place = jnp.arange(count, dtype=jnp.int32)
     if axis_name is None:
         anchors = Rows(values, own, valid, place)
-        return anchors, anchors
+        return anchors, _remembered(anchors, memory, count)
     anchors = Rows(values, own, valid, place + count * jax.lax.axis_index(axis_name))
-    # What every device knows without being told is not gathered.
     everyone = count * jax.lax.axis_size(axis_name)
+    if exchange == "ring":
+        return anchors, _remembered(anchors, memory, everyone, axis_name)
+    # What every device knows without being told is not gathered.
     values, own, mask = jax.lax.all_gather((values, own, mask), axis_name, tiled=True)
     valid = jnp.ones(everyone, bool) if mask is None else mask
-    return anchors, Rows(values, own, valid, jnp.arange(everyone, dtype=jnp.int32))
+    return anchors, _remembered(Rows(values, own, valid, jnp.arange(everyone, dtype=jnp.int32)), memory, everyone)
+
+
+def _remembered(rows: Rows, memory: Memory | None, everyone: int, axis_name: AxisName = None) -> Rows:
+    """Returns candidates and, after those of all devices, the rows of the memory; on a ring, this device's share."""
+    if memory is None:
+        return rows
+    labels, embeddings, valid, _ = jax.lax.stop_gradient(_checks.memory(memory, rows.values))
+    values, valid = keep(embeddings, valid)
+    place = everyone + jnp.arange(len(labels), dtype=jnp.int32)
+    earlier = Rows(values.astype(rows.values.dtype), labels.astype(rows.labels.dtype), valid, place)
+    if axis_name is not None:
+        size, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
+        share = -(-len(labels) // size)
+
+        def cut(part: jax.Array) -> jax.Array:  # zeros fill up the last share: rows that are not valid
+            filled = jnp.pad(part, ((0, share * size - len(part)), *((0, 0),) * (part.ndim - 1)))
+            return jax.lax.dynamic_slice_in_dim(filled, index * share, share)
+
+        earlier = jax.tree.map(cut, earlier)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), rows, earlier)
+
+
+def face(
+    x: jax.Array,
+    y: jax.Array,
+    where: jax.Array | None = None,
+    axis_name: AxisName = None,
+    *,
+    ids: jax.Array | None = None,
+    exchange: Exchange = "gather",
+) -> tuple[Rows, Rows]:
+    """Returns two views of the same things: row i of `x` [B, D] belongs to row i of `y` [N, D].
+
+    Args:
+        x: Floats, the anchors.
+        y: Floats, the candidates, at least as many.
+        where: Booleans [B], False for padding, in both; or None.
+        axis_name: The mapped axes over which both are spread, or None.
+        ids: Integers [N]: candidates of one id are the same thing; None: all differ.
+        exchange: As in `meet`.
+
+    Returns:
+        Anchors of B rows, and candidates of N times the number of devices; `views` says who is whose.
+    """
+    (values, valid), count = keep(x, where), len(y)
+    more = None if where is None else jnp.concatenate([where, jnp.ones(count - len(x), bool)])
+    others, allowed = keep(y, more)
+    first = 0 if axis_name is None else count * jax.lax.axis_index(axis_name)
+    place = first + jnp.arange(count, dtype=jnp.int32)
+    labels = place if ids is None else ids
+    anchors = Rows(values, labels[: len(x)], valid, place[: len(x)])
+    candidates = Rows(others, labels, allowed, place)
+    if axis_name is not None and exchange == "gather":
+        candidates = jax.lax.all_gather(candidates, axis_name, tiled=True)
+    return anchors, candidates
+
+
+def views(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
+    """Returns `pairs` of two views: the positive is the candidate of the anchor's place, negatives have other ids."""
+    both = candidates.valid[:, None] & anchors.valid[None, :]
+    alike = candidates.labels[:, None] == anchors.labels[None, :]
+    same = candidates.place[:, None] == anchors.place[None, :]
+    return both & same, both & ~alike
 
 
 def prepare(form: Form, frame: Any, anchors: Rows, candidates: Rows) -> tuple[Any, Any]:
@@ -70,6 +145,11 @@ def prepare(form: Form, frame: Any, anchors: Rows, candidates: Rows) -> tuple[An
     if anchors.values is candidates.values:
         return of_candidates, of_candidates
     return form.rows_fn(anchors.values, anchors.valid, frame), of_candidates
+
+
+def without_values(rows: Rows) -> Rows:
+    """Returns rows of no number, for whom only labels and places matter."""
+    return rows._replace(values=rows.values[:, :0])
 
 
 def pairs(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:

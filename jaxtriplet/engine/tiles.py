@@ -16,9 +16,6 @@ _Tree = TypeVar("_Tree")
 # Anchors in a tile. At 2,048 rows a tile of 128 is one MiB and stays in a core's cache; 64 and 256 were no faster.
 BLOCK = 128
 
-# Numbers in a matrix that is worth its memory (64 MiB in float32): it need not be made again for the gradient.
-WHOLE = 2**24
-
 
 class Tile(NamedTuple):
     """Distances [candidate, anchor]: reductions run down the columns, which XLA vectorises on CPU."""
@@ -103,7 +100,6 @@ def by_tiles(
     anchors: Rows,
     *evidence: jax.Array,
     block_size: int | None,
-    columns: int | None = None,
 ) -> Found:
     """Runs a function of some anchors tile by tile, in plain autodiff, remembering nothing of a tile but its result.
 
@@ -114,14 +110,11 @@ def by_tiles(
         anchors: The rows of this device, [B].
         *evidence: Arrays that must be finite, or the total is not.
         block_size: Anchors in a tile, or None.
-        columns: The width of the matrix that the function makes of the anchors: one that is not large is made whole.
 
     Returns:
         What was found in all tiles.
     """
     count = len(anchors.labels)
-    if columns is not None and count * columns <= WHOLE:
-        block_size = block_size or count
     shape = cut(count, block_size)
     again = of_tile if shape[0] == 1 else jax.checkpoint(of_tile, prevent_cse=False)  # a scan keeps them apart
     terms, positives, negatives = scan_tiles(lambda _, tile: ((), again(tile)), (), tiled, shape)[1]

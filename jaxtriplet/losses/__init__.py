@@ -28,21 +28,40 @@ returns the loss of the whole batch. What is left to the user is how the gradien
 from jaxtriplet.losses import registry as registry
 from jaxtriplet.losses.batch_all import batch_all
 from jaxtriplet.losses.batch_hard import batch_hard
+from jaxtriplet.losses.contrastive import contrastive
 from jaxtriplet.losses.ge2e import ge2e, ge2e_similarity
+from jaxtriplet.losses.in_batch_softmax import nca, nt_xent, supervised_contrastive
 from jaxtriplet.losses.kl_divergence import kl_hinge, siamese_kl_hinge
+from jaxtriplet.losses.matryoshka import matryoshka as matryoshka
 from jaxtriplet.losses.paired import deep_speaker, triplet
+from jaxtriplet.losses.prototypical import angular_prototypical, prototypical
 from jaxtriplet.losses.semi_hard import semi_hard
+from jaxtriplet.losses.tuplets import lifted_structure, tuplet_margin
+from jaxtriplet.losses.two_views import info_nce, sigmoid_contrastive
 from jaxtriplet.losses.weighted import Weighted as Weighted, weighted as weighted
+from jaxtriplet.losses.weighted_pairs import circle, multi_similarity
 
 # The losses themselves, which are names of `jaxtriplet` too.
 __all__ = [
+    "angular_prototypical",
     "batch_all",
     "batch_hard",
+    "circle",
+    "contrastive",
     "deep_speaker",
     "ge2e",
     "ge2e_similarity",
+    "info_nce",
     "kl_hinge",
+    "lifted_structure",
+    "multi_similarity",
+    "nca",
+    "nt_xent",
+    "prototypical",
     "semi_hard",
     "siamese_kl_hinge",
+    "sigmoid_contrastive",
+    "supervised_contrastive",
     "triplet",
+    "tuplet_margin",
 ]

@@ -15,6 +15,10 @@ _ARGUMENTS = {
     "axis_name": """Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
         and every device returns the loss of the whole batch; static.""",
     "has_aux": "Whether to return statistics too; distances are those of all positive and all negative pairs; static.",
+    "memory": """Rows of earlier batches, which are candidates too, without gradient (`jaxtriplet.memory`); None for
+        none.""",
+    "exchange": """With `axis_name`: "gather", or "ring", by which no device ever holds all rows, at a third more work;
+        static.""",
     "block_size": "How many anchors to compare at a time, None for a good number; memory grows with it; static.",
     "distance_fn": "A pairwise distance (`jaxtriplet.distances`); static.",
     "hinge_fn": "An elementwise hinge h, such as `jax.nn.relu`; static.",

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, ReduceFn
+from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn
 
 
 @loss(term="each triplet")
@@ -24,6 +24,7 @@ def batch_all(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    memory: Memory | None = None,
     distance_fn: DistanceFn = euclidean,
 ) -> jax.Array:
     r"""Batch-all triplet loss.
@@ -46,7 +47,7 @@ def batch_all(
         Hermans, Beyer and Leibe, "In Defense of the Triplet Loss for Person Re-Identification", 2017; first in
         Ding, Lin, Wang and Chao, "Deep feature learning with relative distance comparison", 2015.
     """
-    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     each = reduce_fn is None
     found = engine.mine(_rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.engine import Rows
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Memory, ReduceFn, Terms
 
 # Added to the sum of the exponentials by the TensorFlow 1 program.
 _LOG_EPSILON = math.log(1e-6)
@@ -24,53 +24,39 @@ class _Speakers(NamedTuple):
     centroids: jax.Array
     """Their unit means, [S, D]."""
     counts: jax.Array
-    """How many each has, floats [S]; 0 for columns out of use."""
+    """How many each has, floats [S]; 0 for columns out of use, which are the last."""
     distinct: jax.Array
     """The number of different labels."""
 
     @property
-    def present(self) -> jax.Array:
-        """Which columns are in use, booleans [S]."""
-        return self.counts > 0
+    def rows(self) -> Rows:
+        """The centroids as rows to be compared with; a row of padding has the column S."""
+        column = jnp.arange(len(self.counts), dtype=jnp.int32)
+        return Rows(self.centroids, column, self.counts > 0, column)
 
 
 class _Utterances(NamedTuple):
-    values: jax.Array
-    """Floats [B, D]."""
     column: jax.Array
     """Integers [B]: the utterance's own column; S for padding."""
+    to_own: jax.Array
+    """<e, c> to the centroid of its speaker's other utterances, [B]."""
     has_term: jax.Array
     """Booleans [B]: the speaker has another utterance, and there is another speaker."""
 
 
-def _columns(candidates: Rows, num_speakers: int) -> tuple[jax.Array, jax.Array]:
-    """Returns each candidate's column, by rank of its label (`num_speakers` for padding), and the number of labels."""
-    order = jnp.lexsort((candidates.labels, ~candidates.valid))
-    labels, valid = candidates.labels[order], candidates.valid[order]
-    differs = jnp.concatenate([jnp.ones_like(valid[:1]), labels[1:] != labels[:-1]])
-    starts = (differs & valid).astype(jnp.int32)
-    column = jnp.zeros_like(starts).at[order].set(jnp.cumsum(starts) - 1)
-    return jnp.where(candidates.valid, column, num_speakers), jnp.sum(starts)
-
-
 def _meet(anchors: Rows, candidates: Rows, num_speakers: int | None) -> tuple[_Utterances, _Speakers]:
-    size = max(1, len(candidates.labels)) if num_speakers is None else num_speakers
-    columns, distinct = _columns(candidates, size)
+    most = max(1, len(candidates.labels))
+    size = most if num_speakers is None else min(num_speakers, most)  # there are no more than rows
+    columns, _, distinct = engine.columns(candidates)
+    columns = jnp.where(candidates.valid, columns, size)
     sums = jax.ops.segment_sum(candidates.values, columns, size)
     counts = jax.ops.segment_sum(candidates.valid.astype(sums.dtype), columns, size)
     centroids = numerics.soft_unit(numerics.safe_divide(sums, counts[:, None]))
     column = columns[anchors.place]
+    others = jnp.take(sums, column, axis=0, mode="clip") - anchors.values
+    to_own = jnp.sum(anchors.values * numerics.soft_unit(others), axis=1)
     has_term = anchors.valid & (jnp.take(counts, column, mode="clip") > 1) & (distinct > 1)
-    return _Utterances(anchors.values, column, has_term), _Speakers(sums, centroids, counts, distinct)
-
-
-def _cosines(utterances: _Utterances, speakers: _Speakers) -> tuple[jax.Array, jax.Array]:
-    """Returns <e, c> for each utterance and speaker, [B, S], its own without itself, and which column is its own."""
-    values, column, _ = utterances
-    others = jnp.take(speakers.sums, column, axis=0, mode="clip") - values
-    to_own = jnp.sum(values * numerics.soft_unit(others), axis=1)
-    own = jnp.arange(len(speakers.counts), dtype=jnp.int32)[None, :] == column[:, None]
-    return jnp.where(own, to_own[:, None], numerics.inner(values, speakers.centroids)), own
+    return _Utterances(column, to_own, has_term), _Speakers(sums, centroids, counts, distinct)
 
 
 @loss(
@@ -88,6 +74,7 @@ def ge2e(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    memory: Memory | None = None,
     method: Literal["softmax", "contrast"] = "softmax",
     num_speakers: int | None = None,
 ) -> jax.Array:
@@ -112,8 +99,8 @@ def ge2e(
         has_aux: Whether to return statistics too; distances are $1 - \langle e, c \rangle$ to the own centroid
             (positive) and to those of the others (negative), of the utterances that have a term.
         method: "softmax" or "contrast"; static.
-        num_speakers: A bound on the number of different labels, which saves work; None for B; static. More labels than
-            that give NaN.
+        num_speakers: A bound on the number of different labels, which spares a branch; None: the work follows those
+            that there are; static. More labels than that give NaN.
 
     Example:
         >>> import jax.numpy as jnp
@@ -125,22 +112,18 @@ def ge2e(
     Reference:
         Wan, Wang, Papir and Lopez Moreno, "Generalized End-to-End Loss for Speaker Verification", 2018.
     """
-    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
-    if num_speakers is not None:
-        num_speakers = min(num_speakers, max(1, len(candidates.labels)))  # there are no more than rows
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     utterances, speakers = _meet(anchors, candidates, num_speakers)
-
-    def of_tile(tile: _Utterances) -> tuple[Terms, engine.Spread, engine.Spread]:
-        cosine, own = _cosines(tile, speakers)
-        paired, other = tile.has_term[:, None], ~own & speakers.present[None, :]
-        similarity = jnp.where(own | other, jnp.abs(scale) * cosine + bias, -jnp.inf)
-        similarity = jnp.where(paired, similarity, 0)  # the logsumexp of nothing has no gradient
-        terms = engine.count(_METHODS[method](similarity, own), tile.has_term)
-        return terms, engine.spread(1 - cosine, paired & own), engine.spread(1 - cosine, paired & other)
-
-    evidence = numerics.evidence(candidates.values), _too_many(speakers)
-    columns = len(speakers.counts)
-    found = engine.by_tiles(of_tile, utterances, anchors, *evidence, block_size=block_size, columns=columns)
+    rows = Rows(anchors.values, utterances.column, utterances.has_term, jnp.full_like(anchors.place, -1))
+    found = engine.measure(
+        *(_METHODS[method], rows, speakers.rows, (scale, bias, utterances.to_own)),
+        each=reduce_fn is None,
+        block_size=block_size,
+        present=None if num_speakers is not None else (speakers.distinct, None),
+        evidence=(numerics.evidence(candidates.values), _too_many(speakers)),
+    )
+    own = engine.spread(1 - utterances.to_own, utterances.has_term)
+    found = found._replace(positives=own, norms=engine.norms(anchors.values, anchors.valid))
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
@@ -187,8 +170,9 @@ def ge2e_similarity(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
     utterances, speakers = _meet(anchors, candidates, num_speakers)
-    cosine, _ = _cosines(utterances, speakers)
-    similarity = jnp.where(speakers.present[None, :], jnp.abs(scale) * cosine + bias, -jnp.inf)
+    own = speakers.rows.labels[None, :] == utterances.column[:, None]
+    cosine = jnp.where(own, utterances.to_own[:, None], numerics.inner(anchors.values, speakers.centroids))
+    similarity = jnp.where(speakers.rows.valid[None, :], jnp.abs(scale) * cosine + bias, -jnp.inf)
     similarity = jnp.where(anchors.valid[:, None], similarity, 0)
     return similarity + _too_many(speakers), jnp.where(anchors.valid, utterances.column, -1)
 
@@ -198,19 +182,32 @@ def _too_many(speakers: _Speakers) -> jax.Array:
     return numerics.nan_where(speakers.distinct > len(speakers.counts), speakers.sums.dtype)
 
 
-def _own(similarity: jax.Array, own: jax.Array) -> jax.Array:
-    return jnp.sum(similarity, axis=1, where=own)
+# Own and others: S to the own centroid, and the statistic of S to those of the other speakers.
 
 
-def _softmax(similarity: jax.Array, own: jax.Array) -> jax.Array:
-    return jnp.logaddexp(jax.nn.logsumexp(similarity, axis=1), _LOG_EPSILON) - _own(similarity, own)
+def _sum_of_others(pairs: engine.Pairs, numbers: Any) -> Any:
+    scale, bias, _ = numbers
+    return engine.LogSumExp(jnp.abs(scale) * pairs.scores + bias, pairs.negative), engine.Count(pairs.negative)
 
 
-def _contrast(similarity: jax.Array, own: jax.Array) -> jax.Array:
-    others = jnp.where(own, -jnp.inf, similarity)
-    nearest = jnp.argmax(others, axis=1)  # picked, not reduced by max, which would split the gradient of a tie
-    closest = jnp.take_along_axis(others, nearest[:, None], axis=1)[:, 0]
-    return 1 - jax.nn.sigmoid(_own(similarity, own)) + jax.nn.sigmoid(closest)
+def _nearest_other(pairs: engine.Pairs, numbers: Any) -> Any:
+    scale, bias, _ = numbers
+    return engine.Max(jnp.abs(scale) * pairs.scores + bias, pairs.negative), engine.Count(pairs.negative)
 
 
-_METHODS = {"softmax": _softmax, "contrast": _contrast}
+def _softmax(values: Any, numbers: Any) -> Terms:
+    (others, number), (scale, bias, to_own) = values, numbers
+    own = jnp.abs(scale) * to_own + bias
+    return engine.count(jnp.logaddexp(jnp.logaddexp(own, others), _LOG_EPSILON) - own, number > 0)
+
+
+def _contrast(values: Any, numbers: Any) -> Terms:
+    (nearest, number), (scale, bias, to_own) = values, numbers
+    own = jnp.abs(scale) * to_own + bias
+    return engine.count(1 - jax.nn.sigmoid(own) + jax.nn.sigmoid(nearest), number > 0)
+
+
+_METHODS = {
+    "softmax": engine.Separable(_sum_of_others, _softmax),
+    "contrast": engine.Separable(_nearest_other, _contrast),
+}

@@ -19,7 +19,7 @@ from jaxtriplet.types import LossFunction
 _Args = ParamSpec("_Args")
 
 # What every loss takes, and callers of losses in general pass on their own account.
-SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size")
+SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size", "memory", "exchange", "ids")
 _DIVISORS = {reductions.mean: "all terms", reductions.mean_active: "terms above zero", reductions.sum: "sum"}
 
 
@@ -75,7 +75,7 @@ class Loss:
     @property
     def options(self) -> dict[str, Any]:
         """Its own keywords, with their defaults; those of the variant are taken."""
-        known = {*SHARED, *self.fixed}
+        known = {*SHARED, *self.fixed, *self.numbers}
         parameters = self.signature.parameters.items()
         return {name: one.default for name, one in parameters if one.kind is one.KEYWORD_ONLY and name not in known}
 
@@ -115,7 +115,7 @@ class Loss:
     def check(self, options: Mapping[str, Any]) -> None:
         """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
         hints = typing.get_type_hints(self.function)
-        shared = (name for name in ("reduce_fn", "block_size") if name in self.signature.parameters)
+        shared = (name for name in ("reduce_fn", "block_size", "exchange") if name in self.signature.parameters)
         known = [*self.numbers, *self.options, *shared]
         for name, value in options.items():
             if name not in known:
@@ -158,7 +158,7 @@ def loss(
     def declare(function: Callable[_Args, Any]) -> LossFunction[_Args]:
         function.__doc__ = documented(function)
         name, signature = function.__name__, inspect.signature(function)
-        if lacking := [word for word in SHARED[:-1] if word not in signature.parameters]:
+        if lacking := [word for word in SHARED[:4] if word not in signature.parameters]:
             raise TypeError(f"{name} lacks keywords that every loss takes: {', '.join(lacking)}")
         if name in LOSSES and LOSSES[name].function.__module__ != function.__module__:
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, ReduceFn, Terms
+from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn, Terms
 
 
 @loss(
@@ -28,6 +28,7 @@ def semi_hard(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    memory: Memory | None = None,
     negatives: Literal["hardest", "all"] = "hardest",
     distance_fn: DistanceFn = squared_euclidean,
 ) -> jax.Array:
@@ -57,7 +58,7 @@ def semi_hard(
     Reference:
         Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015.
     """
-    anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
+    anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     rule, each = _RULES[negatives], reduce_fn is None
     found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)

@@ -1,0 +1,95 @@
+"""`measure`: separable losses, tile by tile, with the gradient made in the forward pass.
+
+Where whole rows of candidates are at hand, a tile is differentiated by JAX, and the work is three products of matrices:
+`whole_rows`. Where they are not (longer rows, a ring of devices, rows and columns of one matrix), statistics are merged
+first, and the gradient takes a second pass: `merged_rows`.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet import numerics
+from jaxtriplet.distances import form_of, forms
+from jaxtriplet.engine import derivative, merged_rows, whole_rows
+from jaxtriplet.engine.outcome import Found, gather
+from jaxtriplet.engine.rows import Rows, pairs, without_values
+from jaxtriplet.engine.separable import Layout, Numbers, Plan, Separable, different, sets_of
+from jaxtriplet.types import AxisName, DistanceFn
+
+# So many candidates are met at once, more in blocks.
+LONG, LONG_BLOCK = 2**17, 2**16
+
+
+def measure(
+    loss: Separable,
+    anchors: Rows,
+    candidates: Rows,
+    numbers: Any,
+    distance_fn: DistanceFn | None = None,
+    *,
+    each: bool = False,
+    block_size: int | None = None,
+    pairs_fn: Callable[[Rows, Rows], tuple[jax.Array, jax.Array]] = pairs,
+    theirs: Any = None,
+    present: Any = None,
+    both_ways: bool = False,
+    ring: AxisName = None,
+    columns: int | None = None,
+    evidence: tuple[jax.Array, ...] = (),
+) -> Found:
+    """Returns what a batch holds of a separable loss.
+
+    Differentiable once, in reverse mode, by the rows, by the numbers and by `theirs`. All but a ring is local to a
+    device: the collectives stand outside, in plain autodiff.
+
+    Args:
+        loss: The definition; static.
+        anchors: The rows of this device.
+        candidates: The rows of all devices, or what they are to be compared with; on a ring, those of this device.
+        numbers: The loss's own numbers, a tree of scalars or of arrays [B].
+        distance_fn: A pairwise distance; None for inner products.
+        each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass.
+        block_size: The number of anchors in a tile; None for a good one.
+        pairs_fn: Who is a positive, and who a negative, of whom; static.
+        theirs: A tree of arrays [N], something of each candidate that the statistics see.
+        present: `(candidates, anchors)`: how many there are of each, traced, all at the front, so that the work
+            follows them and not the shape; None for the anchors: all of them. None: all of both.
+        both_ways: Whether candidates meet anchors too, as many as these: terms are the mean of both.
+        ring: Mapped axes around which the candidates travel, so that no device holds all of them.
+        columns: How many candidates to meet at once; None for a good number.
+        evidence: Arrays that must be finite, or the total is not, beside the rows.
+
+    Returns:
+        The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
+    """
+    if not len(candidates.labels):  # then one that is padding
+        candidates, theirs = (
+            jax.tree.map(lambda part: jnp.zeros_like(part, shape=(1, *part.shape[1:])), tree)
+            for tree in (candidates, theirs)
+        )
+    # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
+    like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
+    own = jax.tree.map(lambda number: number + like, numbers)
+    form = forms.SIMILARITY if distance_fn is None else form_of(distance_fn)
+    count = len(candidates.labels)
+    at_once = columns or (count if count <= LONG else LONG_BLOCK)
+    plan = Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once)
+    layout = Layout(without_values(anchors), without_values(candidates), None, present)
+    in_two = ring is not None or at_once < count or (both_ways and plan.tiles(len(anchors.labels), count)[0] > 1)
+    if in_two:
+        work, given = functools.partial(merged_rows.work, plan), Numbers(anchors.values, candidates.values, own, theirs)
+    else:
+        layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)))
+        rows_of = [form.rows_fn(rows.values, rows.valid, layout.frame) for rows in different(anchors, candidates)]
+        work, given = functools.partial(whole_rows.work, plan), Numbers(rows_of[0], rows_of[-1], own, theirs)
+    outcome = (derivative.each if each or loss.kinds > 1 else derivative.summed)(work, given, layout)
+    told = [*evidence, *(numerics.evidence(rows.values) for rows in different(anchors, candidates))]
+    if not form.is_finite:
+        told += [jnp.where(part.number > 0, part.largest, 0) for part in jax.lax.stop_gradient(outcome[1:])]
+    if ring is not None:  # a NaN of another device is everybody's
+        told.append(jax.lax.psum(sum(map(jnp.sum, jax.lax.stop_gradient(told))), ring))
+    return gather(*outcome, anchors, *told)

@@ -1,0 +1,129 @@
+"""What a separable loss is: one whose anchors meet their candidates only through statistics that merge."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet.distances import forms
+from jaxtriplet.distances.forms import Form
+from jaxtriplet.engine import derivative
+from jaxtriplet.engine.outcome import Spread, spread
+from jaxtriplet.engine.rows import Rows
+from jaxtriplet.engine.tiles import BLOCK, cut
+from jaxtriplet.types import AxisName, Terms
+
+# Numbers in a tile: one MiB in float32, which stays in a core's cache.
+TILE = 2**18
+
+
+class Pairs(NamedTuple):
+    """Pairs of a candidate and an anchor, each [candidate, anchor]."""
+
+    scores: jax.Array
+    """Inner products, or the distance that was asked for."""
+    positive: jax.Array
+    negative: jax.Array
+    theirs: Any = None
+    """What was given of each candidate, a tree of [candidate, 1]."""
+
+    @property
+    def either(self) -> jax.Array:
+        """Which candidates are positives or negatives: neither is the anchor itself, nor padding."""
+        return self.positive | self.negative
+
+
+class Separable(NamedTuple):
+    """A loss of row statistics: two pure functions, static."""
+
+    statistics: Callable[[Pairs, Any], Any]
+    """`(pairs, numbers, each [1, anchor]) -> a tree of Sum, Count, LogSumExp, Max`."""
+    term: Callable[[Any, Any], Any]
+    """`(values, numbers, each [anchor]) -> Terms`, such as `engine.count(term, valid)`; a tuple of several kinds."""
+    kinds: int = 1
+    """How many kinds of terms, each reduced by itself."""
+
+
+class Plan(NamedTuple):
+    """What is fixed when a function is compiled."""
+
+    loss: Separable
+    form: Form
+    pairs_fn: Callable[[Rows, Rows], tuple[jax.Array, jax.Array]]
+    block_size: int | None
+    both_ways: bool
+    ring: AxisName
+    columns: int
+    """How many candidates are met at once."""
+
+    def scores(self, of_candidates: Any, of_anchors: Any, frame: Any) -> jax.Array:
+        """Returns the scores [candidate, anchor]."""
+        if self.form.is_symmetric:
+            return self.form.between_fn(of_candidates, of_anchors, frame)
+        return self.form.between_fn(of_anchors, of_candidates, frame).T
+
+    def statistics(self, pairs: Pairs, own: Any) -> Any:
+        """Returns the statistics of a tile; the numbers are of its anchors."""
+        return self.loss.statistics(pairs, jax.tree.map(lambda number: number[None, :], own))
+
+    def spreads(self, pairs: Pairs) -> tuple[Spread, Spread]:
+        """Returns how the distances of a tile are spread: of positives, and of negatives."""
+        distances = 1 - pairs.scores if self.form is forms.SIMILARITY else pairs.scores
+        return spread(distances, pairs.positive), spread(distances, pairs.negative)
+
+    def tiles(self, anchors: int, candidates: int) -> tuple[int, int]:
+        """Returns into how many tiles to cut so many anchors, and how many each has."""
+        return cut(anchors, self.block_size or max(BLOCK, TILE // max(1, candidates)))
+
+
+class Numbers(NamedTuple):
+    """What a loss is differentiated by."""
+
+    anchors: Any
+    """What the score takes of each row, a tree of arrays [B, ...]."""
+    candidates: Any
+    own: Any
+    """The loss's own numbers, a tree of arrays [B]."""
+    theirs: Any
+    """What is given of each candidate, a tree of arrays [N]."""
+
+
+class Layout(NamedTuple):
+    """What a loss is not differentiated by."""
+
+    anchors: Rows
+    candidates: Rows
+    frame: Any
+    present: Any
+    """How many candidates there are, all at the front, and how many anchors likewise or None; None: all."""
+
+
+def different(anchors: Rows, candidates: Rows) -> list[Rows]:
+    """Returns both, or one of them if they are the same."""
+    return [anchors] if anchors.values is candidates.values else [anchors, candidates]
+
+
+def sets_of(anchors: Rows, candidates: Rows) -> list[tuple[jax.Array, jax.Array]]:
+    """Returns the sets of rows of which a form makes its frame."""
+    return [(rows.values, rows.valid) for rows in different(anchors, candidates)]
+
+
+def term_of(plan: Plan, values: Any, own: Any) -> tuple[Any, Any]:
+    """Returns each anchor's totals, and its terms whole, from the values of its statistics."""
+    terms = plan.loss.term(values, own)
+    return derivative.totals(terms), terms
+
+
+def mean_of_both(one: Terms, other: Terms) -> Terms:
+    """Returns terms that are the mean of a row's and a column's."""
+    total = (one.total + other.total) / 2
+    return Terms(total, one.valid, one.valid * (total > 0))
+
+
+def only_of_terms(terms: Any, gradient: Any) -> Any:
+    """Returns gradients [..., anchor] without those of anchors that have no valid term."""
+    kinds = [terms] if isinstance(terms, Terms) else list(terms)
+    has_term = functools.reduce(jnp.logical_or, [kind.valid > 0 for kind in kinds])
+    return jax.tree.map(lambda part: jnp.where(has_term if part.ndim == 1 else has_term[None, :], part, 0), gradient)

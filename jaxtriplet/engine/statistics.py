@@ -1,0 +1,144 @@
+"""What an anchor can know of its candidates one block after the other: statistics that merge.
+
+Each is of numbers `x` [candidate, anchor] where a mask is True. Its `state` is what two blocks of candidates are merged
+by; its `value` is finite for no candidate too, so that terms and slopes are.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+# The logarithm of an empty sum, and the largest of nothing: below any score, also after two are added.
+LOW = -1e30
+_NOWHERE = 2**31 - 1
+
+
+class Sum(NamedTuple):
+    """The sum; of nothing, 0."""
+
+    x: jax.Array
+    mask: jax.Array
+
+    def of_row(self, axis: int = 0) -> jax.Array:
+        """Returns the value of whole rows of candidates, which JAX differentiates."""
+        return jnp.sum(jnp.where(self.mask, self.x, 0), axis)
+
+    def state(self, place: jax.Array, axis: int) -> Any:
+        """Returns what is known after one block of candidates, whose places in the batch are given."""
+        del place
+        return self.of_row(axis)
+
+    def slope(self, state: Any, place: jax.Array) -> jax.Array:
+        """Returns the derivative of the value by each x, of a state that has met all candidates."""
+        del state, place
+        return self.mask.astype(self.x.dtype)
+
+    @staticmethod
+    def merge(a: Any, b: Any) -> Any:
+        """Returns what is known after both."""
+        return a + b
+
+    @staticmethod
+    def value(state: Any) -> jax.Array:
+        """Returns the value."""
+        found: jax.Array = state
+        return found
+
+
+class Count(NamedTuple):
+    """How many there are."""
+
+    mask: jax.Array
+    x: None = None
+
+    def of_row(self, axis: int = 0) -> jax.Array:
+        """As `Sum` has it."""
+        return jnp.sum(self.mask, axis, dtype=jnp.int32)
+
+    def state(self, place: jax.Array, axis: int) -> Any:
+        """As `Sum` has it."""
+        del place
+        return self.of_row(axis)
+
+    merge = staticmethod(Sum.merge)
+    value = staticmethod(Sum.value)
+
+
+class LogSumExp(NamedTuple):
+    """The logarithm of the sum of exponentials; of nothing, `LOW`."""
+
+    x: jax.Array
+    mask: jax.Array
+
+    def of_row(self, axis: int = 0) -> jax.Array:
+        """As `Sum` has it."""
+        return jax.nn.logsumexp(jnp.where(self.mask, self.x, LOW), axis)
+
+    def state(self, place: jax.Array, axis: int) -> Any:
+        """As `Sum` has it: the largest, and the sum of exponentials of the distances to it."""
+        del place
+        inside = jnp.where(self.mask, self.x, LOW)
+        top = jnp.max(inside, axis, initial=LOW)
+        return top, jnp.sum(jnp.where(self.mask, jnp.exp(inside - jnp.expand_dims(top, axis)), 0), axis)
+
+    def slope(self, state: Any, place: jax.Array) -> jax.Array:
+        """As `Sum` has it."""
+        del place
+        return jnp.where(self.mask, jnp.exp(jnp.where(self.mask, self.x, LOW) - self.value(state)), 0)
+
+    @staticmethod
+    def merge(a: Any, b: Any) -> Any:
+        """As `Sum` has it."""
+        top = jnp.maximum(a[0], b[0])
+        return top, a[1] * jnp.exp(a[0] - top) + b[1] * jnp.exp(b[0] - top)
+
+    @staticmethod
+    def value(state: Any) -> jax.Array:
+        """As `Sum` has it."""
+        some = state[1] > 0
+        return jnp.where(some, state[0] + jnp.log(jnp.where(some, state[1], 1)), LOW)
+
+
+class Max(NamedTuple):
+    """The largest; of nothing, `LOW`. Of several that tie, the first has the gradient."""
+
+    x: jax.Array
+    mask: jax.Array
+
+    def of_row(self, axis: int = 0) -> jax.Array:
+        """As `Sum` has it."""
+        inside = jnp.where(self.mask, self.x, LOW)
+        first = jax.lax.stop_gradient(jnp.argmax(inside, axis, keepdims=True))
+        return jnp.squeeze(jnp.take_along_axis(inside, first, axis), axis)
+
+    def state(self, place: jax.Array, axis: int) -> Any:
+        """As `Sum` has it: the largest, and whose it is, which rounding cannot lose in a second pass."""
+        inside = jnp.where(self.mask, self.x, LOW)
+        top = jnp.max(inside, axis, initial=LOW)
+        first = jnp.where(self.mask & (inside == jnp.expand_dims(top, axis)), place, _NOWHERE)
+        return top, jnp.min(first, axis, initial=_NOWHERE)
+
+    def slope(self, state: Any, place: jax.Array) -> jax.Array:
+        """As `Sum` has it."""
+        return (self.mask & (place == state[1])).astype(self.x.dtype)
+
+    @staticmethod
+    def merge(a: Any, b: Any) -> Any:
+        """As `Sum` has it."""
+        first = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] < b[1]))
+        return jnp.where(first, a[0], b[0]), jnp.where(first, a[1], b[1])
+
+    @staticmethod
+    def value(state: Any) -> jax.Array:
+        """As `Sum` has it."""
+        found: jax.Array = state[0]
+        return found
+
+
+Statistic = Sum | Count | LogSumExp | Max
+
+
+def is_statistic(x: Any) -> bool:
+    """Returns whether it is one, and not a tree of them."""
+    return isinstance(x, Sum | Count | LogSumExp | Max)

@@ -1,0 +1,91 @@
+"""Separable losses where whole rows of candidates are at hand: one pass, differentiated by JAX inside each tile."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxtriplet.engine.separable import Layout, Numbers, Pairs, Plan, mean_of_both, only_of_terms, term_of
+from jaxtriplet.engine.statistics import is_statistic
+from jaxtriplet.engine.tiles import fill, scan_tiles, unfold
+
+
+def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
+    """Meets the whole row of candidates in each tile."""
+    if layout.present is None:
+        return _rows(plan, numbers, layout, cotangent)
+    counts, of_anchors = layout.present
+    most = len(layout.candidates.labels)
+    sizes = [size for size in (2**power for power in range(4, 31)) if size < most] + [most]
+    needed = counts if of_anchors is None else jnp.maximum(counts, of_anchors)
+    level = sum(((needed > size).astype(jnp.int32) for size in sizes[:-1]), jnp.zeros_like(needed, jnp.int32))
+    branches = [functools.partial(_first_rows, plan, size, of_anchors is not None) for size in sizes]
+    found: tuple[Any, Any] = jax.lax.switch(level, branches, numbers, layout, cotangent)
+    return found
+
+
+def _first_rows(plan: Plan, size: int, anchors_too: bool, numbers: Numbers, layout: Layout, cotangent: Any) -> Any:
+    """Does the work of the first candidates (and anchors), in the shapes of all."""
+    count, most = len(layout.anchors.labels), len(layout.candidates.labels)
+    some = min(size, count) if anchors_too else count
+
+    def first(tree: Any, number: int) -> Any:
+        return jax.tree.map(lambda part: part[:number], tree)
+
+    def back(tree: Any, number: int) -> Any:
+        return jax.tree.map(
+            lambda part: jnp.pad(part, ((0, number - part.shape[0]), *((0, 0),) * (part.ndim - 1))), tree
+        )
+
+    anchors, candidates, own, theirs = numbers
+    few = Numbers(first(anchors, some), first(candidates, size), first(own, some), first(theirs, size))
+    of_few = layout._replace(anchors=first(layout.anchors, some), candidates=first(layout.candidates, size))
+    (terms, *spreads), gradient = _rows(plan, few, of_few, first(cotangent, some))
+    outcome = (back(terms, count), *spreads)
+    if gradient is None:
+        return outcome, None
+    anchors, candidates, own, theirs = gradient
+    return outcome, Numbers(back(anchors, count), back(candidates, most), back(own, count), back(theirs, most))
+
+
+def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
+    candidates, count = (numbers.candidates, numbers.theirs), len(layout.anchors.labels)
+
+    def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
+        values, anchors, own, scale = tile_rows
+        scores, pull_scores = jax.vjp(lambda c, a: plan.scores(c, a, layout.frame), candidates[0], values)
+        masks = plan.pairs_fn(anchors, layout.candidates)
+
+        def sums(scores: jax.Array, own: Any, theirs: Any) -> tuple[Any, Any]:
+            columns = jax.tree.map(lambda part: part[:, None], theirs)
+            stats = plan.statistics(Pairs(scores, *masks, columns), own)
+
+            def of(axis: int) -> tuple[Any, Any]:
+                reduced = jax.tree.map(lambda one: one.of_row(axis).astype(scores.dtype), stats, is_leaf=is_statistic)
+                return term_of(plan, reduced, own)
+
+            if not plan.both_ways:
+                return of(0)
+            terms = mean_of_both(of(0)[1], of(1)[1])
+            return terms.total, terms
+
+        _, pull_terms, terms = jax.vjp(sums, scores, own, candidates[1], has_aux=True)
+        seen = terms, *plan.spreads(Pairs(scores, *masks))
+        if scale is None:
+            return by_candidates, (seen, None)
+        by_scores, by_own, by_theirs = pull_terms(scale)
+        if not plan.both_ways:
+            by_scores, by_own = only_of_terms(terms, (by_scores, by_own))
+        by_rows, by_anchors = pull_scores(by_scores)
+        return jax.tree.map(jnp.add, by_candidates, (by_rows, by_theirs)), (seen, (by_anchors, by_own))
+
+    nothing = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
+    shape = plan.tiles(count, len(layout.candidates.labels))
+    per_anchor = (fill(numbers.anchors, shape), layout.anchors, numbers.own, cotangent)
+    by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, shape)
+    outcome = (unfold(terms, count), *spreads)
+    if cotangent is None:
+        return outcome, None
+    by_anchors, by_own = unfold(gradient, count)
+    return outcome, Numbers(by_anchors, by_candidates[0], by_own, by_candidates[1])
