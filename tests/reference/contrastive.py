@@ -1,0 +1,22 @@
+"""Pairs, those of one class and those of two each with a hinge of their own; and pairs against a boundary."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .distances import relu
+from .terms import Terms, distance_matrix, mining_terms, negatives_of, positive_pairs
+
+
+def contrastive(
+    labels: np.ndarray, x: np.ndarray, margin: float, *, positive_margin: float = 0.0, distance: Callable
+) -> Terms:
+    """One term per ordered pair of two rows; those of one class are of kind 0, those of two of kind 1."""
+    d = distance_matrix(x, distance)
+    terms = mining_terms(labels, x, d)
+    for a, p in positive_pairs(labels):
+        terms.add(a, relu(d[a, p] - positive_margin), kind=0)
+    for a in range(len(labels)):
+        for n in negatives_of(labels, a):
+            terms.add(a, relu(margin - d[a, n]), kind=1)
+    return terms
