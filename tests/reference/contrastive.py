@@ -20,3 +20,20 @@ def contrastive(
         for n in negatives_of(labels, a):
             terms.add(a, relu(margin - d[a, n]), kind=1)
     return terms
+
+
+def margin_based(
+    labels: np.ndarray, x: np.ndarray, margin: float, boundary: float | np.ndarray, *, distance: Callable
+) -> Terms:
+    """Two terms per triplet: how far the positive is beyond the boundary less a margin, and the negative within both.
+
+    The boundary, in the paper beta, is one number, or one for each class.
+    """
+    d = distance_matrix(x, distance)
+    terms = mining_terms(labels, x, d)
+    for a, p in positive_pairs(labels):
+        beta = boundary if np.ndim(boundary) == 0 else boundary[labels[a]]
+        for n in negatives_of(labels, a):
+            terms.add(a, relu(d[a, p] - beta + margin))
+            terms.add(a, relu(beta - d[a, n] + margin))
+    return terms

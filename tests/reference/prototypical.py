@@ -35,3 +35,17 @@ def angular_prototypical(labels: np.ndarray, x: np.ndarray, scale: float, bias: 
 def prototypical(labels: np.ndarray, x: np.ndarray) -> Terms:
     """By squared distances."""
     return against_prototypes(labels, x, squared_euclidean, lambda distance: -distance)
+
+
+def n_pairs(labels: np.ndarray, x: np.ndarray) -> Terms:
+    """One term per class that has two rows: its first row among the second rows of all, by inner products."""
+    terms = Terms(len(labels), norms=[np.linalg.norm(row) for row in x])
+    rows = {label: np.flatnonzero(labels == label) for label in sorted({int(label) for label in labels})}
+    pairs = {label: members[:2] for label, members in rows.items() if len(members) > 1}
+    for label, (query, own) in pairs.items():
+        logits = {other: np.dot(x[query], x[second]) for other, (_, second) in pairs.items()}
+        if len(logits) > 1:
+            terms.positive.append(1 - logits[label])
+            terms.negative += [1 - logit for other, logit in logits.items() if other != label]
+            terms.add(query, log_sum_exp(list(logits.values())) - np.dot(x[query], x[own]))
+    return terms

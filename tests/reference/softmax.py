@@ -43,6 +43,6 @@ def nca(labels: np.ndarray, x: np.ndarray, scale: float, *, distance: Callable) 
     for i in range(len(labels)):
         positives = positives_of(labels, i)
         if positives:
-            others = [j for j in range(len(labels)) if j != i]
-            terms.add(i, log_sum_exp([-scale * d[i, j] for j in others]) - log_sum_exp([-scale * d[i, p] for p in positives]))
+            everything = log_sum_exp([-scale * d[i, j] for j in range(len(labels)) if j != i])
+            terms.add(i, everything - log_sum_exp([-scale * d[i, p] for p in positives]))
     return terms
