@@ -68,15 +68,3 @@ def tuplet_margin(labels: np.ndarray, x: np.ndarray, margin: float, scale: float
         if negatives:
             terms.add(i, softplus(log_sum_exp(negatives) - scale * np.cos(angle(x[i], x[p]) - margin)))
     return terms
-
-
-def angular(labels: np.ndarray, x: np.ndarray, bound: float) -> Terms:
-    """One term per (anchor, positive) of an anchor that has a negative; the bound is an angle in radians."""
-    terms = mining_terms(labels, x, distance_matrix(x, inner_product))
-    tangent = np.tan(bound) ** 2
-    for i, p in positive_pairs(labels):
-        own = 2 * (1 + tangent) * np.dot(x[i], x[p])
-        negatives = [4 * tangent * np.dot(x[i] + x[p], x[n]) - own for n in negatives_of(labels, i)]
-        if negatives:
-            terms.add(i, softplus(log_sum_exp(negatives)))
-    return terms
