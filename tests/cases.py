@@ -29,6 +29,8 @@ class Case:
     reference: Callable[..., Terms]  # (labels, rows, *numbers), padding deleted
     numbers: tuple[Any, ...]  # of a loss with class weights, these come first
     options: Mapping[str, Any]
+    held: Callable[..., Mapping[str, Any]]
+    """`(rows, *numbers)` to the keywords of the reference that stand still where it is differentiated."""
 
     @property
     def reduction(self) -> str:
@@ -102,6 +104,8 @@ class Row:
     """Options to try too, by a word for them; beside these, a hinge is tried soft, and a distance as every other."""
     also_numbers: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """The numbers for some of these."""
+    held: Callable[..., Mapping[str, Any]] = lambda rows, *numbers: {}
+    """What of the rows and the numbers has no gradient, as keywords of the loop."""
     sorts: bool = False
     """Whether large classes go another way than small ones."""
 
@@ -149,13 +153,15 @@ def _loss(declared: registry.Loss, labels: Any, rows: Any, *numbers: Any, where:
     return declared.function(*same, *sides, *numbers, where=where, **declared.fixed, **options)
 
 
-def _reference(declared: registry.Loss, loop: Callable[..., Terms], labels: Any, rows: Any, *numbers: Any) -> Terms:
+def _reference(
+    declared: registry.Loss, loop: Callable[..., Terms], labels: Any, rows: Any, *numbers: Any, **held: Any
+) -> Terms:
     if declared.class_weights:
-        return loop(labels % NUM_CLASSES, rows, *numbers)
+        return loop(labels % NUM_CLASSES, rows, *numbers, **held)
     if declared.rows == "batch":
-        return loop(labels, rows, *numbers)
+        return loop(labels, rows, *numbers, **held)
     same = [labels % 2 == 1] if declared.rows == "given" and "same" in declared.function.row_arguments else []
-    return loop(*same, rows, *numbers)
+    return loop(*same, rows, *numbers, **held)
 
 
 def case_of(name: str, variant: str = "", **options: Any) -> Case:
@@ -177,6 +183,7 @@ def case_of(name: str, variant: str = "", **options: Any) -> Case:
         partial(_reference, declared, partial(row.loop, **theirs)),
         numbers,
         options,
+        row.held,
     )
 
 

@@ -83,9 +83,10 @@ def expected_gradient(case: Case, batch: Batch) -> tuple[np.ndarray, np.ndarray,
 
     def loss(distinct: np.ndarray, numbers: np.ndarray) -> float:
         apart = (part.reshape(shape) for part, shape in zip(np.split(numbers, ends), shapes, strict=True))
-        return case.reference(labels, distinct[which].reshape(rows.shape), *apart).reduced(case.reduction)
+        return case.reference(labels, distinct[which].reshape(rows.shape), *apart, **held).reduced(case.reduction)
 
     numbers = flat(case.numbers)
+    held = case.held(rows, *case.numbers)
     by_rows = central_differences(lambda x: loss(x, numbers), distinct)
     by_numbers = central_differences(lambda n: loss(distinct, n), numbers)
     return by_numbers, by_rows, which

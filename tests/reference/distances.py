@@ -19,8 +19,9 @@ def manhattan(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def unit(x: np.ndarray) -> np.ndarray:
-    """The vector of length one; a zero vector stays zero."""
-    return x / np.linalg.norm(x) if np.any(x) else np.zeros_like(x)
+    """The vector at length one; one that is shorter than 1e-6 stays as it is."""
+    length = np.linalg.norm(x)
+    return x / length if length > 1e-6 else x
 
 
 def cosine(x: np.ndarray, y: np.ndarray) -> float:

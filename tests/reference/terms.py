@@ -8,19 +8,21 @@ import numpy as np
 
 @dataclass
 class Terms:
-    """The terms of a loss, each with the row that it belongs to."""
+    """The terms of a loss, each with the row that it belongs to, and its kind if the loss has several."""
 
     num_rows: int
     rows: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
+    kinds: list[int] = field(default_factory=list)
     positive: list[float] = field(default_factory=list)
     negative: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
 
-    def add(self, row: int, value: float) -> None:
+    def add(self, row: int, value: float, kind: int = 0) -> None:
         """Notes one valid term of a row."""
         self.rows.append(row)
         self.values.append(float(value))
+        self.kinds.append(kind)
 
     def per_row(self) -> np.ndarray:
         """Each row's sum of terms."""
@@ -30,9 +32,13 @@ class Terms:
         return sums
 
     def reduced(self, name: str) -> float:
-        """The terms as one number: by `mean`, `mean_active` or `sum`."""
-        divisor = {"mean": len(self.values), "mean_active": sum(v > 0 for v in self.values), "sum": 1}[name]
-        return sum(self.values) / divisor if divisor else 0.0
+        """The terms as one number, by `mean`, `mean_active` or `sum`: each kind apart, then added."""
+        loss = 0.0
+        for kind in set(self.kinds):
+            values = [value for value, its in zip(self.values, self.kinds, strict=True) if its == kind]
+            divisor = {"mean": len(values), "mean_active": sum(v > 0 for v in values), "sum": 1}[name]
+            loss += sum(values) / divisor if divisor else 0.0
+        return loss
 
     def stats(self) -> dict[str, float]:
         """The statistics under their public names; 0 where there is nothing to count."""
@@ -55,6 +61,11 @@ def positive_pairs(labels: np.ndarray) -> Iterator[tuple[int, int]]:
         for p in range(len(labels)):
             if a != p and labels[a] == labels[p]:
                 yield a, p
+
+
+def positives_of(labels: np.ndarray, anchor: int) -> list[int]:
+    """The other rows of its class."""
+    return [p for p in range(len(labels)) if p != anchor and labels[p] == labels[anchor]]
 
 
 def negatives_of(labels: np.ndarray, anchor: int) -> list[int]:
