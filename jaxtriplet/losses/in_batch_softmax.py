@@ -29,7 +29,7 @@ def supervised_contrastive(
     memory: Memory | None = None,
     exchange: Exchange = "gather",
 ) -> jax.Array:
-    r"""Supervised contrastive loss (SupCon): in-batch softmax, averaged over an anchor's positives outside the logarithm.
+    r"""Supervised contrastive loss (SupCon): in-batch softmax, its mean over the positives outside the logarithm.
 
     $$\operatorname{mean}_a \; \operatorname{mean}_p \Big( \log \sum_{j \ne a} e^{s_{aj} / T} - s_{ap} / T \Big),
     \qquad s_{ij} = \langle x_i, x_j \rangle$$
