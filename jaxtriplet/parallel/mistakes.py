@@ -113,9 +113,7 @@ def _of_rows_that_do_not_meet(trial: Trial, many: Program, mean: float) -> list[
     apart = [name for name, kind in _KINDS.items() if not _meet(trial, many, kind)]
     if "embeddings" in apart:
         return [f"rows of different devices are never compared; {cure}"]
-    return [
-        f"{name} are not gathered: those of different devices are never compared; gather them too" for name in apart
-    ]
+    return [f"{name} are not gathered: those of two devices are never compared; gather them" for name in apart]
 
 
 def _is_float(leaf: Any) -> bool:
@@ -207,9 +205,7 @@ def _of_gradient(trial: Trial, found: Any, right: Any, setting: str) -> str:
         return "is not finite"
     times = np.vdot(found, right) / max(np.vdot(right, right), 1e-300)
     if not np.linalg.norm(found - times * right) <= trial.tolerance * max(abs(times), 1) * np.linalg.norm(right):
-        cut = (
-            "points elsewhere: are gathered rows cut off from it (`stop_gradient`, or an exchange without a transpose)?"
-        )
+        cut = "points elsewhere: are gathered rows cut off from it (`stop_gradient`, or an exchange that has none)?"
         inside = " A `custom_vjp` with collectives inside is right under `check_vma=True` alone"
         return cut + inside * (setting == PMAP)
     if trial.near(times, n):
