@@ -48,7 +48,10 @@ class _Slopes(NamedTuple):
 
 def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
     """As `whole_rows.work` does, in two passes."""
-    block = _Block(numbers.candidates, numbers.theirs, layout.candidates)
+    varies = jnp.sum(numbers.anchors) == 0  # over devices: a mask of constants does not, and could not go around
+    block: _Block = jax.tree.map(
+        lambda part: jnp.where(varies, part, part), _Block(numbers.candidates, numbers.theirs, layout.candidates)
+    )
     visits = _Visits(plan, numbers, layout)
     states, columns, spreads = _gathered(plan, visits.look, visits.merge, block)
     terms, pull = visits.conclude(states, columns)
