@@ -77,7 +77,7 @@ def textbook(labels: jax.Array, x: jax.Array) -> jax.Array:
     pushed = jnp.sum(jnp.where(negative, jnp.exp(50 * (similarities - 0.5)), 0), axis=0)
     has_term = positive.any(axis=0) & negative.any(axis=0)
     terms = jnp.log1p(pulled) / 2 + jnp.log1p(pushed) / 50
-    return jnp.sum(terms, where=has_term) / jnp.maximum(jnp.sum(has_term), 1)
+    return jnp.mean(terms, where=has_term)
 
 
 def main() -> None:
