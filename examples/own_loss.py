@@ -93,7 +93,7 @@ def main() -> None:
     print(f"loss {ours[0]:.4f}, the textbook's {theirs[0]:.4f}; gradients differ by {error:.0e}")
     print(parallel.check(mined_multi_similarity, parallel.data_mesh(), labels, rows))
 
-    loss_fn, optimizer = losses.weighted({"mined_multi_similarity": 1.0}), optax.adam(0.01)
+    loss_fn, optimizer = losses.weighted({"mined_multi_similarity": 1.0}), optax.sgd(0.5)
 
     @jax.jit
     def step(weights: jax.Array, state: Any) -> Any:
