@@ -13,7 +13,21 @@ import jaxtriplet as jt
 from jaxtriplet.losses import registry
 
 from . import toys
-from .reference import batch_all, batch_hard, distances, ge2e, kl, paired, semi_hard, toys as toy_loops
+from .reference import (
+    batch_all,
+    batch_hard,
+    contrastive,
+    distances,
+    ge2e,
+    kl,
+    paired,
+    prototypical,
+    semi_hard,
+    soft_sums,
+    softmax,
+    toys as toy_loops,
+    views,
+)
 from .reference.terms import Terms
 
 DIM, NUM_CLASSES = 4, 3
@@ -31,6 +45,11 @@ class Case:
     options: Mapping[str, Any]
     held: Callable[..., Mapping[str, Any]]
     """`(rows, *numbers)` to the keywords of the reference that stand still where it is differentiated."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether it matters which row of a label comes first."""
+        return ROWS[self.declared.name].ordered
 
     @property
     def reduction(self) -> str:
@@ -106,6 +125,8 @@ class Row:
     """The numbers for some of these."""
     held: Callable[..., Mapping[str, Any]] = lambda rows, *numbers: {}
     """What of the rows and the numbers has no gradient, as keywords of the loop."""
+    ordered: bool = False
+    """Whether it matters which row of a label comes first."""
     sorts: bool = False
     """Whether large classes go another way than small ones."""
 
@@ -124,6 +145,18 @@ ROWS = {
     ),
     "ge2e_contrast": Row(partial(ge2e.ge2e, method="contrast"), (3.0, -1.0)),
     "kl_hinge": Row(kl.kl_hinge, also={"probabilities": {"from_logits": False}}),
+    "contrastive": Row(contrastive.contrastive, (0.9,), also={"positive margin": {"positive_margin": 0.3}}),
+    "supervised_contrastive": Row(softmax.supervised_contrastive, (0.4,)),
+    "nt_xent": Row(softmax.nt_xent, (0.4,), also={"decoupled": {"decoupled": True}}),
+    "nca": Row(softmax.nca, (0.8,)),
+    "multi_similarity": Row(soft_sums.multi_similarity, (2.0, 5.0, 0.3)),
+    "circle": Row(soft_sums.circle, (0.4, 5.0), held=lambda rows, margin, scale: {"held": (rows, margin)}),
+    "lifted_structure": Row(soft_sums.lifted_structure, (0.8,)),
+    "tuplet_margin": Row(soft_sums.tuplet_margin, (0.2, 4.0)),
+    "angular_prototypical": Row(prototypical.angular_prototypical, (3.0, -1.0), ordered=True),
+    "prototypical": Row(prototypical.prototypical, (), ordered=True),
+    "info_nce": Row(views.info_nce, (0.4,), also={"symmetric": {"symmetric": True}}),
+    "sigmoid_contrastive": Row(views.sigmoid_contrastive, (3.0, -1.0)),
     "triplet": Row(paired.triplet),
     "deep_speaker": Row(paired.deep_speaker),
     "siamese_kl_hinge": Row(kl.siamese_kl_hinge, also={"one_sided": {"symmetric": False, "from_logits": False}}),

@@ -79,10 +79,10 @@ def expected_gradient(case: Case, batch: Batch) -> tuple[np.ndarray, np.ndarray,
     distinct, which = np.unique(rows.reshape(-1, rows.shape[-1]), axis=0, return_inverse=True)
 
     shapes = [np.shape(number) for number in case.numbers]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
 
     def loss(distinct: np.ndarray, numbers: np.ndarray) -> float:
-        apart = (part.reshape(shape) for part, shape in zip(np.split(numbers, ends), shapes, strict=True))
+        apart = (part.reshape(shape) for part, shape in zip(np.split(numbers, ends)[:-1], shapes, strict=True))
         return case.reference(labels, distinct[which].reshape(rows.shape), *apart, **held).reduced(case.reduction)
 
     numbers = flat(case.numbers)
@@ -94,7 +94,7 @@ def expected_gradient(case: Case, batch: Batch) -> tuple[np.ndarray, np.ndarray,
 
 def flat(numbers: tuple[Any, ...]) -> np.ndarray:
     """All the numbers of a loss in one vector, its class weights included."""
-    return np.concatenate([np.ravel(number) for number in numbers])
+    return np.concatenate([np.zeros(0), *(np.ravel(number) for number in numbers)])
 
 
 def summed(gradient: np.ndarray, which: np.ndarray, like: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ def gradient(case: Case, batch: Batch, dtype: Any) -> None:
     out = outcome(case, batch, dtype)
     by_numbers, by_rows, which = expected_gradient(case, batch)
     # Central differences are good to about 1e-9 of the loss; float32 to its own rounding, squared distances included.
-    scale = max(1.0, np.abs(by_rows).max(initial=0.0), np.abs(by_numbers).max())
+    scale = max(1.0, np.abs(by_rows).max(initial=0.0), np.abs(by_numbers).max(initial=0.0))
     atol = scale * {np.float64: 2e-7, np.float32: 1e-4}[dtype]
     np.testing.assert_allclose(summed(out["rows"][batch.valid], which, by_rows), by_rows, 0, atol)
     np.testing.assert_allclose(flat(out["numbers"]), by_numbers, 0, atol)

@@ -106,9 +106,8 @@ def test_no_test_but_those_that_ask_sees_the_toys() -> None:
 
 
 def test_given_rows_are_no_batch_to_train_on() -> None:
-    assert {"triplet", "siamese-kl-hinge"} == {one.command for one in registry.named().values()} - set(
-        registry.trainable()
-    )
+    given = {"triplet", "siamese-kl-hinge", "info-nce", "sigmoid-contrastive"}
+    assert given == {one.command for one in registry.named().values()} - set(registry.trainable())
     with pytest.raises(ValueError, match="triplet is a loss of given rows"):
         losses.weighted({"triplet": 1.0})
 

@@ -17,6 +17,7 @@ from jaxtriplet._checks.arrays import (
     paired as paired,
     rows as rows,
     rows_as_given as rows_as_given,
+    taken as taken,
     thirds as thirds,
     two_sets as two_sets,
     views as views,

@@ -12,7 +12,7 @@ is in the memory already is another row to the loss, and would be its own positi
 0.0
 >>> memory = jt.memory.push(memory, labels, embeddings)
 >>> round(float(jt.batch_hard(labels, embeddings + 0.5, 1.0, memory=memory)), 4)
-0.7929
+0.2929
 
 Reference:
     Wang, Zhang, Huang and Scott, "Cross-Batch Memory for Embedding Learning", 2020.

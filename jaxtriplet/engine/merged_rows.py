@@ -199,7 +199,7 @@ class _Visits:
 
 def _slopes(stats: list[Any], slopes: _Slopes, place: jax.Array, axis: int) -> list[Any]:
     """Returns the derivative of all terms by each x of the statistics."""
-    found = []
+    found: list[Any] = []
     for stat, state, by_value in zip(stats, *slopes, strict=True):
         if stat.x is None:
             found.append(None)

@@ -103,7 +103,7 @@ def summarise(found: Found, axis_name: AxisName) -> Stats:
     terms, *spreads = jax.lax.stop_gradient(found)
     positives, negatives, norms = (_everywhere(part, axis_name) for part in spreads)
     kinds = kinds_of(terms)
-    counts = tuple(sum(jnp.sum(getattr(kind, name)) for kind in kinds) for name in ("valid", "active"))
+    counts = tuple(jnp.sum(jnp.stack([getattr(kind, name) for kind in kinds])) for name in ("valid", "active"))
     valid, active = counts if axis_name is None else jax.lax.psum(counts, axis_name)
     return Stats(
         num_valid=valid,

@@ -119,7 +119,7 @@ def term_of(plan: Plan, values: Any, own: Any) -> tuple[Any, Any]:
 def mean_of_both(one: Terms, other: Terms) -> Terms:
     """Returns terms that are the mean of a row's and a column's."""
     total = (one.total + other.total) / 2
-    return Terms(total, one.valid, one.valid * (total > 0))
+    return Terms(total, one.valid, jnp.where(total > 0, one.valid, 0))
 
 
 def only_of_terms(terms: Any, gradient: Any) -> Any:

@@ -61,8 +61,16 @@ class Count(NamedTuple):
         del place
         return self.of_row(axis)
 
-    merge = staticmethod(Sum.merge)
-    value = staticmethod(Sum.value)
+    @staticmethod
+    def merge(a: Any, b: Any) -> Any:
+        """As `Sum` has it."""
+        return a + b
+
+    @staticmethod
+    def value(state: Any) -> jax.Array:
+        """As `Sum` has it."""
+        found: jax.Array = state
+        return found
 
 
 class LogSumExp(NamedTuple):

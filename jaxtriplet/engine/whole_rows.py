@@ -80,7 +80,7 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
         by_rows, by_anchors = pull_scores(by_scores)
         return jax.tree.map(jnp.add, by_candidates, (by_rows, by_theirs)), (seen, (by_anchors, by_own))
 
-    nothing = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
+    nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
     shape = plan.tiles(count, len(layout.candidates.labels))
     per_anchor = (fill(numbers.anchors, shape), layout.anchors, numbers.own, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, shape)

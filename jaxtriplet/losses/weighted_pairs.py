@@ -44,8 +44,8 @@ def multi_similarity(
     Example:
         >>> import jax.numpy as jnp
         >>> labels, embeddings = jnp.array([0, 0, 1]), jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-        >>> round(float(multi_similarity(labels, embeddings, 1.0, 1.0, 0.0)), 4)  # 0.3133 + 1.0986, twice, and 1.0986
-        1.1733
+        >>> round(float(multi_similarity(labels, embeddings, 1.0, 1.0, 0.0)), 4)  # log(1 + 1 / e) + log 2, twice; log 3
+        1.0371
 
     Reference:
         Wang, Han, Huang, Dong and Scott, "Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning",

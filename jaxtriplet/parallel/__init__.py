@@ -48,10 +48,15 @@ spread over Explicit axes only under `jax.set_mesh`.
 XLA's partitioner does not split a loop over tiles: a loss under plain `jit` and `NamedSharding` is right, but does all
 of the work on every device. That is why `sharded` exists.
 
+`check` compares a loss of your own over devices with one device, value and gradient, under all three, and names in
+words what is usually wrong: a sum where a mean belongs, rows that are compared within devices only. Simulated devices
+will do.
+
 Several processes call `initialize` before anything else; `jaxtriplet train --distributed` does.
 """
 
 from jaxtriplet.parallel.automatic import automatic as automatic
+from jaxtriplet.parallel.checking import check as check
 from jaxtriplet.parallel.meshes import (
     axes_of as axes_of,
     by_rows as by_rows,

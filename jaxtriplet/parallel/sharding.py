@@ -1,7 +1,7 @@
 """A loss of a batch whose rows are spread over a mesh, in the global view."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -44,8 +44,7 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
     """
     axes = axes_of(mesh, axis_name)
     rows, everywhere = PartitionSpec(axes), PartitionSpec()
-    plain = inspect.unwrap(loss, stop=lambda one: hasattr(one, "row_arguments"))
-    declared = getattr(getattr(plain, "func", plain), "row_arguments", None)
+    declared = declared_rows(loss)
 
     def spec(name: str, argument: Any) -> Any:
         if declared is not None:
@@ -53,7 +52,7 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
         return jax.tree.map(lambda array: rows if np.ndim(array) else everywhere, argument)
 
     def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
-        names = _names(loss, len(arguments))
+        names = names_of(loss, len(arguments))
         arguments = tuple(
             _checks.rows_as_given(name, one) if name in (declared or ()) else one
             for name, one in zip(names, arguments, strict=True)
@@ -79,7 +78,13 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
     return over_devices
 
 
-def _names(function: Callable[..., Any], count: int) -> list[str]:
+def declared_rows(loss: Callable[..., Any]) -> Sequence[str] | None:
+    """Returns which arguments a loss says are rows, in its attribute `row_arguments`; None where it does not say."""
+    plain = inspect.unwrap(loss, stop=lambda one: hasattr(one, "row_arguments"))
+    return getattr(getattr(plain, "func", plain), "row_arguments", None)
+
+
+def names_of(function: Callable[..., Any], count: int) -> list[str]:
     """Returns the names of as many positional arguments; those of `*rest` have one name."""
     names: list[str] = []
     for name, one in inspect.signature(function).parameters.items():
