@@ -96,9 +96,9 @@ def _two_views(temperature: float, *, symmetric: bool = False) -> LossFn:
     loss_fn = _pairs("SupConLoss", temperature=temperature)
 
     def call(x: Any, y: Any) -> Any:
-        own = torch.arange(len(x))
+        own, same = (torch.arange(len(x)) for _ in range(2))  # Of labels that are one object, it takes no row twice.
         ways = [(x, y), (y, x)] if symmetric else [(x, y)]
-        return sum(loss_fn(one, own, ref_emb=other, ref_labels=own) for one, other in ways) / len(ways)
+        return sum(loss_fn(one, own, ref_emb=other, ref_labels=same) for one, other in ways) / len(ways)
 
     return call
 
