@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtriplet import numerics
 from jaxtriplet.distances import form_of, forms
 from jaxtriplet.engine import derivative, merged_rows, whole_rows
+from jaxtriplet.engine.classes import arrange
 from jaxtriplet.engine.outcome import Found, gather
 from jaxtriplet.engine.rows import Rows, pairs, without_values
 from jaxtriplet.engine.separable import Layout, Numbers, Plan, Separable, different, sets_of
@@ -22,6 +23,8 @@ from jaxtriplet.types import AxisName, DistanceFn
 
 # So many candidates are met at once, more in blocks.
 LONG, LONG_BLOCK = 2**17, 2**16
+# So few candidates are counted as they are met; to count more, they are put in order once.
+FEW = 512
 
 
 def measure(
@@ -78,12 +81,15 @@ def measure(
     count = len(candidates.labels)
     at_once = columns or (count if count <= LONG else LONG_BLOCK)
     plan = Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once)
-    layout = Layout(without_values(anchors), without_values(candidates), None, present)
+    layout = Layout(without_values(anchors), without_values(candidates), None, present, (None, None))
     in_two = ring is not None or at_once < count or (both_ways and plan.tiles(len(anchors.labels), count)[0] > 1)
     if in_two:
         work, given = functools.partial(merged_rows.work, plan), Numbers(anchors.values, candidates.values, own, theirs)
     else:
         layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)))
+        if pairs_fn is pairs and count > FEW and present is None:
+            classes = arrange(anchors, candidates)[1]
+            layout = layout._replace(counts=(classes.positives, classes.negatives))
         rows_of = [form.rows_fn(rows.values, rows.valid, layout.frame) for rows in different(anchors, candidates)]
         work, given = functools.partial(whole_rows.work, plan), Numbers(rows_of[0], rows_of[-1], own, theirs)
     outcome = (derivative.each if each or loss.kinds > 1 else derivative.summed)(work, given, layout)

@@ -50,16 +50,18 @@ class Count(NamedTuple):
     """How many there are."""
 
     mask: jax.Array
+    known: jax.Array | None = None
+    """The value of whole rows, where somebody knows it already, [anchor]."""
     x: None = None
 
     def of_row(self, axis: int = 0) -> jax.Array:
         """As `Sum` has it."""
-        return jnp.sum(self.mask, axis, dtype=jnp.int32)
+        return jnp.sum(self.mask, axis, dtype=jnp.int32) if self.known is None else self.known
 
     def state(self, place: jax.Array, axis: int) -> Any:
         """As `Sum` has it."""
         del place
-        return self.of_row(axis)
+        return jnp.sum(self.mask, axis, dtype=jnp.int32)
 
     @staticmethod
     def merge(a: Any, b: Any) -> Any:

@@ -53,13 +53,13 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
     candidates, count = (numbers.candidates, numbers.theirs), len(layout.anchors.labels)
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
-        values, anchors, own, scale = tile_rows
+        values, anchors, own, counts, scale = tile_rows
         scores, pull_scores = jax.vjp(lambda c, a: plan.scores(c, a, layout.frame), candidates[0], values)
         masks = plan.pairs_fn(anchors, layout.candidates)
 
         def sums(scores: jax.Array, own: Any, theirs: Any) -> tuple[Any, Any]:
             columns = jax.tree.map(lambda part: part[:, None], theirs)
-            stats = plan.statistics(Pairs(scores, *masks, columns), own)
+            stats = plan.statistics(Pairs(scores, *masks, columns, counts), own)
 
             def of(axis: int) -> tuple[Any, Any]:
                 reduced = jax.tree.map(lambda one: one.of_row(axis).astype(scores.dtype), stats, is_leaf=is_statistic)
@@ -82,7 +82,7 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
 
     nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
     shape = plan.tiles(count, len(layout.candidates.labels))
-    per_anchor = (fill(numbers.anchors, shape), layout.anchors, numbers.own, cotangent)
+    per_anchor = (fill(numbers.anchors, shape), layout.anchors, numbers.own, layout.counts, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, shape)
     outcome = (unfold(terms, count), *spreads)
     if cotangent is None:

@@ -64,8 +64,8 @@ def _statistics(pairs: engine.Pairs, numbers: Any) -> Any:
     margin, positive_margin = numbers
     far, near = pairs.scores - positive_margin, margin - pairs.scores
     return [
-        (engine.Sum(jax.nn.relu(excess), mask), engine.Count(mask), engine.Count(mask & (excess > 0)))
-        for excess, mask in ((far, pairs.positive), (near, pairs.negative))
+        (engine.Sum(jax.nn.relu(excess), number.mask), number, engine.Count(number.mask & (excess > 0)))
+        for excess, number in ((far, pairs.num_positives), (near, pairs.num_negatives))
     ]
 
 

@@ -187,12 +187,12 @@ def _too_many(speakers: _Speakers) -> jax.Array:
 
 def _sum_of_others(pairs: engine.Pairs, numbers: Any) -> Any:
     scale, bias, _ = numbers
-    return engine.LogSumExp(jnp.abs(scale) * pairs.scores + bias, pairs.negative), engine.Count(pairs.negative)
+    return engine.LogSumExp(jnp.abs(scale) * pairs.scores + bias, pairs.negative), pairs.num_negatives
 
 
 def _nearest_other(pairs: engine.Pairs, numbers: Any) -> Any:
     scale, bias, _ = numbers
-    return engine.Max(jnp.abs(scale) * pairs.scores + bias, pairs.negative), engine.Count(pairs.negative)
+    return engine.Max(jnp.abs(scale) * pairs.scores + bias, pairs.negative), pairs.num_negatives
 
 
 def _softmax(values: Any, numbers: Any) -> Terms:

@@ -56,7 +56,7 @@ def supervised_contrastive(
 
 def _all_and_own(pairs: engine.Pairs, temperature: jax.Array) -> Any:
     logits = pairs.scores / temperature
-    own = engine.Sum(logits, pairs.positive), engine.Count(pairs.positive)
+    own = engine.Sum(logits, pairs.positive), pairs.num_positives
     return engine.LogSumExp(logits, pairs.either), *own
 
 
@@ -166,7 +166,7 @@ def nca(
 
 def _all_and_near(pairs: engine.Pairs, scale: jax.Array) -> Any:
     logits = -scale * pairs.scores
-    own = engine.LogSumExp(logits, pairs.positive), engine.Count(pairs.positive)
+    own = engine.LogSumExp(logits, pairs.positive), pairs.num_positives
     return engine.LogSumExp(logits, pairs.either), *own
 
 

@@ -150,7 +150,7 @@ def _against_prototypes(
 
 
 def _all_and_own(logits: jax.Array, pairs: engine.Pairs) -> Any:
-    return engine.LogSumExp(logits, pairs.either), engine.Sum(logits, pairs.positive), engine.Count(pairs.positive)
+    return engine.LogSumExp(logits, pairs.either), engine.Sum(logits, pairs.positive), pairs.num_positives
 
 
 def _of_cosines(pairs: engine.Pairs, numbers: Any) -> Any:

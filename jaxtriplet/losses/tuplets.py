@@ -63,7 +63,7 @@ def lifted_structure(
 
 
 def _negatives(pairs: engine.Pairs, margin: jax.Array) -> Any:
-    return engine.LogSumExp(margin - pairs.scores, pairs.negative), engine.Count(pairs.negative)
+    return engine.LogSumExp(margin - pairs.scores, pairs.negative), pairs.num_negatives
 
 
 def _sum_of_negatives(values: Any, margin: jax.Array) -> Terms:
@@ -74,7 +74,7 @@ def _sum_of_negatives(values: Any, margin: jax.Array) -> Terms:
 
 def _lifted(pairs: engine.Pairs, own: jax.Array) -> Any:
     lifted = jax.nn.relu(jnp.logaddexp(own, pairs.theirs) + pairs.scores)
-    valid = pairs.positive & engine.Count(pairs.negative).of_row()[None, :].astype(bool)
+    valid = pairs.positive & pairs.num_negatives.of_row()[None, :].astype(bool)
     return engine.Sum(jnp.square(lifted) / 2, valid), engine.Count(valid), engine.Count(valid & (lifted > 0))
 
 

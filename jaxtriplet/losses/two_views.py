@@ -66,8 +66,9 @@ def info_nce(
 
     def found(x: jax.Array, y: jax.Array, both_ways: bool) -> engine.Found:
         anchors, candidates = engine.face(x, y, where, axis_name, ids=given, exchange=exchange)
+        own = jnp.sum(anchors.values * engine.keep(y[: len(x)], where)[0], axis=1)
         return engine.measure(
-            *(_SOFTMAX, anchors, candidates, temperature),
+            *(_SOFTMAX, anchors, candidates, (temperature, own, anchors.valid.astype(own.dtype))),
             pairs_fn=engine.views,
             each=each,
             block_size=block_size,
@@ -87,19 +88,17 @@ def _norms(x: jax.Array, y: jax.Array, where: jax.Array | None) -> engine.Spread
     return engine.norms(jnp.concatenate([values, jnp.where(counts[len(x) :, None], others, 0)]), counts)
 
 
-def _all_and_own(pairs: engine.Pairs, temperature: jax.Array) -> Any:
-    logits = pairs.scores / temperature
-    own = engine.Sum(logits, pairs.positive), engine.Count(pairs.positive)
-    return engine.LogSumExp(logits, pairs.either), *own
+def _negatives(pairs: engine.Pairs, numbers: Any) -> Any:
+    temperature, _, _ = numbers
+    return engine.LogSumExp(pairs.scores / temperature, pairs.negative)
 
 
-def _against_all(values: Any, temperature: jax.Array) -> Terms:
-    del temperature
-    every, own, number = values
-    return engine.count(every - own, number > 0)
+def _own_against_negatives(values: Any, numbers: Any) -> Terms:
+    temperature, own, valid = numbers
+    return engine.count(jax.nn.softplus(values - own / temperature), valid > 0)
 
 
-_SOFTMAX = engine.Separable(_all_and_own, _against_all)
+_SOFTMAX = engine.Separable(_negatives, _own_against_negatives)
 
 
 @loss(term="each row of the first view: a logistic loss of each pair, divided by the rows", trained=("scale", "bias"))
@@ -144,7 +143,7 @@ def sigmoid_contrastive(
     x, y, where, _ = _checks.views(x, y, where, None, equal=True, names=("x", "y"))
     anchors, candidates = engine.face(x, y, where, axis_name, exchange=exchange)
     found = engine.measure(
-        *(_SIGMOID, anchors, candidates, (scale, bias)),
+        *(_SIGMOID, anchors, candidates, (scale, bias, anchors.valid.astype(anchors.values.dtype))),
         pairs_fn=engine.views,
         each=reduce_fn is None,
         block_size=block_size,
@@ -154,16 +153,13 @@ def sigmoid_contrastive(
 
 
 def _logistic(pairs: engine.Pairs, numbers: Any) -> Any:
-    scale, bias = numbers
+    scale, bias, _ = numbers
     logits = scale * pairs.scores + bias
-    mismatch = jax.nn.softplus(jnp.where(pairs.positive, -logits, logits))
-    return engine.Sum(mismatch, pairs.either), engine.Count(pairs.positive)
+    return engine.Sum(jax.nn.softplus(jnp.where(pairs.positive, -logits, logits)), pairs.either)
 
 
 def _of_each_row(values: Any, numbers: Any) -> Terms:
-    del numbers
-    total, own = values
-    return engine.count(total, own > 0)
+    return engine.count(values, numbers[-1] > 0)
 
 
 _SIGMOID = engine.Separable(_logistic, _of_each_row)

@@ -63,13 +63,13 @@ def _far_and_near(pairs: engine.Pairs, numbers: Any) -> Any:
     alpha, beta, base = numbers
     beyond = pairs.scores - base
     pull, push = engine.LogSumExp(-alpha * beyond, pairs.positive), engine.LogSumExp(beta * beyond, pairs.negative)
-    return pull, push, engine.Count(pairs.either)
+    return pull, push, pairs.num_positives, pairs.num_negatives
 
 
 def _pull_and_push(values: Any, numbers: Any) -> Terms:
-    pull, push, number = values
+    pull, push, positives, negatives = values
     alpha, beta, _ = numbers
-    return engine.count(jax.nn.softplus(pull) / alpha + jax.nn.softplus(push) / beta, number > 0)
+    return engine.count(jax.nn.softplus(pull) / alpha + jax.nn.softplus(push) / beta, positives + negatives > 0)
 
 
 _MULTI_SIMILARITY = engine.Separable(_far_and_near, _pull_and_push)
@@ -123,7 +123,7 @@ def _weighted(pairs: engine.Pairs, numbers: Any) -> Any:
     pull, push = (jax.lax.stop_gradient(jax.nn.relu(far)) for far in (1 + margin - pairs.scores, pairs.scores + margin))
     far = engine.LogSumExp(-scale * pull * (pairs.scores - (1 - margin)), pairs.positive)
     near = engine.LogSumExp(scale * push * (pairs.scores - margin), pairs.negative)
-    return far, near, engine.Count(pairs.positive), engine.Count(pairs.negative)
+    return far, near, pairs.num_positives, pairs.num_negatives
 
 
 def _together(values: Any, numbers: Any) -> Terms:
