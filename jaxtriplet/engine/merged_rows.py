@@ -48,8 +48,10 @@ class _Slopes(NamedTuple):
 
 def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
     """As `whole_rows.work` does, in two passes."""
-    block = _Block(numbers.candidates, numbers.theirs, layout.candidates)
-    block = block if plan.ring is None else _own(plan.ring, block)
+    varies = jnp.sum(numbers.anchors) == 0  # over devices: a mask of constants does not, and could not go around
+    block: _Block = jax.tree.map(
+        lambda part: jnp.where(varies, part, part), _Block(numbers.candidates, numbers.theirs, layout.candidates)
+    )
     visits = _Visits(plan, numbers, layout)
     states, columns, spreads = _gathered(plan, visits.look, visits.merge, block)
     terms, pull = visits.conclude(states, columns)
@@ -213,12 +215,6 @@ def _slopes(stats: list[Any], slopes: _Slopes, place: jax.Array, axis: int) -> l
 
 def _add(a: Any, b: Any) -> Any:
     return jax.tree.map(jnp.add, a, b)
-
-
-def _own(axis_name: AxisName, tree: Any) -> Any:
-    """Makes constants, too, differ from device to device, as parts of a scan that are sent must under `check_vma`."""
-    here = jax.lax.axis_index(axis_name) >= 0
-    return jax.tree.map(lambda part: jnp.where(here, part, jnp.zeros_like(part)), tree)
 
 
 def _turn(axis_name: AxisName, tree: Any) -> Any:

@@ -124,10 +124,14 @@ class Max(NamedTuple):
 
     def state(self, place: jax.Array, axis: int) -> Any:
         """As `Sum` has it: the largest, and whose it is, which rounding cannot lose in a second pass."""
+        # By index: a number that is computed once more, fused otherwise, need not equal itself.
         inside = jnp.where(self.mask, self.x, LOW)
-        top = jnp.max(inside, axis, initial=LOW)
-        first = jnp.where(self.mask & (inside == jnp.expand_dims(top, axis)), place, _NOWHERE)
-        return top, jnp.min(first, axis, initial=_NOWHERE)
+        first = jnp.argmax(inside, axis, keepdims=True)
+        top, at = (jnp.squeeze(jnp.take_along_axis(part, first, axis), axis) for part in (inside, self._at(place)))
+        return top, at
+
+    def _at(self, place: jax.Array) -> jax.Array:
+        return jnp.where(self.mask, place, _NOWHERE)
 
     def slope(self, state: Any, place: jax.Array) -> jax.Array:
         """As `Sum` has it."""
