@@ -94,6 +94,7 @@ def test_values_are_compared_where_the_meanings_agree() -> None:
 def test_json_holds_every_turn_and_null_for_what_failed() -> None:
     found = json.loads(json.dumps(report.as_json((SMALL, MADE_UP))))
     assert (found["loss"], found["batch_size"], found["rows_per_class"], found["dim"]) == SMALL
+    assert found["numbers"] == {"margin": 0.2}
     first, *_, failed, _ = found["outcomes"]
     assert (first["wall_seconds"], first["cpu_seconds"], first["peak_bytes"]) == (0.02, 0.04, 102 * 2**20)
     assert len(first["turns"]) == 3

@@ -27,7 +27,7 @@ def bench(
         plan: What to measure; None for the usual.
         out: The folder for the results; None for `runs/bench-<time>`.
         quick: Whether what the plan leaves open is to take a minute or two.
-        plot: Whether to measure what the picture needs, which takes half an hour, and draw it.
+        plot: Whether to measure what the picture needs, which takes an hour, and draw it.
         overwrite: Whether the folder may hold something.
         quiet: Whether to show no progress bar.
 

@@ -114,4 +114,4 @@ def as_json(result: Result) -> dict[str, Any]:
         }
         for outcome in outcomes
     ]
-    return setting._asdict() | {"outcomes": shown}
+    return setting._asdict() | {"numbers": numbers_of(setting.loss), "outcomes": shown}
