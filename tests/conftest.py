@@ -5,16 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from .flags import COMPILED_FAST
+
 # Accelerators, if there are any, round products differently: the figures of these tests are the CPU's.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Compilation is most of what the tests do, and the arithmetic of the programs does not depend on how well they are
-# optimised: a fifth less of both cores.
 os.environ["XLA_FLAGS"] = " ".join(
-    [
-        os.environ.get("XLA_FLAGS", ""),
-        "--xla_force_host_platform_device_count=8",
-        "--xla_backend_optimization_level=0",
-    ]
+    [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8", COMPILED_FAST]
 )
 
 import jax

@@ -8,11 +8,12 @@ import numpy as np
 
 from . import judge
 from .cases import BATCHES, LOSSES
+from .flags import COMPILED_FAST
 
 
 def main(dtype: str) -> None:
     """Judges all losses in one precision, on a ragged batch and on one with padding."""
-    assert "optimization_level" not in os.environ.get("XLA_FLAGS", "")
+    assert COMPILED_FAST not in os.environ.get("XLA_FLAGS", "")
     jax.config.update("jax_numpy_rank_promotion", "raise")
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     batches = [batch for batch in BATCHES if batch.name in ("ragged", "padding")]

@@ -1,5 +1,8 @@
 """The masks are Boolean algebra over labels."""
 
+import runpy
+from pathlib import Path
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -48,3 +51,55 @@ def test_labels_must_be_integers(mask: chex.ArrayTree) -> None:
     for bad in (jnp.zeros(3), jnp.zeros((3, 1), jnp.int32)):
         with pytest.raises(ValueError, match="labels must be integers of shape"):
             mask(bad)
+
+
+@pytest.mark.parametrize("mask", [mask for mask, _ in MASKS])
+def test_padding_is_in_no_pair(mask: chex.ArrayTree) -> None:
+    labels, where = np.array([0, 0, 1, 0, 1], np.int32), np.array([True, False, True, True, True])
+    padded, kept = np.array(mask(labels, where)), np.ix_(*[np.flatnonzero(where)] * mask(labels).ndim)
+    np.testing.assert_array_equal(padded[kept], mask(labels[where]))
+    padded[kept] = False
+    assert not padded.any()
+    with pytest.raises(ValueError, match="where must be bool"):
+        mask(labels, np.ones(3, bool))
+
+
+def test_miners_choose_what_loops_choose() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 6, (7, 9)).astype(np.float32) / 5  # with ties
+    positive = rng.random((7, 9)) < 0.4
+    negative = ~positive & (rng.random((7, 9)) < 0.7)
+    positive[:, 0], negative[:, 1] = False, False
+    far, near = jt.masks.farthest(scores, positive), jt.masks.nearest(scores, negative)
+    own, other = jt.masks.multi_similarity(scores, positive, negative, 0.25)
+    for a in range(9):
+        positives, negatives = (np.flatnonzero(mask[:, a]) for mask in (positive, negative))
+        hardest = [max(positives, key=lambda p: (scores[p, a], -p))] if len(positives) else []
+        assert np.flatnonzero(far[:, a]).tolist() == hardest
+        hardest = [min(negatives, key=lambda n: (scores[n, a], n))] if len(negatives) else []
+        assert np.flatnonzero(near[:, a]).tolist() == hardest
+        for p in range(7):
+            worth = positive[p, a] and any(scores[n, a] + 0.25 > scores[p, a] for n in negatives)
+            assert bool(own[p, a]) == worth
+        for n in range(7):
+            worth = negative[n, a] and any(scores[p, a] - 0.25 < scores[n, a] for p in positives)
+            assert bool(other[n, a]) == worth
+    gradient = jax.grad(lambda x: jnp.sum(jnp.where(jt.masks.nearest(x, negative), 1.0, 0.0)))(scores)
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_the_example_of_a_loss_of_ones_own_runs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry, path = jt.losses.registry.LOSSES, Path(__file__).parent.parent / "examples" / "own_loss.py"
+    before = dict(registry)
+    try:
+        runpy.run_path(str(path))["main"]()
+    finally:
+        registry.clear()
+        registry.update(before)
+    compared, *_, agrees, trained = capsys.readouterr().out.splitlines()
+    assert float(compared.split()[-1]) < 1e-5
+    assert agrees.startswith("agrees")
+    first, last = (float(word) for word in trained.replace("from ", "").split()[-3::2])
+    assert last < 0.6 * first

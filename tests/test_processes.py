@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import pytest
 
+from .flags import COMPILED_FAST
 from .global_batch import MEETING, batch, figures
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("processes")
 
 
 def environment(devices: int) -> dict[str, str]:
-    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices} {COMPILED_FAST}"
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
 
 

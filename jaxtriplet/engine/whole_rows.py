@@ -6,9 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtriplet.engine.outcome import merge
 from jaxtriplet.engine.separable import Layout, Numbers, Pairs, Plan, mean_of_both, only_of_terms, term_of
 from jaxtriplet.engine.statistics import is_statistic
 from jaxtriplet.engine.tiles import fill, scan_tiles, unfold
+
+# The smallest shape that is compiled for candidates of which there may be few; the others are twice as large each.
+FEWEST = 64
 
 
 def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
@@ -17,7 +21,7 @@ def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[
         return _rows(plan, numbers, layout, cotangent)
     counts, of_anchors = layout.present
     most = len(layout.candidates.labels)
-    sizes = [size for size in (2**power for power in range(4, 31)) if size < most] + [most]
+    sizes = [size for size in (FEWEST * 2**power for power in range(31)) if size < most] + [most]
     needed = counts if of_anchors is None else jnp.maximum(counts, of_anchors)
     level = sum(((needed > size).astype(jnp.int32) for size in sizes[:-1]), jnp.zeros_like(needed, jnp.int32))
     branches = [functools.partial(_first_rows, plan, size, of_anchors is not None) for size in sizes]
@@ -42,7 +46,8 @@ def _first_rows(plan: Plan, size: int, anchors_too: bool, numbers: Numbers, layo
     few = Numbers(first(anchors, some), first(candidates, size), first(own, some), first(theirs, size))
     of_few = layout._replace(anchors=first(layout.anchors, some), candidates=first(layout.candidates, size))
     (terms, *spreads), gradient = _rows(plan, few, of_few, first(cotangent, some))
-    outcome = (back(terms, count), *spreads)
+    # One spread, whatever number of tiles that was.
+    outcome = (back(terms, count), *(jax.tree.map(lambda part: part[None], merge(one)) for one in spreads))
     if gradient is None:
         return outcome, None
     anchors, candidates, own, theirs = gradient
