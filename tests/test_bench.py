@@ -8,11 +8,12 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
-from jaxtriplet.losses import registry
-from jaxtriplet.tools.bench import contenders, picture, race, report, with_jax, worker
-from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, Contender
-from jaxtriplet.tools.bench.plan import Line, Plan, Setting
+from jaxtriplet.tools import losses
+from jaxtriplet.tools.bench import picture, race, report, with_jax, worker
+from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, USUAL, Contender
+from jaxtriplet.tools.bench.plan import Line, Plan, Setting, numbers_of
 from jaxtriplet.tools.bench.race import Limits, Outcome
+from jaxtriplet.tools.bench.textbook import TEXTBOOK
 
 SMALL = Setting("batch-hard", 16, 4, 8)
 LIMITS = Limits(memory=2**30, seconds=60.0)
@@ -93,10 +94,20 @@ def test_values_are_compared_where_the_meanings_agree() -> None:
 def test_json_holds_every_turn_and_null_for_what_failed() -> None:
     found = json.loads(json.dumps(report.as_json((SMALL, MADE_UP))))
     assert (found["loss"], found["batch_size"], found["rows_per_class"], found["dim"]) == SMALL
+    assert found["numbers"] == {"margin": 0.2}
     first, *_, failed, _ = found["outcomes"]
     assert (first["wall_seconds"], first["cpu_seconds"], first["peak_bytes"]) == (0.02, 0.04, 102 * 2**20)
     assert len(first["turns"]) == 3
     assert (failed["failure"], failed["wall_seconds"], failed["peak_bytes"]) == ("needs 64 GiB", None, None)
+
+
+def test_two_views_have_no_panel_of_classes() -> None:
+    sizes = [Setting("info-nce", size, None, 4) for size in (256, 512)]
+    figure = picture.draw([(one, [outcome("jaxtriplet", [float(one.batch_size)])]) for one in sizes], rows_per_class=8)
+    assert [ax.get_visible() for ax in figure.axes] == [True, False, True]
+    by_size, _, memory = figure.axes
+    for ax in (by_size, memory):
+        assert ax.get_lines()[-1].get_xdata().tolist() == [256, 512]
 
 
 def test_the_picture_shows_who_ran_where_and_the_slopes(tmp_path: Path) -> None:
@@ -121,24 +132,48 @@ def test_the_picture_shows_who_ran_where_and_the_slopes(tmp_path: Path) -> None:
 # --- contenders -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", with_jax.TEXTBOOK)
+def batch_of(loss: str) -> tuple[np.ndarray, np.ndarray]:
+    """Twelve small rows, or pairs, whose classes overlap."""
+    return worker.make_batch(12, None if losses.of_two_views(losses.find(loss)) else 3, 5)
+
+
+@pytest.mark.parametrize("loss", TEXTBOOK)
 def test_the_textbook_formulas_mean_what_the_losses_mean(loss: str) -> None:
-    labels, rows = worker.make_batch(12, 3, 5)
-    found = {}
-    for name in ("jaxtriplet", "textbook"):
-        (run,) = with_jax.prepare(name, loss, labels, rows, 0.2)(2**30).values()
-        found[name] = run()
-    for ours, theirs in zip(*found.values(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    ours, textbook = (
+        with_jax.prepare(name, loss, batch_of(loss), numbers_of(loss))(2**30)[""]()
+        for name in ("jaxtriplet", "textbook")
+    )
+    assert ours[0] > 0
+    np.testing.assert_allclose(ours[0], textbook[0], rtol=1e-5, atol=1e-6)
+    for one, other in zip(ours[1], textbook[1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * np.abs(other).max())
 
 
 def test_the_floor_is_three_products() -> None:
     labels, rows = worker.make_batch(12, 3, 5)
-    build = with_jax.prepare("floor", "batch-all", labels, rows, 0.5)
-    _, gradient = build(2**30)[""]()
+    build = with_jax.prepare("floor", "batch-all", (labels, rows), {})
+    _, (gradient,) = build(2**30)[""]()
     np.testing.assert_allclose(gradient, rows @ rows.T @ rows, rtol=1e-5, atol=1e-6)
     with pytest.raises(MemoryError):
         build(100)
+
+
+def test_the_floor_of_two_views_is_as_many() -> None:
+    x, y = worker.make_batch(12, None, 5)
+    value, gradients = with_jax.prepare("floor", "info-nce", (x, y), {})(2**30)[""]()
+    np.testing.assert_allclose(value, x[0] @ y[0], rtol=1e-5)
+    for one, product in zip(gradients, (x @ y.T @ y, y @ x.T @ x), strict=True):
+        np.testing.assert_allclose(one, product / 2, rtol=1e-5, atol=1e-6)
+
+
+def test_numbers_are_the_losses_own_or_those_that_make_random_rows_count() -> None:
+    assert numbers_of("multi-similarity") == {"alpha": 2.0, "beta": 50.0, "base": 0.5}
+    assert numbers_of("info-nce-symmetric") == {"temperature": 0.05}
+    assert numbers_of("semi-hard") == numbers_of("semi-hard-all") == numbers_of("batch-all") == {"margin": 0.2}
+    margin = numbers_of("contrastive")["margin"]
+    _, rows = worker.make_batch(64, 8, 256)
+    distances = np.linalg.norm(rows[:, None] - rows[None, :], axis=2)[~np.eye(64, dtype=bool)]
+    assert 0.2 < np.mean(distances < margin) < 0.8
 
 
 def test_the_batch_is_shuffled_classes_of_unit_rows() -> None:
@@ -148,6 +183,14 @@ def test_the_batch_is_shuffled_classes_of_unit_rows() -> None:
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
     assert (labels.dtype, rows.dtype) == (np.int32, np.float32)
     np.testing.assert_array_equal(worker.make_batch(24, 4, 5)[1], rows)
+
+
+def test_two_views_are_two_batches_of_unit_rows() -> None:
+    x, y = worker.make_batch(24, None, 5)
+    for rows in (x, y):
+        assert (rows.shape, rows.dtype) == ((24, 5), np.float32)
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
+    assert np.abs(x - y).max() > 0.1
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -175,6 +218,18 @@ def test_real_workers_are_measured_in_turn() -> None:
     assert found[0].ready["gradient_norm"] == pytest.approx(found[2].ready["gradient_norm"], rel=1e-5)
 
 
+def test_two_views_are_raced_and_compared() -> None:
+    views = Setting("info-nce-symmetric", 16, None, 8)
+    assert str(views) == "info-nce-symmetric, B = 16, two views, D = 8"
+    found = race.race(views, [CONTENDERS[name] for name in ("jaxtriplet", "textbook")], 1, LIMITS)
+    assert [one.failure for one in found] == [None, None]
+    assert found[0].ready["value"] == pytest.approx(found[1].ready["value"], rel=1e-5)
+    assert found[0].ready["gradient_norm"] == pytest.approx(found[1].ready["gradient_norm"], rel=1e-5)
+    said = report.agreement(views, found)
+    assert said is not None
+    assert "textbook" in said
+
+
 def test_the_fastest_variant_is_measured(imagined: Any) -> None:
     source = FINE.replace("{'': call}", "{'slow': lambda: (time.sleep(0.3), call())[1], 'quick': call}")
     (found,) = race.race(SMALL, [imagined("choosy", source)], 1, LIMITS)
@@ -189,9 +244,9 @@ FAILURES = {
     "knows-its-need": ("raise MemoryError(64 * 2**30)", "needs 64 GiB"),
     "is-killed": ("os.kill(os.getpid(), 9)", "killed by signal 9"),
     "leaves": ("os.write(2, b'last words'); os._exit(3)", "exit status 3: last words"),
-    "is-slow": ("time.sleep(2.1); return 0.5, 0.5", "over 2 s"),
+    "is-slow": ("time.sleep(2.1); return 0.5, [0.5]", "over 2 s"),
     "hangs-later": (
-        "call.n = getattr(call, 'n', 0) + 1\n    time.sleep(60 * (call.n > 2))\n    return 0.5, 0.5",
+        "call.n = getattr(call, 'n', 0) + 1\n    time.sleep(60 * (call.n > 2))\n    return 0.5, [0.5]",
         "over 2 s",
     ),
 }
@@ -209,7 +264,7 @@ def test_those_who_fail_are_shown_beside_those_who_do_not(imagined: Any) -> None
 
 
 def test_a_contender_whose_time_is_up_has_fewer_rounds(imagined: Any) -> None:
-    slow = imagined("slow", PLAIN + "time.sleep(0.4); return 0.5, 0.5")
+    slow = imagined("slow", PLAIN + "time.sleep(0.4); return 0.5, [0.5]")
     (found,) = race.race(SMALL, [slow], 9, Limits(2**30, 1.0))
     assert found.failure is None
     assert 1 <= len(found.turns) <= 2
@@ -238,8 +293,16 @@ def test_the_picture_goes_from_small_to_large() -> None:
     assert len(list(plan.lines(plot=False))) == 2
 
 
+def test_two_views_have_sizes_alone() -> None:
+    plan = Plan(losses="info_nce", batch_sizes="12").resolved()  # no classes of 8 need fit
+    table, by_size = plan.lines(plot=True)
+    assert [setting.rows_per_class for line in (table, by_size) for setting in line.settings] == 6 * [None]
+    assert [setting.batch_size for setting in by_size.settings] == [256, 1024, 4096, 16384, 32768]
+
+
 def test_defaults_depend_on_being_quick_and_can_be_overruled() -> None:
     assert Plan().resolved().table_sizes == [1024, 2048]
+    assert {setting.loss for setting in Plan().resolved().table()} == set(USUAL) <= set(RACED)
     assert Plan(rounds=4).resolved(quick=True).rounds == 4
     assert Plan(memory_limit=2.0).resolved().memory_limit == 2.0
     assert [one.name for one in Plan(only="floor, jaxtriplet").resolved().contenders] == ["jaxtriplet", "floor"]
@@ -290,9 +353,12 @@ def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, call: An
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--losses", "batch-al"], "unknown loss 'batch-al'"),
+        (["--losses", "batch-al"], "loss must be one of batch-all, "),
+        (["--losses", "info-nce-symetric"], "got 'info-nce-symetric'; did you mean info-nce-symmetric?"),
+        (["--losses", "triplet"], "got 'triplet'"),
+        (["--losses", "info-nce", "--batch-sizes", "1"], "a batch of 1 rows is not two or more pairs"),
         (["--losses", ","], "no loss"),
-        (["--only", "torch"], "unknown contender 'torch'"),
+        (["--only", "torch"], "contender must be one of jaxtriplet, "),
         (["--batch-sizes", "12"], "a batch of 12 rows is not two or more classes of 8"),
         (["--batch-sizes", "8"], "a batch of 8 rows is not two or more classes of 8"),
         (["--batch-sizes", "1k"], "'1k' are not whole numbers"),
@@ -330,7 +396,6 @@ def test_every_contender_says_what_it_computes() -> None:
         assert contender.module.exists()
         assert contender.notes[""]
         assert set(contender.notes) <= {"", *(contender.losses or RACED)}
-        assert set(contender.losses or ()) <= set(registry.trainable())
+        assert set(contender.losses or ()) <= set(losses.known())
         assert set(contender.same_value or ()) <= set(contender.losses or ())
     assert not replace(CONTENDERS["floor"], distributions=("jax",)).missing
-    assert contenders.installed_version("no-such-distribution") is None

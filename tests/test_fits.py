@@ -20,6 +20,7 @@ import pytest
 from jaxtriplet.cli.fits import fits
 from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
+from jaxtriplet.tools import losses
 from jaxtriplet.tools.fits import compilers, lowering, report, search, targets, worker
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.hlo import Collective
@@ -58,11 +59,43 @@ def test_the_worker_tells_what_it_compiled() -> None:
 
 
 @pytest.mark.usefixtures("simulated")
-@pytest.mark.parametrize("loss", registry.trainable())
-def test_every_loss_of_the_training_is_known(loss: str) -> None:
+@pytest.mark.parametrize("loss", losses.known())
+def test_every_loss_is_known(loss: str) -> None:
     lowered = lowering.lower(Program("h100", 2, loss, 12, 4))
-    value, gradient = lowered.out_info
-    assert (value.shape, gradient.shape) == ((), (12, 4))
+    value, gradients = lowered.out_info
+    of_two_views = losses.of_two_views(losses.find(loss))
+    assert (value.shape, [one.shape for one in gradients]) == ((), (1 + of_two_views) * [(12, 4)])
+
+
+def test_the_tools_know_every_loss_but_those_of_given_pairs() -> None:
+    assert set(registry.trainable()) < set(losses.known())
+    views = {name for name, one in losses.known().items() if losses.of_two_views(one)}
+    assert (
+        views
+        == {"info-nce", "info-nce-symmetric", "sigmoid-contrastive"}
+        == {*losses.known()}
+        - {
+            *registry.trainable(),
+            "nt-xent-decoupled",
+        }
+    )
+    assert losses.find("nt_xent_decoupled").fixed == {"decoupled": True}
+
+
+@pytest.mark.usefixtures("simulated")
+@pytest.mark.parametrize("loss", ["supervised-contrastive", "info-nce-symmetric"])
+def test_a_ring_needs_no_gathered_rows(loss: str) -> None:
+    gather, ring = (said(Program("h100", 4, loss, 256, 16, exchange=exchange)) for exchange in ("gather", "ring"))
+    gathered, sent = ({one.kind for one in found.collectives if one.bytes >= 64 * 16 * 4} for found in (gather, ring))
+    assert "all-gather" in gathered
+    assert sent == {"collective-permute"}
+
+
+@pytest.mark.usefixtures("simulated")
+def test_an_update_exchanges_as_it_is_told() -> None:
+    program = Program("h100", 2, "supervised-contrastive", 8, 4, "blstm", frames=5, features=3, exchange="ring")
+    assert "collective_permute" in lowering.lower(program).as_text()
+    assert "collective_permute" not in lowering.lower(dataclasses.replace(program, exchange="gather")).as_text()
 
 
 @pytest.fixture
@@ -124,6 +157,10 @@ def test_a_program_knows_how_its_rows_divide() -> None:
         Program("h100", 4, "deep-speaker", 32, 8).checked()
     with pytest.raises(ValueError, match="name an `encoder`"):
         Program("h100", 4, "semi-hard", 32, 8, micro_batch=8).checked()
+    with pytest.raises(ValueError, match="info-nce is of two views, and an `encoder` here has one"):
+        Program("h100", 4, "info-nce", 32, 8, "blstm").checked()
+    with pytest.raises(ValueError, match="semi-hard gathers all rows: it has no `exchange`"):
+        Program("h100", 4, "semi-hard", 32, 8, exchange="ring").checked()
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
@@ -257,6 +294,8 @@ def test_the_title_names_the_whole_update() -> None:
     assert report.title(program) == (
         "update of blstm with ge2e, B = 64, 100 frames of 12, micro-batches of 16, D = 32, h100"
     )
+    ring = Program("h100", 8, "info-nce", 64, 32, exchange="ring")
+    assert report.title(ring) == "info-nce and its gradient, B = 64, D = 32, exchange by ring, h100"
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -319,6 +358,9 @@ def test_the_command_answers_in_json(call: Any) -> None:
             "24 rows does not divide among 16 devices: take a multiple of 16",
         ),
         (["--micro-batch", "16"], "name an --encoder"),
+        (["--loss", "info-nce", "--encoder", "blstm"], "info-nce is of two views, and an --encoder here has one"),
+        (["--exchange", "ring"], "semi-hard gathers all rows: it has no --exchange"),
+        (["--exchange", "rings"], "'rings' is not one of 'gather', 'ring'"),
         (["--batch-size", "0"], "--batch-size"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -11,8 +11,8 @@ from jaxtriplet.tools.bench.plan import Plan
 
 
 @click.command(params=options_of(Plan))
-@click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: a minute or two.")
-@click.option("--plot/--no-plot", default=None, help="The picture: about half an hour.  [default: not if --quick]")
+@click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: some minutes.")
+@click.option("--plot/--no-plot", default=None, help="The picture: about an hour.  [default: not if --quick]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/bench-<time>]")
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")

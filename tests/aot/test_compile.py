@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from jaxtriplet.losses import registry
 from jaxtriplet.models import ENCODERS
+from jaxtriplet.tools import losses
 from jaxtriplet.tools.fits import compilers
 from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.programs import Program
@@ -23,7 +23,10 @@ Compile = Callable[[Program], Compiled]
 # One process compiles for the GPU, so that it compiles each program once.
 ON_GPU = pytest.mark.xdist_group("h100")
 SLICES = [("tpu-v5e", 4), ("tpu-v5e", 16), pytest.param("h100", 4, marks=ON_GPU)]
-BATCH_LOSSES = [name for name, loss in registry.trainable().items() if loss.rows == "batch"]
+KNOWN = {name: loss for name, loss in losses.known().items() if loss.rows != "thirds"}
+# The symmetric loss of two views gathers both.
+ONE_WAY = [name for name, loss in KNOWN.items() if "symmetric" not in loss.fixed]
+RINGS = [name for name, loss in KNOWN.items() if "exchange" in loss.signature.parameters]
 slices = pytest.mark.parametrize(("target", "devices"), SLICES, ids=str)
 # The TPU compiler takes longer, and longer for more rows.
 SHAPES = {"tpu-v5e": (1024, 64), "h100": (16384, 32)}
@@ -38,7 +41,7 @@ def compile_for() -> Iterator[Compile]:
 
 
 @slices
-@pytest.mark.parametrize("loss", BATCH_LOSSES)
+@pytest.mark.parametrize("loss", ONE_WAY)
 def test_a_loss_gathers_the_rows_once_and_scatters_their_gradient_once(
     loss: str, target: str, devices: int, compile_for: Compile
 ) -> None:
@@ -53,7 +56,9 @@ def test_a_loss_gathers_the_rows_once_and_scatters_their_gradient_once(
         assert (target, devices, forward, backward) == ("tpu-v5e", 16, "all-gather", "all-reduce")
     small = [one for one in found.collectives if one not in large]
     per_row = [one for one in small if one.bytes >= 4 * rows]  # the labels, and the rows' places
-    assert sum(one.bytes for one in per_row) <= 2 * 4 * rows
+    # Of lifted structure not the places, but each row's sum and its gradient, which takes a scalar along.
+    numbers, scalar = (3, 4) if loss == "lifted-structure" else (2, 0)
+    assert sum(one.bytes for one in per_row) <= numbers * 4 * rows + scalar
     scalars = [one for one in small if one not in per_row]
     assert {one.kind for one in scalars} <= {"all-reduce"}
     assert sum(one.bytes for one in scalars) <= 16
@@ -61,13 +66,30 @@ def test_a_loss_gathers_the_rows_once_and_scatters_their_gradient_once(
 
 @pytest.mark.parametrize(
     ("target", "loss"),
-    [*(pytest.param("h100", loss, marks=ON_GPU) for loss in BATCH_LOSSES), ("tpu-v5e", "batch-hard")],
+    [*(pytest.param("h100", loss, marks=ON_GPU) for loss in KNOWN), ("tpu-v5e", "batch-hard")],
 )
 def test_the_distances_of_all_pairs_never_exist(target: str, loss: str, compile_for: Compile) -> None:
     rows, dim = SHAPES["h100"]
     found = compile_for(Program(target, 4, loss, rows, dim))
     # Half of what a device would need for the distances of its own anchors.
     assert found.peak_bytes < rows * (rows // 4) * 4 / 2
+
+
+@pytest.mark.parametrize("target", ["tpu-v5e", pytest.param("h100", marks=ON_GPU)])
+@pytest.mark.parametrize("loss", RINGS)
+def test_no_device_of_a_ring_holds_all_rows(loss: str, target: str, compile_for: Compile) -> None:
+    rows, dim = SHAPES[target]
+    gather, ring = (
+        compile_for(Program(target, 4, loss, rows, dim, exchange=exchange)) for exchange in ("gather", "ring")
+    )
+    assert ring.fits
+    assert ring.peak_bytes < gather.peak_bytes
+    own = rows // 4 * dim * 4
+    moved = {one.kind for one in ring.collectives if one.bytes >= own}
+    assert moved == {"collective-permute"}
+    # Three turns of the rows, three more of rows and gradient, and the gradient's last, home; labels and masks beside.
+    turns = 10 * (1 + ("symmetric" in losses.find(loss).fixed)) * own
+    assert turns <= ring.sent_bytes < 1.1 * turns
 
 
 @slices

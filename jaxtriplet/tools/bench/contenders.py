@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 
-from jaxtriplet.tools.bench import with_jax, with_torch
+from jaxtriplet.tools.bench import textbook, with_jax, with_torch
+from jaxtriplet.tools.installed import installed_version
 
 _JAX, _TORCH = Path(with_jax.__file__), Path(with_torch.__file__)
 
@@ -40,13 +40,10 @@ class Contender:
         return self.computes(loss) if self.same_value is None else loss in self.same_value
 
 
-def installed_version(distribution: str) -> str | None:
-    """Returns the version of an installed distribution, or None."""
-    return next((found.version for found in distributions(name=distribution)), None)
-
+_SENTENCE, _PML = (with_torch.PEERS[name] for name in ("sentence-transformers", "pytorch-metric-learning"))
 
 _ALL = (
-    Contender("jaxtriplet", _JAX, ("jax",), {"": "margin 0.2; distance and other numbers as by default"}),
+    Contender("jaxtriplet", _JAX, ("jax",), {"": "its losses as they come, but for the numbers named above"}),
     Contender(
         "floor",
         _JAX,
@@ -59,35 +56,47 @@ _ALL = (
         _JAX,
         ("jax",),
         {
-            "": "the formula in jitted JAX, differentiated by JAX: over all B x B x B triplets",
-            "batch-hard": "over the masked B x B distances",
+            "": "the formula in jitted JAX, differentiated by JAX, over all B x B pairs",
+            "semi-hard": "over all B x B x B triplets",
+            "batch-all": "over all B x B x B triplets",
         },
-        losses=tuple(with_jax.TEXTBOOK),
+        losses=tuple(textbook.TEXTBOOK),
     ),
     Contender(
         "sentence-transformers",
         _TORCH,
         ("torch", "sentence-transformers"),
-        {"": "its three batch losses on given embeddings; the same meanings, semi-hard on squared distances too"},
-        losses=tuple(with_torch.PEERS["sentence-transformers"]),
+        {
+            "": "its three batch losses on given embeddings; the same meanings, semi-hard on squared distances too",
+            "info-nce": "MultipleNegativesRankingLoss of dot_score, with the scale 1 / temperature",
+            "info-nce-symmetric": "the same in both directions, each with its own softmax",
+        },
+        losses=tuple(_SENTENCE),
     ),
     Contender(
         "pytorch-metric-learning",
         _TORCH,
         ("torch", "pytorch-metric-learning"),
         {
-            "": "TripletMarginLoss over all triplets",
+            "": "its loss of that name, every number given, rows not normalised again and the same means",
             "semi-hard": (
                 "its miner takes every triplet of 0 < d_an - d_ap <= margin, which is jaxtriplet's "
                 'negatives="all": another value, not compared'
             ),
-            "batch-hard": "of its hard miner, averaged over all anchors",
+            "batch-all": "TripletMarginLoss over all triplets",
+            "batch-hard": "TripletMarginLoss of its hard miner, averaged over all anchors",
+            "tuplet-margin": "rows normalised, as in ours",
+            "info-nce": "SupConLoss of one view against the other, which is the same and needs less than NTXentLoss",
+            "info-nce-symmetric": "the same both ways, halved",
         },
-        losses=tuple(with_torch.PEERS["pytorch-metric-learning"]),
-        same_value=("batch-all", "batch-hard"),
+        losses=tuple(_PML),
+        same_value=tuple(loss for loss in _PML if loss != "semi-hard"),
     ),
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}
 
 RACED = tuple(dict.fromkeys(loss for contender in _ALL for loss in contender.losses or ()))
 """The losses that somebody else can compute too."""
+
+USUAL = ("semi-hard", "batch-all", "batch-hard", "supervised-contrastive", "info-nce")
+"""What is measured unless others are named: each way of mining, and the two softmaxes that are trained most."""

@@ -26,8 +26,8 @@ def bench(
     Args:
         plan: What to measure; None for the usual.
         out: The folder for the results; None for `runs/bench-<time>`.
-        quick: Whether what the plan leaves open is to take a minute or two.
-        plot: Whether to measure what the picture needs, which takes half an hour, and draw it.
+        quick: Whether what the plan leaves open is to take some minutes.
+        plot: Whether to measure what the picture needs, which takes an hour, and draw it.
         overwrite: Whether the folder may hold something.
         quiet: Whether to show no progress bar.
 

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jaxtriplet.tools.bench.contenders import CONTENDERS, installed_version
+from jaxtriplet.tools.bench.contenders import CONTENDERS
 from jaxtriplet.tools.bench.plan import machine_memory
+from jaxtriplet.tools.installed import installed_version
 
 
 def describe() -> dict[str, Any]:

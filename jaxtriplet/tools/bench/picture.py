@@ -15,10 +15,8 @@ from jaxtriplet.tools.bench.contenders import CONTENDERS
 from jaxtriplet.tools.bench.race import Result
 
 Slopes = Mapping[str, tuple[Callable[[Any], Any], float]]
-"""How the cost should grow, and through which of our points that is drawn: from 0, the first, to 1."""
+"""How the cost may grow, and through which of our points that is drawn: from 0, the first, to 1."""
 
-# Batch-hard looks at every distance once, whatever K is.
-_LOSSES_OVER_PAIRS = ("semi-hard", "batch-all")
 _BY_SIZE: Slopes = {"∝ B² K": (np.square, 1.0), "∝ B² log B": (lambda size: np.square(size) * np.log(size), 1.0)}
 # Small classes cost little beside the products, and the largest are sorted: in between K shows.
 _BY_CLASS: Slopes = {"∝ B² K": (np.asarray, 0.6), "∝ B² log B": (np.ones_like, 1.0)}
@@ -64,8 +62,8 @@ def draw(results: Sequence[Result], rows_per_class: int) -> Figure:
         axes = figure.subplots(len(panels), len(losses), sharey="row", squeeze=False)
         for loss, column in zip(losses, axes.T, strict=True):
             for panel, ax in zip(panels, column, strict=True):
-                shown = panel if loss in _LOSSES_OVER_PAIRS else panel._replace(slopes={})
-                draw_panel(ax, shown, [one for one in results if one[0].loss == loss])
+                draw_panel(ax, panel, [one for one in results if one[0].loss == loss])
+                ax.set_visible(bool(ax.lines))  # Two views have no classes.
                 ax.set_ylabel(panel.ylabel if loss == losses[0] else "")
             column[0].set_title(loss)
         named = [zip(*ax.get_legend_handles_labels(), strict=True) for ax in axes.flat]
@@ -83,10 +81,11 @@ def draw_panel(ax: Axes, panel: Panel, results: Sequence[Result]) -> None:
         results: The settings of a loss.
     """
     points: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
-    for setting, outcomes in sorted(results, key=lambda result: getattr(result[0], panel.x)):
+    for setting, outcomes in sorted(results, key=lambda result: getattr(result[0], panel.x) or 0):
         for outcome in outcomes:
-            if getattr(setting, panel.fixed[0]) == panel.fixed[1] and (value := outcome.figure(panel.y)):
-                points[outcome.contender].append((getattr(setting, panel.x), value / panel.unit))
+            fixed, x = getattr(setting, panel.fixed[0]), getattr(setting, panel.x)
+            if fixed in (panel.fixed[1], None) and x and (value := outcome.figure(panel.y)):
+                points[outcome.contender].append((x, value / panel.unit))
     if len(points["jaxtriplet"]) > 1:
         x, y = np.array(points["jaxtriplet"]).T
         for (words, (growth, place)), style in zip(panel.slopes.items(), ("--", ":"), strict=False):

@@ -3,13 +3,13 @@
 import dataclasses
 import itertools
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Annotated, NamedTuple, Self
 
 from jaxtriplet import _checks
 from jaxtriplet.jobs.fields import described
-from jaxtriplet.losses import registry
-from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, Contender
+from jaxtriplet.tools import losses
+from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, USUAL, Contender
 from jaxtriplet.tools.words import split, whole_numbers
 
 
@@ -18,12 +18,14 @@ class Setting(NamedTuple):
 
     loss: str
     batch_size: int
-    rows_per_class: int
+    rows_per_class: int | None
+    """None for two views, which have no classes."""
     dim: int
 
     def __str__(self) -> str:
         """The setting as headings and the progress bar show it."""
-        return f"{self.loss}, B = {self.batch_size:,}, {self.rows_per_class} per class, D = {self.dim}"
+        rows = f"{self.rows_per_class} per class" if self.rows_per_class else "two views"
+        return f"{self.loss}, B = {self.batch_size:,}, {rows}, D = {self.dim}"
 
 
 class Line(NamedTuple):
@@ -40,13 +42,33 @@ SWEEP_ROWS_PER_CLASS = (2, 8, 32, 128, 512)
 SWEEP_ROUNDS = 3
 
 
+# In place of the losses' own numbers. Of random unit rows, whose distance is about 1.41: at 1.0 no pair is pushed, and
+# of semi-hard negatives, whose distances are squared, 0.2 is the paper's.
+INSTEAD = {"contrastive": {"margin": 1.4}, "semi_hard": {"margin": 0.2}, "semi_hard_all": {"margin": 0.2}}
+
+
+def numbers_of(loss: str) -> dict[str, float]:
+    """Returns the numbers with which a loss is measured, every contender alike.
+
+    Example:
+        >>> numbers_of("supervised-contrastive"), numbers_of("semi-hard")
+        ({'temperature': 0.1}, {'margin': 0.2})
+    """
+    found = losses.find(loss)
+    return found.numbers | INSTEAD.get(found.name, {})
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """The numbers of a benchmark, limits being each contender's; each is also an option of `jaxtriplet bench`."""
 
-    losses: Annotated[str, described("Which losses, joined by commas.")] = ",".join(RACED)
+    losses: Annotated[
+        str, described(f"Which losses, joined by commas, of those that others compute ({', '.join(RACED)}) or any.")
+    ] = ",".join(USUAL)
     batch_sizes: Annotated[str, described("Rows B of the batches, joined by commas; else 1024,2048.")] | None = None
-    rows_per_class: Annotated[int, described("Rows K of each class: a usual P x K batch.", ge=2)] = 8
+    rows_per_class: Annotated[
+        int, described("Rows K of each class: a usual P x K batch. Two views have none.", ge=2)
+    ] = 8
     dim: Annotated[int, described("Numbers D in an embedding, float32: a speaker encoder's usual width.", ge=1)] = 256
     rounds: Annotated[int, described("Turns of each contender, whose median counts; else 9.", ge=1)] | None = None
     only: Annotated[str, described(f"Contenders, joined by commas; else all: {', '.join(CONTENDERS)}.")] | None = None
@@ -71,16 +93,23 @@ class Plan:
             rounds=self.rounds or (3 if quick else 9),
             memory_limit=self.memory_limit or machine_memory() / 2**31,
         )
-        _known("loss", plan.losses, registry.trainable())
-        _known("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS)
+        for kind, named, known in (
+            ("loss", plan.losses, losses.known()),
+            ("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS),
+        ):
+            if not split(named):
+                raise ValueError(f"no {kind} is named; known: {', '.join(known)}")
+            for word in split(named):
+                _checks.option(kind, word, known)
         for loss in split(plan.losses):
-            if registry.find(loss).class_weights:
+            if losses.find(loss).class_weights:
                 raise ValueError(f"{loss} has class weights; what is measured is losses of rows alone")
             if not any(contender.computes(loss) for contender in plan.contenders):
                 raise ValueError(f"{plan.only} cannot compute {loss}")
-        for size in plan.table_sizes:
-            if not _divides(size, self.rows_per_class):
-                raise ValueError(f"a batch of {size} rows is not two or more classes of {self.rows_per_class}")
+        for setting in plan.table():
+            if not _divides(setting):
+                classes = f"classes of {setting.rows_per_class}" if setting.rows_per_class else "pairs"
+                raise ValueError(f"a batch of {setting.batch_size} rows is not two or more {classes}")
         return plan
 
     @property
@@ -102,13 +131,19 @@ class Plan:
         by_class = [(SWEEP_CLASSES_AT, rows) for rows in SWEEP_ROWS_PER_CLASS]
         for loss in split(self.losses) if plot else ():
             for axis in (by_size, by_class):
-                settings = (Setting(loss, size, rows, self.dim) for size, rows in axis if _divides(size, rows))
-                yield Line(tuple(settings), min(self.rounds, SWEEP_ROUNDS))
+                # Of two views there is one setting along the axis of classes, which is none.
+                settings = dict.fromkeys(self._setting(loss, *shape) for shape in axis)
+                if len(settings) > 1:
+                    yield Line(tuple(filter(_divides, settings)), min(self.rounds, SWEEP_ROUNDS))
 
     def table(self) -> list[Setting]:
         """Returns the settings of the table."""
         shapes = itertools.product(split(self.losses), self.table_sizes)
-        return [Setting(loss, size, self.rows_per_class, self.dim) for loss, size in shapes]
+        return [self._setting(loss, size, self.rows_per_class) for loss, size in shapes]
+
+    def _setting(self, loss: str, batch_size: int, rows_per_class: int) -> Setting:
+        classes = None if losses.of_two_views(losses.find(loss)) else rows_per_class
+        return Setting(loss, batch_size, classes, self.dim)
 
 
 def machine_memory() -> int:
@@ -116,13 +151,6 @@ def machine_memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _divides(batch_size: int, rows_per_class: int) -> bool:
-    return batch_size % rows_per_class == 0 and batch_size >= 2 * rows_per_class
-
-
-def _known(kind: str, words: str, known: Collection[str]) -> None:
-    if not split(words):
-        raise ValueError(f"no {kind} is named; known: {', '.join(known)}")
-    for word in split(words):
-        if word not in known:
-            raise ValueError(f"unknown {kind} {word!r}{_checks.nearest(word, known)}; known: {', '.join(known)}")
+def _divides(setting: Setting) -> bool:
+    rows = setting.rows_per_class or 1
+    return setting.batch_size % rows == 0 and setting.batch_size >= 2 * rows

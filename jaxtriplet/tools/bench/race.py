@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 from jaxtriplet.tools.bench import worker
 from jaxtriplet.tools.bench.contenders import Contender
-from jaxtriplet.tools.bench.plan import Line, Plan, Setting
+from jaxtriplet.tools.bench.plan import Line, Plan, Setting, numbers_of
 from jaxtriplet.tools.workers import Worker, WorkerError
 
-MARGIN = 0.2
 # Seconds for importing the libraries, which is nobody's time; sentence-transformers alone took 20 on a busy machine.
 STARTUP = 120.0
 
@@ -77,8 +76,9 @@ def race(
             tell(f"{setting}: {contender.name} starts")
             # The figures are the processor's, whatever else the machine has.
             process = stack.enter_context(Worker(Path(worker.__file__), {"JAX_PLATFORMS": "cpu"}))
-            job = {"contender": contender.name, "module": str(contender.module), "margin": MARGIN}
-            job |= setting._asdict() | {"memory_limit": limits.memory, "time_limit": limits.seconds}
+            job = setting._asdict() | {"contender": contender.name, "module": str(contender.module)}
+            job |= {"numbers": numbers_of(setting.loss)}
+            job |= {"memory_limit": limits.memory, "time_limit": limits.seconds}
             outcome.ready = _answer(outcome, process, job, limits.seconds, startup=STARTUP)
             running.append((outcome, process))
         for number in range(rounds):

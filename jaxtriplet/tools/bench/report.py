@@ -8,8 +8,8 @@ import jinja2
 
 from jaxtriplet.tools import words
 from jaxtriplet.tools.bench.contenders import CONTENDERS, Contender
-from jaxtriplet.tools.bench.plan import Plan, Setting
-from jaxtriplet.tools.bench.race import MARGIN, Outcome, Result
+from jaxtriplet.tools.bench.plan import Plan, Setting, numbers_of
+from jaxtriplet.tools.bench.race import Outcome, Result
 
 _REFERENCES = ("jaxtriplet", "floor")
 _RATIOS = [f"/ {name}" for name in _REFERENCES]
@@ -89,8 +89,9 @@ def markdown(machine: Mapping[str, Any], plan: Plan, results: Sequence[Result], 
         Markdown.
     """
     template = jinja2.Template(Path(__file__).with_name("bench.md.jinja").read_text(), trim_blocks=True)
-    said = {"machine": machine, "plan": plan, "results": results, "missing": missing, "margin": MARGIN}
-    return template.render(said, table=table, agreement=agreement, not_installed=not_installed)
+    said = {"machine": machine, "plan": plan, "results": results, "missing": missing}
+    numbers = {loss: numbers_of(loss) for loss in words.split(plan.losses)}
+    return template.render(said, numbers=numbers, table=table, agreement=agreement, not_installed=not_installed)
 
 
 def not_installed(contender: Contender) -> str:
@@ -113,4 +114,4 @@ def as_json(result: Result) -> dict[str, Any]:
         }
         for outcome in outcomes
     ]
-    return setting._asdict() | {"outcomes": shown}
+    return setting._asdict() | {"numbers": numbers_of(setting.loss), "outcomes": shown}

@@ -1,46 +1,61 @@
 """The contenders in PyTorch: their own classes, set to the meanings of this library where they can be."""
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-LossFn = Callable[[Any, Any], Any]  # of labels and embeddings
+LossFn = Callable[[Any, Any], Any]  # of labels and embeddings, or of two views
 
 
 def prepare(
-    contender: str, loss: str, labels: np.ndarray, embeddings: np.ndarray, margin: float
+    contender: str, loss: str, batch: Sequence[np.ndarray], numbers: Mapping[str, float]
 ) -> Callable[[int], dict[str, Callable[[], Any]]]:
     """Returns a function that returns what to call: one variant with one thread, one with all cores."""
     import torch
 
-    loss_fn = PEERS[contender][loss](margin)
-    targets, rows = torch.from_numpy(labels).long(), torch.from_numpy(embeddings).requires_grad_()
+    loss_fn = PEERS[contender][loss](**numbers)
+    given = [torch.from_numpy(array) for array in batch]
+    given = [one.requires_grad_() if one.is_floating_point() else one.long() for one in given]
+    rows = [one for one in given if one.requires_grad]
 
     def call(threads: int) -> tuple[Any, Any]:
         torch.set_num_threads(threads)
         try:
-            value = loss_fn(targets, rows)
-            (gradient,) = torch.autograd.grad(value, rows)
+            value = loss_fn(*given)
+            gradients = torch.autograd.grad(value, rows)
         except RuntimeError as error:
             if "can't allocate memory" in str(error):
                 raise MemoryError from error
             raise
-        return value.item(), gradient
+        return value.item(), gradients
 
     counts = sorted({1, os.cpu_count() or 1})
     variants = {f"{n} thread{'s' * (n > 1)}": partial(call, n) for n in counts}
     return lambda memory_limit: dict(variants)
 
 
-def _sentence(name: str, method: str, margin: float, *, squared: bool = False) -> LossFn:
+# --- sentence-transformers: losses that are given embeddings, and never call their model ------------------------------
+
+
+def _batch(name: str, method: str, margin: float, *, squared: bool = False) -> LossFn:
     losses = import_module("sentence_transformers.losses")
     distance = partial(losses.BatchHardTripletLossDistanceFunction.eucledian_distance, squared=squared)
-    # It is given embeddings, and never calls its model.
     return getattr(getattr(losses, name)(None, distance_metric=distance, margin=margin), method)
+
+
+def _ranking(temperature: float, **options: Any) -> LossFn:
+    losses, util = (import_module(f"sentence_transformers.{name}") for name in ("losses", "util"))
+    kind = losses.MultipleNegativesRankingLoss
+    loss = kind(None, scale=1 / temperature, similarity_fct=util.dot_score, **options)
+    return lambda queries, documents: loss.compute_loss_from_embeddings([queries, documents], None)
+
+
+# --- pytorch-metric-learning: every number is given, since defaults differ between its releases -----------------------
 
 
 def _triplets(
@@ -54,19 +69,69 @@ def _triplets(
     return lambda labels, rows: loss_fn(rows, labels, mine(rows, labels))
 
 
-# By contender and loss: a function of the margin.
-PEERS: dict[str, dict[str, Callable[[float], LossFn]]] = {
+def _pairs(name: str, *, power: int | None = None, reducer: str = "MeanReducer", **numbers: float) -> Any:
+    """A loss of inner products, or with `power`, of that power of distances."""
+    from pytorch_metric_learning import distances, losses, reducers
+
+    distance = distances.LpDistance(power=power) if power else distances.CosineSimilarity()
+    distance.normalize_embeddings = False  # The rows are of unit length, and some losses take no other class.
+    return getattr(losses, name)(**numbers, distance=distance, reducer=getattr(reducers, reducer)())
+
+
+def _labelled(name: str, **settings: Any) -> LossFn:
+    loss_fn = _pairs(name, **settings)
+    return lambda labels, rows: loss_fn(rows, labels)
+
+
+def _tuplets(margin: float, scale: float) -> LossFn:
+    from pytorch_metric_learning import losses, reducers
+
+    loss_fn = losses.TupletMarginLoss(math.degrees(margin), scale, reducer=reducers.MeanReducer())
+    return lambda labels, rows: loss_fn(rows, labels)
+
+
+def _two_views(temperature: float, *, symmetric: bool = False) -> LossFn:
+    import torch
+
+    loss_fn = _pairs("SupConLoss", temperature=temperature)
+
+    def call(x: Any, y: Any) -> Any:
+        own, same = (torch.arange(len(x)) for _ in range(2))  # Of labels that are one object, it takes no row twice.
+        ways = [(x, y), (y, x)] if symmetric else [(x, y)]
+        return sum(loss_fn(one, own, ref_emb=other, ref_labels=same) for one, other in ways) / len(ways)
+
+    return call
+
+
+# By contender and loss: a function of the loss's numbers, by their names in this library.
+PEERS: dict[str, dict[str, Callable[..., LossFn]]] = {
     "sentence-transformers": {
-        "semi-hard": partial(_sentence, "BatchSemiHardTripletLoss", "batch_semi_hard_triplet_loss", squared=True),
-        "batch-all": partial(_sentence, "BatchAllTripletLoss", "batch_all_triplet_loss"),
-        "batch-hard": partial(_sentence, "BatchHardTripletLoss", "batch_hard_triplet_loss"),
+        "semi-hard": partial(_batch, "BatchSemiHardTripletLoss", "batch_semi_hard_triplet_loss", squared=True),
+        "batch-all": partial(_batch, "BatchAllTripletLoss", "batch_all_triplet_loss"),
+        "batch-hard": partial(_batch, "BatchHardTripletLoss", "batch_hard_triplet_loss"),
+        "info-nce": _ranking,
+        "info-nce-symmetric": partial(
+            _ranking, directions=("query_to_doc", "doc_to_query"), partition_mode="per_direction"
+        ),
     },
     "pytorch-metric-learning": {
         "semi-hard": lambda margin: _triplets(
             margin, power=2, miner="TripletMarginMiner", margin=margin, type_of_triplets="semihard"
         ),
-        "batch-all": _triplets,
+        "batch-all": lambda margin: _triplets(margin),
         # A mean over all anchors; the library's default would leave out the terms that are zero.
-        "batch-hard": partial(_triplets, reducer="MeanReducer", miner="BatchHardMiner"),
+        "batch-hard": lambda margin: _triplets(margin, reducer="MeanReducer", miner="BatchHardMiner"),
+        "contrastive": lambda margin, positive_margin: _labelled(
+            "ContrastiveLoss", power=1, reducer="AvgNonZeroReducer", pos_margin=positive_margin, neg_margin=margin
+        ),
+        "supervised-contrastive": partial(_labelled, "SupConLoss"),
+        "nt-xent": partial(_labelled, "NTXentLoss"),
+        "nca": lambda scale: _labelled("NCALoss", power=2, softmax_scale=scale),
+        "multi-similarity": partial(_labelled, "MultiSimilarityLoss"),
+        "circle": lambda margin, scale: _labelled("CircleLoss", m=margin, gamma=scale),
+        "lifted-structure": lambda margin: _labelled("LiftedStructureLoss", power=1, neg_margin=margin, pos_margin=0),
+        "tuplet-margin": _tuplets,
+        "info-nce": _two_views,
+        "info-nce-symmetric": partial(_two_views, symmetric=True),
     },
 }

@@ -1,10 +1,11 @@
 """One contender as a worker's program (`tools.workers`).
 
-The first message is the job: `module` (a file with `prepare`), `contender`, `loss`, `batch_size`, `rows_per_class`,
-`dim`, `margin`, `memory_limit` (bytes) and `time_limit` (seconds). The first answer says that it is built and warm:
-`value` and `gradient_norm`, `first_call` (seconds, compilation included), `choice` (which variant was fastest) and
-`calls` (how many make one measurement). Each further message asks for a measurement: `wall` and `cpu` (seconds a call)
-and `peak` (bytes of the whole process so far). An answer with `failed` says why there is nothing more.
+The first message is the job: `module` (a file with `prepare`), `contender`, `loss`, `batch_size`, `rows_per_class`
+(None for two views), `dim`, `numbers` (of the loss, by name), `memory_limit` (bytes) and `time_limit` (seconds). The
+first answer says that it is built and warm: `value` and `gradient_norm`, `first_call` (seconds, compilation included),
+`choice` (which variant was fastest) and `calls` (how many make one measurement). Each further message asks for a
+measurement: `wall` and `cpu` (seconds a call) and `peak` (bytes of the whole process so far). An answer with `failed`
+says why there is nothing more.
 
 It imports nothing of this package, which would bring JAX into every contender's memory.
 """
@@ -20,18 +21,27 @@ from typing import Any
 
 import numpy as np
 
-Call = Callable[[], tuple[Any, Any]]  # the value and the gradient, computed to the end
+Call = Callable[[], tuple[Any, Any]]  # the value and the gradients, computed to the end
 
 # Long enough that neither the clock nor a thread pool's waking up shows.
 LEAST_SECONDS = 0.05
 
 
-def make_batch(batch_size: int, rows_per_class: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns shuffled labels int32 [B] and random unit rows float32 [B, D], the same for every contender."""
+def make_batch(batch_size: int, rows_per_class: int | None, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what every contender is given, of random unit rows float32 [B, D].
+
+    Shuffled labels int32 [B] and rows, or, without rows of a class, two views.
+    """
     random = np.random.default_rng(0)
+    if rows_per_class is None:
+        return _unit_rows(random, batch_size, dim), _unit_rows(random, batch_size, dim)
     labels = random.permutation(np.arange(batch_size, dtype=np.int32) // rows_per_class)
-    rows = random.standard_normal((batch_size, dim)).astype(np.float32)
-    return labels, rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return labels, _unit_rows(random, batch_size, dim)
+
+
+def _unit_rows(random: np.random.Generator, number: int, dim: int) -> np.ndarray:
+    rows = random.standard_normal((number, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def measure(call: Call, calls: int) -> tuple[float, float]:
@@ -94,18 +104,18 @@ def serve(messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _measurements(job: dict[str, Any], asked: Iterator[Any]) -> Iterator[dict[str, Any]]:
     """Builds and warms the contender, then measures it whenever it is asked."""
-    labels, embeddings = make_batch(job["batch_size"], job["rows_per_class"], job["dim"])
+    batch = make_batch(job["batch_size"], job["rows_per_class"], job["dim"])
     prepare = runpy.run_path(job["module"])["prepare"]
-    build = prepare(job["contender"], job["loss"], labels, embeddings, job["margin"])
+    build = prepare(job["contender"], job["loss"], batch, job["numbers"])
     started = time.perf_counter()
     variants = build(job["memory_limit"])
     limit_memory(job["memory_limit"])
-    value, gradient = next(iter(variants.values()))()
+    value, gradients = next(iter(variants.values()))()
     first_call = time.perf_counter() - started
     if first_call > job["time_limit"]:
         yield {"failed": over(job["time_limit"])}
         return
-    norm = float(np.linalg.norm(np.asarray(gradient)))
+    norm = math.hypot(*(np.linalg.norm(np.asarray(one)) for one in gradients))
     choice, seconds = fastest(variants)
     calls = max(1, math.ceil(LEAST_SECONDS / seconds))
     warm = {"first_call": first_call, "choice": choice, "calls": calls}

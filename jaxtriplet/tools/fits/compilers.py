@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from jaxtriplet import _files
+from jaxtriplet.tools.installed import installed_version
 
 # JAX names in its extras the releases that go with it; CUDA's own assembler and library of functions are NVIDIA's.
 _OF_JAX = {"libtpu": "tpu", "jax-cuda13-plugin": "cuda13-local"}
@@ -35,7 +36,7 @@ def path(usual: Iterable[str]) -> list[str]:
 
 def installed(distribution: str) -> bool:
     """Returns whether a distribution is in the folder or beside JAX, where those have it who own the accelerator."""
-    return any(metadata.distributions(name=distribution, path=path(sys.path)))
+    return installed_version(distribution, path(sys.path)) is not None
 
 
 def requirements() -> list[str]:

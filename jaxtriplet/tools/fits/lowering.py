@@ -9,10 +9,10 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from jaxtriplet import losses, parallel
-from jaxtriplet.losses import registry
 from jaxtriplet.models import build
 from jaxtriplet.tools.fits import targets
 from jaxtriplet.tools.fits.programs import Program
+from jaxtriplet.tools.losses import find, of_two_views
 from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
 
 
@@ -23,18 +23,26 @@ def lower(program: Program) -> Any:
 
 
 def _loss(program: Program, mesh: Mesh) -> Any:
-    loss = registry.find(program.loss)
+    loss = find(program.loss)
     rows, whole = (partial(jax.ShapeDtypeStruct, sharding=lie(mesh)) for lie in (parallel.by_rows, parallel.replicated))
     labels = rows((program.batch_size,), jnp.int32)
     embeddings = rows((program.batch_size, program.dim), jnp.float32)
-    weights = [whole((program.classes, program.dim), jnp.float32)] if loss.class_weights else []
-    graded = jax.value_and_grad(parallel.sharded(loss, mesh), argnums=(1, 2) if weights else 1)
-    return jax.jit(graded).lower(labels, embeddings, *weights)
+    given = [embeddings if of_two_views(loss) else labels, embeddings]
+    if loss.class_weights:
+        given.append(whole((program.classes, program.dim), jnp.float32))
+    inexact = tuple(place for place, one in enumerate(given) if one.dtype == jnp.float32)
+    mapped = partial(parallel.sharded(loss, mesh), **_exchange(program))
+    return jax.jit(jax.value_and_grad(mapped, argnums=inexact)).lower(*given)
+
+
+def _exchange(program: Program) -> dict[str, str]:
+    return {} if program.exchange == "gather" else {"exchange": program.exchange}
 
 
 def _update(program: Program, mesh: Mesh) -> Any:
-    loss_fn = losses.weighted({program.loss: 1.0})
-    logits = program.dim if registry.find(program.loss).sees == "logits" else None
+    name = find(program.loss).name
+    loss_fn = losses.weighted({name: 1.0}, **{name: _exchange(program)})
+    logits = program.dim if find(program.loss).sees == "logits" else None
 
     def start() -> Any:
         assert program.encoder is not None

@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
-from typing import Annotated, Self
+from typing import Annotated, Self, get_args
 
 from jaxtriplet.jobs.fields import described
-from jaxtriplet.losses import registry
+from jaxtriplet.tools import losses
 from jaxtriplet.tools.fits.targets import TARGETS
+from jaxtriplet.types import Exchange
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +16,8 @@ class Program:
 
     target: Annotated[str, described("The accelerator.", choices=TARGETS)] = "tpu-v5e"
     devices: Annotated[int, described("How many of them.", option=False)] = 1
-    loss: Annotated[str, described("The loss.", choices="jaxtriplet.losses.registry:trainable")] = "semi-hard"
-    batch_size: Annotated[int, described("Rows B of the batch of all devices.", ge=1)] = 65536
+    loss: Annotated[str, described("The loss.", choices="jaxtriplet.tools.losses:known")] = "semi-hard"
+    batch_size: Annotated[int, described("Rows B of the batch of all devices, or of each of two views.", ge=1)] = 65536
     dim: Annotated[int, described("Numbers D in an embedding, or logits of a loss of logits.", ge=1)] = 256
     encoder: (
         Annotated[str, described("Compile the whole update of this encoder.", choices="jaxtriplet.models:ENCODERS")]
@@ -27,19 +28,26 @@ class Program:
     features: Annotated[int, described("Numbers in a frame; of use with an encoder.", ge=1)] = 40
     micro_batch: Annotated[int, described("Rows to encode at a time; with an encoder.", ge=1)] | None = None
     classes: Annotated[int, described("Classes of a loss with class weights.", ge=1)] = 1000
+    exchange: Annotated[
+        str, described("How rows reach other devices: all to each, or round a ring.", choices=get_args(Exchange))
+    ] = "gather"
 
     def checked(self) -> Self:
         """Returns the program.
 
         Raises:
-            ValueError: Its rows cannot be shared out, or are those of no batch.
+            ValueError: Its rows cannot be shared out, or its loss has no use for what is asked.
         """
-        rows = registry.find_trainable(self.loss).rows
+        loss = losses.find(self.loss)
+        if self.exchange != "gather" and "exchange" not in loss.signature.parameters:
+            raise ValueError(f"{self.loss} gathers all rows: it has no `exchange`")
+        if self.encoder is not None and losses.of_two_views(loss):
+            raise ValueError(f"{self.loss} is of two views, and an `encoder` here has one: leave it out")
         if self.micro_batch is not None and self.encoder is None:
             raise ValueError("micro-batches are of the encoder: name an `encoder`")
         if self.batch_size % self.unit:
             split = f"{self.devices} devices" + (f" in micro-batches of {self.micro_batch}" if self.micro_batch else "")
-            thirds = " and into thirds" if rows == "thirds" else ""
+            thirds = " and into thirds" if loss.rows == "thirds" else ""
             raise ValueError(
                 f"a batch of {self.batch_size} rows does not divide among {split}{thirds}: "
                 f"take a multiple of {self.unit}"
@@ -49,5 +57,5 @@ class Program:
     @property
     def unit(self) -> int:
         """Of which number of rows a batch is a multiple."""
-        parts = 3 if registry.find(self.loss).rows == "thirds" else 1
+        parts = 3 if losses.find(self.loss).rows == "thirds" else 1
         return math.lcm(self.devices * parts, self.micro_batch or 1)

@@ -82,7 +82,10 @@ def title(program: Program) -> str:
         words.append(f"{program.frames} frames of {program.features}")
     if program.micro_batch:
         words.append(f"micro-batches of {program.micro_batch:,}")
-    return ", ".join([*words, f"D = {program.dim}", program.target])
+    words.append(f"D = {program.dim}")
+    if program.exchange != "gather":
+        words.append(f"exchange by {program.exchange}")
+    return ", ".join([*words, program.target])
 
 
 def _moved(compiled: Compiled, kind: str) -> str:
