@@ -34,6 +34,11 @@ def value_and_gradient(case: Case, **options: Any) -> Any:
     )
 
 
+def in_float32(case: Case) -> list[jax.Array]:
+    """The numbers of a case on the device: weights in NumPy's float64 are no part of a program in float32."""
+    return [jnp.asarray(number, jnp.float32) for number in case.numbers]
+
+
 @every_case
 @pytest.mark.parametrize("name", ["ragged", "singletons", "padding"])
 def test_the_order_of_rows_does_not_matter(case: Case, name: str) -> None:
@@ -109,7 +114,8 @@ def test_half_precision_is_computed_in_float32(case: Case, dtype: Any) -> None:
     batch = NAMED["ragged"]
     rows = rows_of(case, batch).astype(dtype)
     labels = jnp.asarray(batch.labels, jnp.int32)
-    step = jax.jit(jax.value_and_grad(lambda rows: case.loss(labels, rows, *case.numbers, has_aux=True), has_aux=True))
+    numbers = in_float32(case)
+    step = jax.jit(jax.value_and_grad(lambda rows: case.loss(labels, rows, *numbers, has_aux=True), has_aux=True))
     (value, stats), gradient = step(jnp.asarray(rows))
     reference = case.reference(np.array(batch.labels), rows.astype(np.float64), *case.numbers)
     assert value.dtype == jnp.float32
@@ -166,10 +172,10 @@ def test_the_terms_have_the_gradient_of_their_sum(case: Case, x64: None) -> None
 @plain_loss
 def test_statistics_have_no_gradient(case: Case) -> None:
     batch = NAMED["ragged"]
-    labels = jnp.asarray(batch.labels, jnp.int32)
+    labels, numbers = jnp.asarray(batch.labels, jnp.int32), in_float32(case)
 
     def statistics(rows: jax.Array) -> jax.Array:
-        _, stats = case.loss(labels, rows, *case.numbers, has_aux=True)
+        _, stats = case.loss(labels, rows, *numbers, has_aux=True)
         return sum(jax.tree.leaves(stats), jnp.float32(0))
 
     gradient = jax.jit(jax.grad(statistics))(jnp.asarray(rows_of(case, batch), jnp.float32))
