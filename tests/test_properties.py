@@ -1,5 +1,6 @@
 """What holds for every loss whatever it computes: order, padding, NaN, transformations, precisions."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import jaxtriplet as jt
 
 from .cases import BATCHES, CASES, LOSSES, ONE_OF_A_KIND, PLAIN, Batch, Case, random_rows, rows_of
-from .judge import compiled_reductions, deleted, outcome, run
+from .judge import compiled, compiled_reductions, deleted, outcome, run
 from .modes import trials
 
 
@@ -31,6 +32,11 @@ def value_and_gradient(case: Case, **options: Any) -> Any:
     return jax.value_and_grad(
         lambda rows, labels, where=None: case.loss(labels, rows, *case.numbers, where=where, **options)
     )
+
+
+def in_float32(case: Case) -> list[jax.Array]:
+    """The numbers of a case on the device: weights in NumPy's float64 are no part of a program in float32."""
+    return [jnp.asarray(number, jnp.float32) for number in case.numbers]
 
 
 @every_case
@@ -102,13 +108,18 @@ def test_vmap_over_a_leading_axis(case: Case, x64: None) -> None:
         np.testing.assert_allclose(gradients[i], outcome(case, batch)["rows"], 1e-10, atol=1e-12)
 
 
-@plain_loss
-@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16], ids=["float16", "bfloat16"])
+@trials(
+    ("case", "dtype"),
+    [(case, dtype) for case in PLAIN for dtype in (jnp.float16, jnp.bfloat16)],
+    always=lambda case, dtype: dtype is [jnp.float16, jnp.bfloat16][PLAIN.index(case) % 2],
+    ids=lambda case, dtype: f"{case.name}-{dtype.__name__}",
+)
 def test_half_precision_is_computed_in_float32(case: Case, dtype: Any) -> None:
     batch = NAMED["ragged"]
     rows = rows_of(case, batch).astype(dtype)
     labels = jnp.asarray(batch.labels, jnp.int32)
-    step = jax.jit(jax.value_and_grad(lambda rows: case.loss(labels, rows, *case.numbers, has_aux=True), has_aux=True))
+    numbers = in_float32(case)
+    step = jax.jit(jax.value_and_grad(lambda rows: case.loss(labels, rows, *numbers, has_aux=True), has_aux=True))
     (value, stats), gradient = step(jnp.asarray(rows))
     reference = case.reference(np.array(batch.labels), rows.astype(np.float64), *case.numbers)
     assert value.dtype == jnp.float32
@@ -165,13 +176,13 @@ def test_the_terms_have_the_gradient_of_their_sum(case: Case, x64: None) -> None
 @plain_loss
 def test_statistics_have_no_gradient(case: Case) -> None:
     batch = NAMED["ragged"]
-    labels = jnp.asarray(batch.labels, jnp.int32)
+    labels, numbers = jnp.asarray(batch.labels, jnp.int32), in_float32(case)
 
     def statistics(rows: jax.Array) -> jax.Array:
-        _, stats = case.loss(labels, rows, *case.numbers, has_aux=True)
+        _, stats = case.loss(labels, rows, *numbers, has_aux=True)
         return sum(jax.tree.leaves(stats), jnp.float32(0))
 
-    gradient = jax.grad(statistics)(jnp.asarray(rows_of(case, batch), jnp.float32))
+    gradient = jax.jit(jax.grad(statistics))(jnp.asarray(rows_of(case, batch), jnp.float32))
     np.testing.assert_array_equal(gradient, 0)
 
 
@@ -225,14 +236,10 @@ def test_products_ask_for_full_precision(case: Case) -> None:
 def test_one_trace_for_many_margins(case: Case) -> None:
     """The numbers are traced: a schedule of them does not compile anew."""
     batch = NAMED["ragged"]
-    rows = jnp.asarray(rows_of(case, batch), jnp.float32)
-    labels = jnp.asarray(batch.labels, jnp.int32)
-    chex.clear_trace_counter()
-
-    @jax.jit
-    @chex.assert_max_traces(n=1)
-    def loss(numbers: tuple[float, ...]) -> jax.Array:
-        return case.loss(labels, rows, *numbers)
-
-    values = {float(loss(tuple(n + step for n in case.numbers))) for step in (0.0, 0.25, 0.5)}
+    given = batch.labels, rows_of(case, batch), batch.valid
+    values = {float(outcome(case, batch)["loss"])}
+    for step in (0.25, 0.5):
+        moved = replace(case, numbers=tuple(number + step for number in case.numbers))
+        with jax.no_tracing(True):
+            values.add(float(run(moved, *given, function=lambda _: compiled(case))["loss"]))
     assert len(values) > 1

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,34 @@ Compile = Callable[[Program], Compiled]
 
 # One process compiles for the GPU, so that it compiles each program once.
 ON_GPU = pytest.mark.xdist_group("h100")
-SLICES = [("tpu-v5e", 4), ("tpu-v5e", 16), pytest.param("h100", 4, marks=ON_GPU)]
+SLICES = [
+    pytest.param("tpu-v5e", 4, id="tpu-v5e-4"),
+    pytest.param("tpu-v5e", 16, id="tpu-v5e-16"),
+    pytest.param("h100", 4, marks=ON_GPU, id="h100-4"),
+]
 KNOWN = {name: loss for name, loss in losses.known().items() if loss.rows != "thirds"}
 # The symmetric loss of two views gathers both.
 ONE_WAY = [name for name, loss in KNOWN.items() if "symmetric" not in loss.fixed]
-RINGS = [name for name, loss in KNOWN.items() if "exchange" in loss.signature.parameters]
-slices = pytest.mark.parametrize(("target", "devices"), SLICES, ids=str)
+# One statistic and several, terms of two kinds, two views both ways: each ring is made of these.
+RINGS = [
+    ("supervised-contrastive", "tpu-v5e"),
+    *(
+        pytest.param(name, "h100", marks=ON_GPU)
+        for name in ("supervised-contrastive", "circle", "contrastive", "info-nce-symmetric")
+    ),
+]
+
+
+def spread(names: Iterable[str], for_all: tuple[str, ...]) -> list[Any]:
+    """Each name for the GPU and for one of the slices of TPU in turn, and some for both of these."""
+    return [
+        pytest.param(name, *one.values, marks=one.marks, id=f"{name}-{one.id}")
+        for place, name in enumerate(names)
+        for turn, one in enumerate(SLICES)
+        if name in for_all or one.marks or place % 2 == turn
+    ]
+
+
 # The TPU compiler takes longer, and longer for more rows.
 SHAPES = {"tpu-v5e": (1024, 64), "h100": (16384, 32)}
 UPDATE: Any = {"batch_size": 512, "dim": 32, "frames": 20, "features": 12}
@@ -40,8 +62,8 @@ def compile_for() -> Iterator[Compile]:
         yield functools.cache(compiler)
 
 
-@slices
-@pytest.mark.parametrize("loss", ONE_WAY)
+# Terms, speakers and logits in all places.
+@pytest.mark.parametrize(("loss", "target", "devices"), spread(ONE_WAY, ("batch-hard", "ge2e", "kl-hinge")))
 def test_a_loss_gathers_the_rows_once_and_scatters_their_gradient_once(
     loss: str, target: str, devices: int, compile_for: Compile
 ) -> None:
@@ -75,8 +97,7 @@ def test_the_distances_of_all_pairs_never_exist(target: str, loss: str, compile_
     assert found.peak_bytes < rows * (rows // 4) * 4 / 2
 
 
-@pytest.mark.parametrize("target", ["tpu-v5e", pytest.param("h100", marks=ON_GPU)])
-@pytest.mark.parametrize("loss", RINGS)
+@pytest.mark.parametrize(("loss", "target"), RINGS)
 def test_no_device_of_a_ring_holds_all_rows(loss: str, target: str, compile_for: Compile) -> None:
     rows, dim = SHAPES[target]
     gather, ring = (
@@ -92,8 +113,7 @@ def test_no_device_of_a_ring_holds_all_rows(loss: str, target: str, compile_for:
     assert turns <= ring.sent_bytes < 1.1 * turns
 
 
-@slices
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize(("encoder", "target", "devices"), spread(ENCODERS, ("blstm",)))
 def test_the_whole_update_moves_rows_gradients_and_scalars(
     encoder: str, target: str, devices: int, compile_for: Compile
 ) -> None:
