@@ -45,8 +45,7 @@ class _Utterances(NamedTuple):
 
 
 def _meet(anchors: Rows, candidates: Rows, num_speakers: int | None) -> tuple[_Utterances, _Speakers]:
-    most = max(1, len(candidates.labels))
-    size = most if num_speakers is None else min(num_speakers, most)  # there are no more than rows
+    size = max(1, len(candidates.labels)) if num_speakers is None else num_speakers
     columns, _, distinct = engine.columns(candidates)
     columns = jnp.where(candidates.valid, columns, size)
     sums = jax.ops.segment_sum(candidates.values, columns, size)
@@ -113,6 +112,8 @@ def ge2e(
         Wan, Wang, Papir and Lopez Moreno, "Generalized End-to-End Loss for Speaker Verification", 2018.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
+    if num_speakers is not None:
+        num_speakers = min(num_speakers, max(1, len(candidates.labels)))  # there are no more than rows
     utterances, speakers = _meet(anchors, candidates, num_speakers)
     rows = Rows(anchors.values, utterances.column, utterances.has_term, jnp.full_like(anchors.place, -1))
     found = engine.measure(
