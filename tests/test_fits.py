@@ -46,7 +46,7 @@ def said(program: Program) -> Any:
 
 @pytest.mark.usefixtures("simulated")
 def test_the_worker_tells_what_it_compiled() -> None:
-    found = said(Program("h100", 4, "nt-xent", 1024, 16))
+    found = said(Program("h100", 4, "kl-hinge", 1024, 16))
     assert isinstance(found, Compiled)
     assert found.fits
     assert found.peak_bytes > 0
