@@ -5,7 +5,7 @@ program's precision may have (`strategies.rounding`), and what a loss may be off
 Where a rounding decides which rows are mined, that is much, and elsewhere little.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -54,9 +54,11 @@ def run(program: Program, drawn: Drawn) -> tuple[float, np.ndarray, list[np.ndar
     return float(value), by_rows.astype(np.float64), [np.asarray(one, np.float64) for one in by_numbers]
 
 
-def looped(program: Program, loop: Callable[..., Any], drawn: Drawn, rows: np.ndarray, numbers: Any) -> float:
+def looped(
+    program: Program, loop: Callable[..., Any], drawn: Drawn, rows: np.ndarray, numbers: Any, held: Mapping[str, Any]
+) -> float:
     """What the loop says of valid rows, reduced as in the program."""
-    terms = loop(drawn.labels[drawn.where], rows, *numbers)
+    terms = loop(drawn.labels[drawn.where], rows, *numbers, **held)
     if program.reduction == "terms":
         return float(terms.per_row() @ weights(program.rows)[drawn.where])
     return terms.reduced(program.reduction or program.case.reduction)
@@ -121,11 +123,12 @@ def near_enough(
 
     def looped_along(rounded: np.ndarray, seed: int) -> np.ndarray:
         """The loop here, a step ahead and a step back, with one and the same rounding."""
+        held = program.case.held(rounded, *drawn.numbers)
 
         def at(t: float) -> float:
             numbers = [number + t * by for number, by in zip(drawn.numbers, numbers_along, strict=True)]
             loop = rounding(program, drawn, np.random.default_rng(seed)) if seed else program.case.reference
-            return looped(program, loop, drawn, rounded + t * along, numbers)
+            return looped(program, loop, drawn, rounded + t * along, numbers, held)
 
         return np.array([at(0), at(1), at(-1)])
 
@@ -136,7 +139,7 @@ def near_enough(
     accuracy = accuracy_of(program, spread)
     if program.is_smoothed:  # scores are rounded to their own size, which is that of the rows
         accuracy *= 1 + float(np.linalg.norm(flat, axis=-1).max(initial=0))
-    largest = max(float(np.max(np.abs(number), initial=0)) for number in drawn.numbers)
+    largest = max((float(np.max(np.abs(number), initial=0)) for number in drawn.numbers), default=0.0)
     # What is shorter has a square of 0.
     shortest = 8 * float(np.sqrt(np.finfo(program.computed).tiny))
     room = FACTOR * max(abs(other[0] - exact[0]) for other in others)

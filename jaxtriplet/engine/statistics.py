@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-# The logarithm of an empty sum, and the largest of nothing: below any score, also after two are added.
-LOW = -1e30
 _NOWHERE = 2**31 - 1
+
+
+def low(dtype: Any) -> float:
+    """Returns the logarithm of an empty sum, and the largest of nothing: below any score, finite if two are added."""
+    return float(jnp.finfo(dtype).min) / 4
 
 
 class Sum(NamedTuple):
@@ -76,26 +79,29 @@ class Count(NamedTuple):
 
 
 class LogSumExp(NamedTuple):
-    """The logarithm of the sum of exponentials; of nothing, `LOW`."""
+    """The logarithm of the sum of exponentials; of nothing, `low`."""
 
     x: jax.Array
     mask: jax.Array
 
     def of_row(self, axis: int = 0) -> jax.Array:
         """As `Sum` has it."""
-        return jax.nn.logsumexp(jnp.where(self.mask, self.x, LOW), axis)
+        inside = jnp.where(self.mask, self.x, -jnp.inf)
+        top = jax.lax.stop_gradient(jnp.max(inside, axis, initial=-jnp.inf, keepdims=True))
+        top = jnp.where(top == -jnp.inf, 0, top)
+        return self.value((jnp.squeeze(top, axis), jnp.sum(jnp.exp(inside - top), axis)))
 
     def state(self, place: jax.Array, axis: int) -> Any:
         """As `Sum` has it: the largest, and the sum of exponentials of the distances to it."""
         del place
-        inside = jnp.where(self.mask, self.x, LOW)
-        top = jnp.max(inside, axis, initial=LOW)
-        return top, jnp.sum(jnp.where(self.mask, jnp.exp(inside - jnp.expand_dims(top, axis)), 0), axis)
+        inside = jnp.where(self.mask, self.x, -jnp.inf)
+        top = jnp.max(inside, axis, initial=low(self.x.dtype))
+        return top, jnp.sum(jnp.exp(inside - jnp.expand_dims(top, axis)), axis)
 
     def slope(self, state: Any, place: jax.Array) -> jax.Array:
         """As `Sum` has it."""
         del place
-        return jnp.where(self.mask, jnp.exp(jnp.where(self.mask, self.x, LOW) - self.value(state)), 0)
+        return jnp.exp(jnp.where(self.mask, self.x, -jnp.inf) - self.value(state))
 
     @staticmethod
     def merge(a: Any, b: Any) -> Any:
@@ -107,25 +113,25 @@ class LogSumExp(NamedTuple):
     def value(state: Any) -> jax.Array:
         """As `Sum` has it."""
         some = state[1] > 0
-        return jnp.where(some, state[0] + jnp.log(jnp.where(some, state[1], 1)), LOW)
+        return jnp.where(some, state[0] + jnp.log(jnp.where(some, state[1], 1)), low(state[0].dtype))
 
 
 class Max(NamedTuple):
-    """The largest; of nothing, `LOW`. Of several that tie, the first has the gradient."""
+    """The largest; of nothing, `low`. Of several that tie, the first has the gradient."""
 
     x: jax.Array
     mask: jax.Array
 
     def of_row(self, axis: int = 0) -> jax.Array:
         """As `Sum` has it."""
-        inside = jnp.where(self.mask, self.x, LOW)
+        inside = jnp.where(self.mask, self.x, low(self.x.dtype))
         first = jax.lax.stop_gradient(jnp.argmax(inside, axis, keepdims=True))
         return jnp.squeeze(jnp.take_along_axis(inside, first, axis), axis)
 
     def state(self, place: jax.Array, axis: int) -> Any:
         """As `Sum` has it: the largest, and whose it is, which rounding cannot lose in a second pass."""
         # By index: a number that is computed once more, fused otherwise, need not equal itself.
-        inside = jnp.where(self.mask, self.x, LOW)
+        inside = jnp.where(self.mask, self.x, low(self.x.dtype))
         first = jnp.argmax(inside, axis, keepdims=True)
         top, at = (jnp.squeeze(jnp.take_along_axis(part, first, axis), axis) for part in (inside, self._at(place)))
         return top, at
