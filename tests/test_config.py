@@ -11,6 +11,7 @@ from click.shell_completion import ShellComplete
 
 from jaxtriplet import _files, models
 from jaxtriplet.cli.app import app
+from jaxtriplet.cli.train import train
 from jaxtriplet.data import japanese_vowels
 from jaxtriplet.jobs import fields, runs, sources, training
 from jaxtriplet.jobs.config import Config
@@ -269,6 +270,19 @@ def test_runs_of_version_0_1_embed_as_they_did(tmp_path: Path) -> None:
     np.testing.assert_array_equal(now, then)
     with pytest.raises(ValueError, match=r"holds a run of japanese-vowels; recordings need one"):
         runs.load_speech(vowels)
+
+
+def test_the_readme_has_a_row_for_each_loss_and_its_options_are_options() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    part = readme.split("### What the losses reach on JapaneseVowels")[1].split("\n### ")[0]
+    rows = [words.split() for words in re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)]
+    names = [loss.command for loss in registry.LOSSES.values() if loss.rows != "given"]
+    assert sorted(name for name, *_ in rows) == sorted(names)
+    for words in rows:
+        asked = train.make_context("train", ["--loss", *words]).params
+        numbers = {name: value for name in fields.fields_of(Config) if (value := asked.get(name)) is not None}
+        assert len(numbers) == (1 + len(words)) // 2
+        Config.of_recipe("japanese-vowels", **numbers)
 
 
 def test_each_loss_can_be_had_with_any_recipe() -> None:
