@@ -83,6 +83,8 @@ SELDOM = {
     "test_micro_batches_need_the_encoders_memory_of_one",
     "test_every_loss_trains_by_name[semi-hard+0.1*ge2e+batch-hard]",
     "test_every_loss_trains_by_name[kl-hinge]",
+    "test_every_loss_trains_by_name[circle+contrastive+multi-similarity+nca]",
+    "test_every_loss_trains_by_name[lifted-structure+nt-xent+prototypical+tuplet-margin]",
     "test_a_killed_process_ends_the_job_and_a_resumed_one_is_as_if_undisturbed",
     "test_any_model_trains_alike_on_eight_devices_and_in_parts[function]",
     "test_the_kinds_of_parameters_have_rates_of_their_own[class weights]",

@@ -50,7 +50,12 @@ class Program:
             return -30, 1
         if self.is_smoothed:  # of rows of about unit length: scores are rounded to their own size
             return -30, 2
-        return (-4, 30) if self.distance == "cosine" else (-30, 30)  # what is shorter than 1e-6 has no direction
+        return (-4, 30) if self.is_of_angles else (-30, 30)  # what is shorter than 1e-6 has no direction
+
+    @property
+    def is_of_angles(self) -> bool:
+        """Whether only the directions of rows matter."""
+        return self.distance == "cosine" or self.case.declared.name in ("tuplet_margin", "angular_prototypical")
 
     @cached_property
     def distance(self) -> str | None:

@@ -16,6 +16,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import fields_of
 from jaxtriplet.jobs.objective import parse_loss
 from jaxtriplet.jobs.recipes import OF_LOSS
+from jaxtriplet.losses import registry
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 
 # One worker takes them all: they share what takes long to make.
@@ -89,13 +90,28 @@ def test_the_same_seed_gives_the_same_run_and_overwrite_keeps_strangers_files(
     assert (tmp_path / "metrics.jsonl").read_text() == (folder / "metrics.jsonl").read_text()
 
 
-# Each run compiles an encoder: three of them see all names beside the default's.
-@pytest.mark.parametrize("loss", ["semi-hard+0.1*ge2e+batch-hard", "kl-hinge", "deep-speaker"])
+# Each run compiles an encoder: these see all names beside the default's.
+NAMES = {
+    "semi-hard+0.1*ge2e+batch-hard": [],
+    "kl-hinge": [],
+    "deep-speaker": [],
+    "supervised-contrastive+0.1*angular-prototypical": ["--temperature", "0.3"],
+    "circle+contrastive+multi-similarity+nca": ["--scale", "20", "--margin", "0.5"],
+    "lifted-structure+nt-xent+prototypical+tuplet-margin": ["--temperature", "0.3", "--margin", "0.2"],
+}
+
+
+@pytest.mark.parametrize("loss", NAMES)
 def test_every_loss_trains_by_name(loss: str, tmp_path: Path, call: Any) -> None:
-    words = ["--loss", loss, "--steps", "2", "--json", "--out", str(tmp_path / "run"), *SMALL]
+    words = ["--loss", loss, *NAMES[loss], "--steps", "2", "--json", "--out", str(tmp_path / "run"), *SMALL]
     status, out, err = call("train", *words)
     assert status == 0, err
     assert 0 <= json.loads(out)["equal_error_rate"] <= 1
+
+
+def test_no_name_is_left_out() -> None:
+    every = {loss.command for loss in registry.LOSSES.values() if loss.rows != "given"}
+    assert {name for loss in NAMES for name in parse_loss(loss)} == every - {"batch-all"}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +122,10 @@ def test_every_loss_trains_by_name(loss: str, tmp_path: Path, call: Any) -> None
         (["--loss", "ge2e+ge2e"], "names ge2e twice"),
         (["--loss", "kl-hinge+ge2e"], "cannot be summed"),
         (["--loss", "ge2e", "--margin", "0.3"], "ge2e has no margin"),
+        (["--loss", "ge2e", "--scale", "3"], "ge2e has no scale to set: it is trained along"),
+        (["--loss", "circle", "--temperature", "0.3"], "circle has no temperature"),
+        (["--loss", "nt-xent", "--temperature", "0"], "--temperature"),
+        (["--loss", "nca", "--scale", "nan"], "--scale"),
         (["--speakers", "10"], "10 speakers"),
         (["--steps", "0"], "--steps"),
         (["--steps", "many"], "--steps"),

@@ -11,9 +11,11 @@ from click.shell_completion import ShellComplete
 
 from jaxtriplet import _files, models
 from jaxtriplet.cli.app import app
+from jaxtriplet.cli.train import train
 from jaxtriplet.data import japanese_vowels
-from jaxtriplet.jobs import fields, runs, training
+from jaxtriplet.jobs import fields, runs, sources, training
 from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fit import objective_of
 from jaxtriplet.jobs.meeting import devices_for
 from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.jobs.sources.japanese_vowels import JapaneseVowels
@@ -112,6 +114,11 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         ({"recipe": "japanese-vowels", "loss": "kl-hinge+ge2e"}, "they cannot be summed"),
         ({"recipe": "japanese-vowels", "loss": "triplet"}, "given rows"),
         ({"recipe": "best", "loss": "ge2e", "margin": 0.1}, "ge2e has no margin"),
+        ({"recipe": "best", "loss": "semi-hard", "temperature": 0.1}, "semi-hard has no temperature"),
+        ({"recipe": "best", "loss": "nca", "temperature": 0.1}, "nca has no temperature"),
+        ({"recipe": "best", "loss": "nt-xent+0.1*ge2e", "scale": 3.0}, "has no scale to set: it is trained along"),
+        ({"recipe": "best", "loss": "nca", "scale": 0.0}, "`scale` must be"),
+        ({"recipe": "best", "loss": "nt-xent", "temperature": -1.0}, "`temperature` must be"),
         ({"recipe": "best", "loss": "kl-hinge", "hinge": "softplus"}, "`hinge`"),
     ],
     ids=str,
@@ -130,6 +137,55 @@ def test_a_loss_has_what_its_recipe_found_for_it_else_its_own_margin() -> None:
     assert chosen("ge2e") == (1e-2, None)
     assert chosen("ge2e+batch-all") == (1e-2, 0.6)
     assert chosen("semi-hard-all") == (1e-2, None)
+
+
+def test_each_loss_of_a_sum_has_the_numbers_that_it_takes() -> None:
+    loss = "circle+0.5*angular-prototypical+0.1*ge2e+supervised-contrastive+prototypical"
+    config = Config.of_recipe("japanese-vowels", loss=loss, scale=20.0, temperature=0.3, margin=0.25)
+    assert objective_of(config).options == {
+        "circle": {"margin": 0.25, "scale": 20.0},
+        "angular_prototypical": {},  # its scale is trained
+        "ge2e": {"num_speakers": 9},
+        "supervised_contrastive": {"temperature": 0.3},
+        "prototypical": {},
+    }
+    assert objective_of(Config.of_recipe("japanese-vowels", loss="circle+nt-xent")).options == {
+        "circle": {},
+        "nt_xent": {},
+    }
+
+
+@pytest.mark.usefixtures("points")
+@pytest.mark.parametrize(("recipe", "speakers"), [("japanese-vowels", 9), ("japanese-vowels", 4), ("points", 3)])
+def test_no_batch_has_more_speakers_than_losses_are_told(recipe: str, speakers: int) -> None:
+    config = Config.of_recipe(recipe, loss="ge2e", speakers=speakers, steps=5)
+    source = sources.find(config.data.source)(config, data=None, dev=None, dev_fraction=None, allow_outside=False)
+    (told,) = objective_of(source.config).options.values()
+    assert {len(np.unique(batch.labels)) for batch in source.batches(1)(0)} == {told["num_speakers"]}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "loss", "expected"),
+    [
+        ("best", "semi-hard", (0.4, "relu")),
+        ("best", "semi-hard+0.1*ge2e", (0.4, "relu")),
+        ("best", "batch-all", (None, "relu")),
+        ("best", "contrastive", (None, "relu")),
+        ("batch-hard", "batch-hard+0.1*ge2e", (0.0, "softplus")),
+        ("batch-hard", "batch-all", (None, "relu")),
+    ],
+)
+def test_numbers_of_a_recipe_are_those_of_its_own_loss(recipe: str, loss: str, expected: Any) -> None:
+    for config in (Config.of_recipe(recipe, loss=loss), Config.of_recipe(recipe).replace(loss=loss)):
+        assert (config.loss.margin, config.loss.hinge) == expected
+
+
+def test_numbers_stay_with_their_loss() -> None:
+    config = Config.of_recipe("japanese-vowels", loss="circle", scale=20.0, margin=0.25)
+    assert config.replace(loss="nca").loss.scale is None
+    assert config.replace(loss="nca", scale=3.0).loss.scale == 3.0
+    kept = config.replace(loss="0.5*circle+nt-xent", steps=3).loss
+    assert (kept.margin, kept.scale) == (0.25, 20.0)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +270,19 @@ def test_runs_of_version_0_1_embed_as_they_did(tmp_path: Path) -> None:
     np.testing.assert_array_equal(now, then)
     with pytest.raises(ValueError, match=r"holds a run of japanese-vowels; recordings need one"):
         runs.load_speech(vowels)
+
+
+def test_the_readme_has_a_row_for_each_loss_and_its_options_are_options() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    part = readme.split("### What the losses reach on JapaneseVowels")[1].split("\n### ")[0]
+    rows = [words.split() for words in re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)]
+    names = [loss.command for loss in registry.LOSSES.values() if loss.rows != "given"]
+    assert sorted(name for name, *_ in rows) == sorted(names)
+    for words in rows:
+        asked = train.make_context("train", ["--loss", *words]).params
+        numbers = {name: value for name in fields.fields_of(Config) if (value := asked.get(name)) is not None}
+        assert len(numbers) == (1 + len(words)) // 2
+        Config.of_recipe("japanese-vowels", **numbers)
 
 
 def test_each_loss_can_be_had_with_any_recipe() -> None:

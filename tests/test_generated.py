@@ -149,6 +149,8 @@ def near_enough(
     assert abs(value - exact[0]) <= room, f"value {value}, the loop says {exact[0]} ± {room}\n{drawn}"
     if not is_graded or spread < 1e3 * shortest or _clipped(program, by_rows):
         return
+    if program.is_of_angles and len(flat) and np.linalg.norm(flat, axis=-1).min() <= 1e-6:
+        return  # a step of the loop would give a direction to a row that has none
     slopes = np.array([(ahead - back) / 2 for _, ahead, back in [exact, *others]])
     bend = max(abs(ahead + back - 2 * here) for here, ahead, back in [exact, *others])
     parts = [by_rows[drawn.where] * along, *(one * by for one, by in zip(by_numbers, numbers_along, strict=True))]

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 from jaxtriplet import _checks, _files
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
-from jaxtriplet.jobs.objective import has_hinge, losses_of
+from jaxtriplet.jobs.objective import NUMBERS, has_hinge, losses_of, takes
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, Judging, Loss, Optimizer, Training
 
@@ -67,8 +67,9 @@ class Config:
             ValueError: There is no such recipe, or a number does not fit.
         """
         _checks.option("`recipe`", recipe, RECIPES)
-        values = {**RECIPES[recipe], "recipe": recipe}
-        chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", values.get("loss", Loss().name))
+        given = {**RECIPES[recipe], "recipe": recipe}
+        chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", given.get("loss", Loss().name))
+        values = _for_loss(given, loss)
         for one in reversed(losses_of(loss)):
             values |= chosen.get(one.command, {})
         return cls._made(values, numbers)
@@ -127,21 +128,19 @@ class Config:
             values: What is set.
             asked: What somebody asked for, in place of that.
         """
-        merged = {**values, **asked}
-        loss, source = merged.get("loss", Loss().name), merged.get("source", Data().source)
+        loss = asked.get("loss", values.get("loss", Loss().name))
         parts = losses_of(loss)
-        with_margin = any("margin" in part.numbers for part in parts)
-        if "margin" not in asked and not with_margin:
-            merged["margin"] = None
-        if merged.get("hinge") == "softplus" and "loss" in asked and not any(map(has_hinge, parts)):
-            # Another loss than the one that was to have a soft margin has a hard one, of its own.
-            merged = {**merged, "hinge": "relu", "margin": None, **asked}
+        useless = {name for name in NUMBERS if not any(takes(part, name) for part in parts)}
+        merged = {**_for_loss(values, loss), **dict.fromkeys(useless), **asked}
+        source = merged.get("source", Data().source)
         config: Self = build(cls, merged)
         if strangers := [f"`{name}`" for name in asked if fields_of(cls)[name].extra["only"] not in (None, source)]:
             when = {"recordings": "with `data`", "japanese-vowels": "without `data`"}.get(source, f"with {source}")
             raise ValueError(f"{', '.join(strangers)}: of no use {when}")
-        if config.loss.margin is not None and not with_margin:
-            raise ValueError(f"{loss} has no margin")
+        for name in NUMBERS:
+            if name in useless and getattr(config.loss, name) is not None:
+                trained = any(name in part.trained for part in parts)
+                raise ValueError(f"{loss} has no {name}{' to set: it is trained along' * trained}")
         if config.loss.hinge != "relu" and not any(map(has_hinge, parts)):
             raise ValueError(f"{loss} has no `hinge` to choose")
         if "preset" in asked:
@@ -175,3 +174,18 @@ class Config:
         """Returns what its source of data has a use for, section by section, as config.json holds it."""
         fields = fields_of(type(self))
         return {"format": FORMAT, **nested({fields[name].path: value for name, value in self.flat().items()})}
+
+
+def _for_loss(values: Mapping[str, Any], loss: str) -> dict[str, Any]:
+    """Returns what is set, for another loss: without the numbers and the hinge of a loss that this one does not name.
+
+    Args:
+        values: What is set, by flat names.
+        loss: The loss.
+    """
+    before, after = (losses_of(name) for name in (values.get("loss", Loss().name), loss))
+    if before == after:
+        return dict(values)
+    own = {name for name in (*NUMBERS, "hinge") if any(takes(one, name) for one in before if one in after)}
+    others = {name: none for name, none in {**dict.fromkeys(NUMBERS), "hinge": "relu"}.items() if name not in own}
+    return {**values, **others, "loss": loss}

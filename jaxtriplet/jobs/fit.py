@@ -19,7 +19,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import has_hinge, losses_of, parse_loss
+from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
@@ -160,16 +160,18 @@ def objective_of(config: Config) -> Weighted:
         config: The numbers.
 
     Example:
-        >>> objective_of(Config.of_recipe("best", loss="batch-hard+0.1*ge2e")).weights
-        {'batch_hard': 1.0, 'ge2e': 0.1}
+        >>> objective = objective_of(Config.of_recipe("best", loss="batch-hard+0.1*ge2e", margin=0.3))
+        >>> objective.weights, objective.options
+        ({'batch_hard': 1.0, 'ge2e': 0.1}, {'batch_hard': {'margin': 0.3}, 'ge2e': {'num_speakers': 12}})
     """
     numbers, options = config.loss, dict[str, dict[str, Any]]()
     for loss in losses_of(numbers.name):
-        own = options.setdefault(loss.name, {})
-        if "margin" in loss.numbers and numbers.margin is not None:
-            own["margin"] = numbers.margin
-        if has_hinge(loss) and numbers.hinge == "softplus":
+        given = {name: getattr(numbers, name) for name in NUMBERS if takes(loss, name)}
+        own = options[loss.name] = {name: number for name, number in given.items() if number is not None}
+        if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus
+        if "num_speakers" in loss.options:
+            own["num_speakers"] = config.data.speakers  # no batch has more, on all devices together
     return weighted(parse_loss(numbers.name), **options)
 
 

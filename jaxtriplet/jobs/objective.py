@@ -2,6 +2,9 @@
 
 from jaxtriplet.losses import registry
 
+NUMBERS = ("margin", "temperature", "scale")
+"""The numbers of losses that a config may set."""
+
 
 def parse_loss(text: str) -> dict[str, float]:
     """Reads a weighted sum of losses, such as "semi-hard+0.1*ge2e".
@@ -55,6 +58,20 @@ def positive(word: str, says: str) -> float:
 def losses_of(text: str) -> list[registry.Loss]:
     """Returns the losses of a weighted sum, in its order; see `parse_loss`."""
     return [registry.find(name) for name in parse_loss(text)]
+
+
+def takes(loss: registry.Loss, name: str) -> bool:
+    """Returns whether a number of a loss, or its hinge, is to be set: not one that is trained along.
+
+    Args:
+        loss: The loss.
+        name: One of `NUMBERS`, or "hinge".
+
+    Example:
+        >>> [takes(loss, "scale") for loss in losses_of("circle+ge2e+batch-hard")]
+        [True, False, False]
+    """
+    return has_hinge(loss) if name == "hinge" else name in loss.numbers and name not in loss.trained
 
 
 def has_hinge(loss: registry.Loss) -> bool:

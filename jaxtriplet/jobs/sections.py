@@ -64,6 +64,13 @@ class Loss:
         str, described("A loss, or a sum such as semi-hard+0.1*ge2e.", hints="jaxtriplet.losses.registry:trainable")
     ] = "batch-all"
     margin: Annotated[float, described("Gap to keep between speakers; else the loss's own.", ge=0)] | None = 0.2
+    temperature: (
+        Annotated[float, described("What losses of softmax divide by, nt-xent say; else the loss's own.", ge=1e-9)]
+        | None
+    ) = None
+    scale: (
+        Annotated[float, described("What circle, nca and others multiply by; else the loss's own.", ge=1e-9)] | None
+    ) = None
     hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
 
     @property

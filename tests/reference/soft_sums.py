@@ -56,7 +56,7 @@ def lifted_structure(labels: np.ndarray, x: np.ndarray, margin: float, *, distan
 
 
 def angle(x: np.ndarray, y: np.ndarray) -> float:
-    """The angle of two vectors, to the last digit where they are alike; of two that are too short, about a right one."""
+    """The angle of two vectors, to the last digit where they are alike; of two too short ones, about a right angle."""
     if np.linalg.norm(x) <= 1e-6 and np.linalg.norm(y) <= 1e-6:
         return np.arccos(np.dot(x, y))
     return 2 * np.arctan2(np.linalg.norm(unit(x) - unit(y)), np.linalg.norm(unit(x) + unit(y)))
