@@ -319,6 +319,15 @@ def random_rows(case: Case, num_rows: int, seed: int) -> np.ndarray:
     return np.apply_along_axis(distances.softmax, -1, rows) if case.probabilities and num_rows else rows
 
 
+def another_order(case: Case, labels: np.ndarray, seed: int) -> np.ndarray:
+    """An order of rows in which the loss is the same: of some, the rows of each label must keep theirs."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    for label in set(labels.tolist()) if case.ordered else ():
+        (at,) = np.nonzero(labels[order] == label)
+        order[at] = np.sort(order[at])
+    return order
+
+
 def rows_of(case: Case, batch: Batch, seed: int = 0) -> np.ndarray:
     """The batch's rows for a case; what stands in the padding must not matter."""
     rows = batch.edit(random_rows(case, len(batch.labels), seed))

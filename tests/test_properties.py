@@ -12,7 +12,7 @@ import pytest
 
 import jaxtriplet as jt
 
-from .cases import BATCHES, CASES, LOSSES, ONE_OF_A_KIND, PLAIN, Batch, Case, random_rows, rows_of
+from .cases import BATCHES, CASES, LOSSES, ONE_OF_A_KIND, PLAIN, Batch, Case, another_order, random_rows, rows_of
 from .judge import compiled, compiled_reductions, deleted, outcome, run
 from .modes import trials
 
@@ -43,11 +43,7 @@ def in_float32(case: Case) -> list[jax.Array]:
 @pytest.mark.parametrize("name", ["ragged", "singletons", "padding"])
 def test_the_order_of_rows_does_not_matter(case: Case, name: str) -> None:
     batch = NAMED[name]
-    order = np.random.default_rng(1).permutation(len(batch.labels))
-    if case.ordered:  # then any order in which the rows of each label keep theirs
-        for label in batch.labels:
-            (at,) = np.nonzero(np.array(batch.labels)[order] == label)
-            order[at] = np.sort(order[at])
+    order = another_order(case, np.array(batch.labels), 1)
     rows = rows_of(case, batch)
     there = outcome(case, batch)
     back = run(case, np.array(batch.labels)[order], rows[order], batch.valid[order])
