@@ -265,7 +265,9 @@ def with_memory(case: Case) -> Case:
     return replace(case, name=f"{case.name}-memory", loss=partial(case.loss, memory=remembered()))
 
 
-RINGS = [case_of(case.name, "ring", exchange="ring") for case in CASES if "exchange" in case.declared.signature.parameters]
+RINGS = [
+    case_of(case.name, "ring", exchange="ring") for case in CASES if "exchange" in case.declared.signature.parameters
+]
 SPREAD = [(case, recipe) for case in [*CASES, *RINGS] for recipe in ("shard_map", "shard_map-unchecked-2x4", "pmap")]
 ALWAYS = [
     *((name, "shard_map") for name in ("batch_hard", "ge2e", "lifted_structure", "contrastive-ring")),
@@ -317,22 +319,25 @@ def test_a_memory_filled_over_devices_is_that_of_one(way: str, masked: bool) -> 
                 np.testing.assert_array_equal(copy, wanted)
 
 
-@pytest.mark.parametrize("explicit", [False, True])
+@pytest.mark.parametrize("explicit", [False, pytest.param(True, marks=pytest.mark.exhaustive)])
 def test_the_global_view_takes_a_memory_and_ids(explicit: bool) -> None:
     mesh = jax.make_mesh((NUM_DEVICES,), ("data",)) if explicit else parallel.data_mesh()
     rng = np.random.default_rng(0)
     rows, labels = rng.normal(size=(16, 3)).astype(np.float32), rng.integers(0, 4, 16).astype(np.int32)
     memory = jt.memory.push(jt.memory.create(9, 3), labels[:6], rows[:6] + 0.5)
-    spread = parallel.spread_rows((labels, rows), mesh)
-    loss = parallel.sharded(jt.batch_hard, mesh)
-    step = jax.jit(jax.value_and_grad(lambda rows, memory: loss(spread[0], rows, 0.7, memory=memory)))
-    alone = jax.value_and_grad(lambda rows: jt.batch_hard(labels, rows, 0.7, memory=memory))(rows)
-    for one in (memory, jax.device_get(memory), parallel.place(memory, parallel.replicated(mesh))):
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=1e-6), step(spread[1], one), alone)
-    np.testing.assert_allclose(loss(*spread, 0.7, memory=memory), alone[0], 1e-6)
-    after = jax.jit(jt.memory.push)(memory, *spread)
-    jax.tree.map(np.testing.assert_array_equal, after, jt.memory.push(memory, labels, rows))
-    views = parallel.sharded(jt.info_nce, mesh)
-    for ids in (labels, spread[0]):
-        found = views(spread[1], spread[1] + 0.1, 0.5, ids=ids)
-        np.testing.assert_allclose(found, jt.info_nce(rows, rows + 0.1, 0.5, ids=labels), 1e-5)
+
+    def figures(hard: Any, views: Any, labels: Any, rows: Any, memory: Any) -> Any:
+        def loss(rows: Any) -> Any:
+            return hard(labels, rows, 0.7, memory=memory) + views(rows, rows + 0.1, 0.5, ids=labels)
+
+        return jax.value_and_grad(loss)(rows), jt.memory.push(memory, labels, rows)
+
+    of_one = jax.jit(partial(figures, jt.batch_hard, jt.info_nce))
+    of_all = jax.jit(partial(figures, *(parallel.sharded(one, mesh) for one in (jt.batch_hard, jt.info_nce))))
+    alone, spread = of_one(labels, rows, memory), parallel.spread_rows((labels, rows), mesh)
+    for one in (jax.device_get(memory), parallel.place(memory, parallel.replicated(mesh))):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), of_all(*spread, one), alone)
+    with pytest.raises(ValueError, match="15"):
+        parallel.sharded(jt.info_nce, mesh)(rows, rows, ids=labels[:15])
+    report = parallel.check(jt.info_nce, mesh, rows, rows + 0.1, 0.5, ids=labels, settings=["shard_map"])
+    assert report.verdict == "agrees"

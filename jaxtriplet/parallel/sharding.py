@@ -13,6 +13,9 @@ from jaxtriplet.parallel.automatic import automatic, of_automatic_axes
 from jaxtriplet.parallel.meshes import axes_of, check_divides
 from jaxtriplet.types import AxisName
 
+ROW_KEYWORDS = ("where", "ids")
+"""Keywords with a number for each row."""
+
 
 def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None) -> Callable[..., Any]:
     """Returns the loss of a batch whose rows are spread over a mesh: the same number, a share of the work per device.
@@ -30,8 +33,8 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
 
     Returns:
         A function of the loss's arguments in the global view. With `reduce_fn=None` it returns the terms of all rows.
-        `deep_speaker` sees each device's rows as thirds, and `info_nce` the first of each device's documents as those of
-        its queries: arrange them so.
+        `deep_speaker` sees each device's rows as thirds, and `info_nce` the first of each device's documents as those
+        of its queries: arrange them so.
 
     Raises:
         ValueError: When it is called: the rows do not divide among the devices.
@@ -69,7 +72,7 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
             keywords["ids"] = _checks.by_name("ids", keywords["ids"])
             check_divides(len(keywords["ids"]), mesh, axes)
         traced = {name: keywords.pop(name) for name in [*keywords] if _is_traced(keywords[name])}
-        lie = {name: rows if name == "ids" else everywhere for name in traced}
+        lie = {name: rows if name in ROW_KEYWORDS else everywhere for name in traced}
         by_row = "reduce_fn" in keywords and keywords["reduce_fn"] is None
         found: Any = rows if by_row else everywhere
         out_specs = (found, everywhere) if keywords.get("has_aux") else found
