@@ -113,6 +113,8 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         ({"recipe": "japanese-vowels", "loss": "triplet"}, "given rows"),
         ({"recipe": "best", "loss": "ge2e", "margin": 0.1}, "ge2e has no margin"),
         ({"recipe": "best", "loss": "kl-hinge", "hinge": "softplus"}, "`hinge`"),
+        ({"recipe": "best", "loss": "deep-speaker", "memory": 64}, "`memory`: deep-speaker takes none"),
+        ({"recipe": "best", "memory": -1}, "`memory` must be"),
     ],
     ids=str,
 )

@@ -100,14 +100,15 @@ def test_it_composes_with_memory_statistics_and_no_reduction() -> None:
         return jt.batch_hard(labels, short, 0.7, where=where, memory=given, **options)
 
     value, stats = loss(labels, rows, 0.7, where=where, memory=memory, has_aux=True)
-    np.testing.assert_allclose(value, 0.5 * part(2) + 1.5 * part(4), 1e-6)
-    jax.tree.map(np.testing.assert_array_equal, stats, part(4, has_aux=True)[1])
+    (first, _), (second, expected) = (part(length, has_aux=True) for length in (2, 4))
+    np.testing.assert_allclose(value, 0.5 * first + 1.5 * second, 1e-6)
+    jax.tree.map(np.testing.assert_array_equal, stats, expected)
     each = loss(labels, rows, 0.7, where=where, memory=memory, reduce_fn=None)
     np.testing.assert_allclose(each, 0.5 * part(2, reduce_fn=None) + 1.5 * part(4, reduce_fn=None), 1e-5, atol=1e-6)
-    assert abs(value - loss(labels, rows, 0.7, where=where)) > 1e-3
+    np.testing.assert_allclose(np.sum(each) / stats.num_valid, value, 1e-5)
 
 
-@pytest.mark.parametrize("way", ["shard_map", "global view"])
+@pytest.mark.parametrize("way", ["shard_map", pytest.param("global view", marks=pytest.mark.exhaustive)])
 def test_over_devices_it_is_that_of_one(way: str, x64: None) -> None:
     labels, rows, where = batch()
     rows, memory = rows.astype(np.float64), jt.memory.push(jt.memory.create(5, DIM), labels[:5], rows[:5] + 0.5)
@@ -132,21 +133,27 @@ def test_over_devices_it_is_that_of_one(way: str, x64: None) -> None:
 
 def test_a_sum_of_losses_stays_one_for_a_training_step(toys: Any) -> None:
     labels, rows, where = batch()
-    sum_of = weighted({"batch_hard": 1.0, "ge2e": 0.1, "toy_softmax": 0.3}, batch_hard={"margin": 0.3})
+    sum_of = weighted({"batch_hard": 1.0, "toy_softmax": 0.3}, batch_hard={"margin": 0.3})
     loss_fn = matryoshka(sum_of, (2, 4), (0.5, 1.0))
     params = loss_fn.init(jax.random.key(0), DIM, 4)
     jax.tree.map(np.testing.assert_array_equal, params, sum_of.init(jax.random.key(0), DIM, 4))
     narrow = {**params, "toy_softmax": {**params["toy_softmax"], "weights": params["toy_softmax"]["weights"][:, :2]}}
-    (value, stats), gradient = jax.value_and_grad(loss_fn, has_aux=True)(params, labels, rows, where=where)
-    long = sum_of(params, labels, rows, where=where)
-    np.testing.assert_allclose(value, 0.5 * sum_of(narrow, labels, rows[:, :2], where=where)[0] + long[0], 1e-5)
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), stats, long[1])
-    assert np.abs(gradient["toy_softmax"]["weights"]).min() > 0
-    with_memory = matryoshka(weighted({"batch_hard": 1.0}), (2, 4))
     memory = jt.memory.push(jt.memory.create(7, DIM), labels[:5], rows[:5] + 0.3)
-    found, _ = with_memory({}, labels, rows, where=where, memory=memory)
-    by_hand = matryoshka(jt.batch_hard, (2, 4))(labels, rows, where=where, memory=memory)
-    np.testing.assert_allclose(found, by_hand, 1e-6)
+    short = memory._replace(embeddings=memory.embeddings[:, :2])
+
+    @jax.jit
+    def both(params: Any, narrow: Any) -> Any:
+        ours = jax.value_and_grad(
+            lambda params: loss_fn(params, labels, rows, where=where, memory=memory), has_aux=True
+        )
+        long = sum_of(params, labels, rows, where=where, memory=memory)
+        return ours(params), long, sum_of(narrow, labels, rows[:, :2], where=where, memory=short)
+
+    ((value, stats), gradient), long, of_two = both(params, narrow)
+    np.testing.assert_allclose(value, 0.5 * of_two[0] + long[0], 1e-5)
+    # The smallest distance is what is left of squared norms: to the rounding of these.
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), stats, long[1])
+    assert np.abs(gradient["toy_softmax"]["weights"]).min() > 0
 
 
 def test_losses_of_logits_given_pairs_and_ones_own_do_not_break() -> None:

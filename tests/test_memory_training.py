@@ -1,6 +1,8 @@
-"""Training with a memory: each step meets the rows of those before, on any number of devices, and goes on after a stop."""
+"""Training with a memory: each step meets the rows of those before, on any number of devices; and after a stop."""
 
-from functools import partial
+import json
+import shutil
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,13 @@ from jax.sharding import PartitionSpec as P
 
 import jaxtriplet as jt
 from jaxtriplet import losses, parallel
+from jaxtriplet.jobs import Config
 from jaxtriplet.jobs.checkpoints import Checkpoints, arrays_of
+from jaxtriplet.jobs.fit import fresh_state
+from jaxtriplet.jobs.sources import find
 from jaxtriplet.training import Batch, TrainState, create_state, make_optimizer, make_update
+
+from .modes import trials
 
 ROWS, WIDTH, DIM, DEVICES, SIZE = 16, 5, 4, 8, 20
 OPTIMIZER = make_optimizer(2e-2)
@@ -30,10 +37,17 @@ def batch(step: int) -> Batch:
     return Batch(inputs, labels, where=np.arange(ROWS) != step)
 
 
-def loss_of(**options: Any) -> Any:
-    # Of two losses, one that takes no memory would be given none.
+@cache
+def loss_of(kind: str) -> Any:
+    if kind == "one":
+        return losses.weighted({"batch_hard": 1.0})
     sum_of = losses.weighted({"semi_hard": 1.0, "ge2e": 0.1}, semi_hard={"margin": 0.5}, ge2e={"method": "contrast"})
     return losses.matryoshka(sum_of, (2, DIM), normalize=True)
+
+
+@cache
+def on_one_device(kind: str) -> Any:
+    return train(make_update(loss_of(kind)), start(loss_of(kind), jt.memory.create(SIZE, DIM)), batch)
 
 
 def start(loss_fn: Any, memory: Any = None) -> TrainState:
@@ -54,7 +68,7 @@ def vector(tree: Any) -> np.ndarray:
 
 
 def test_each_step_meets_the_rows_of_those_before() -> None:
-    loss_fn, memory = losses.weighted({"batch_hard": 1.0}), jt.memory.create(SIZE, DIM)
+    loss_fn, memory = loss_of("one"), jt.memory.create(SIZE, DIM)
     update, state = make_update(loss_fn), start(loss_fn, memory)
     for step in range(3):
         examples, kernel = batch(step), {"kernel": np.array(state.params["encoder"]["kernel"])}
@@ -65,14 +79,13 @@ def test_each_step_meets_the_rows_of_those_before() -> None:
         memory = jt.memory.push(memory, examples.labels, rows, examples.where)
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), state.memory, memory)
     assert metrics.stats["batch_hard"].num_valid == ROWS - 1
-    alone = train(make_update(loss_fn), start(loss_fn), batch)[0]
-    assert abs(alone[-1][0] - metrics.loss) > 1e-3
+    assert abs(wanted - jt.batch_hard(examples.labels, rows, where=examples.where)) > 1e-3
 
 
 def test_the_memory_that_was_given_is_not_donated() -> None:
-    loss_fn, memory = losses.weighted({"batch_hard": 1.0}), jt.memory.create(SIZE, DIM)
-    make_update(loss_fn)(start(loss_fn, memory), batch(0))
-    assert not any(leaf.is_deleted() for leaf in memory)
+    memory = jt.memory.create(SIZE, DIM)
+    given = jax.tree.leaves(start(loss_of("one"), memory).memory)
+    assert not {leaf.unsafe_buffer_pointer() for leaf in given} & {leaf.unsafe_buffer_pointer() for leaf in memory}
 
 
 def _shares(examples: Batch) -> Batch:
@@ -84,10 +97,18 @@ def _mapped(loss_fn: Any, mesh: Any) -> Any:
     return jax.jit(jax.shard_map(update, mesh=mesh, in_specs=(P(), P("data")), out_specs=(P(), P())))
 
 
-@pytest.mark.parametrize("way", ["micro-batches", "mesh", "mesh in parts, spread", "pmap", "shard_map"])
-def test_eight_devices_and_micro_batches_train_as_one_with_a_memory(way: str) -> None:
-    loss_fn, mesh, empty = loss_of(), parallel.data_mesh(), jt.memory.create(SIZE, DIM)
-    alone, expected = train(make_update(loss_fn), start(loss_fn, empty), batch)
+@trials(
+    ("way", "kind"),
+    [
+        (way, kind)
+        for way in ("micro-batches", "mesh", "mesh in parts, spread", "pmap", "shard_map")
+        for kind in ("one", "matryoshka of a sum")
+    ],
+    always=lambda way, kind: kind == "one" and way in ("mesh in parts, spread", "pmap"),
+)
+def test_eight_devices_and_micro_batches_train_as_one_with_a_memory(way: str, kind: str) -> None:
+    loss_fn, mesh, empty = loss_of(kind), parallel.data_mesh(), jt.memory.create(SIZE, DIM)
+    alone, expected = on_one_device(kind)
     state = start(loss_fn, empty)
     spread_rows = lambda step: parallel.spread_rows(batch(step), mesh)  # noqa: E731
     if way == "micro-batches":
@@ -117,7 +138,7 @@ def test_eight_devices_and_micro_batches_train_as_one_with_a_memory(way: str) ->
 
 
 def test_a_run_with_a_memory_goes_on_as_if_undisturbed(tmp_path: Path) -> None:
-    loss_fn, memory = losses.weighted({"batch_hard": 1.0}), jt.memory.create(SIZE, DIM)
+    loss_fn, memory = loss_of("one"), jt.memory.create(SIZE, DIM)
     update = make_update(loss_fn)
     whole, _ = train(update, start(loss_fn, memory), batch, 4)
     _, state = train(update, start(loss_fn, memory), batch, 2)
@@ -153,7 +174,7 @@ def test_a_memory_that_nobody_takes_is_refused() -> None:
     with pytest.raises(ValueError, match="`memory`: the loss takes none"):
         start(Own(), memory)
     with pytest.raises(ValueError, match="memory must be one of"):
-        start(loss_of(), np.zeros((SIZE, DIM)))
+        start(loss_of("one"), np.zeros((SIZE, DIM)))
     thirds: Any = losses.weighted({"deep_speaker": 1.0})
     with pytest.raises(ValueError, match="none of deep_speaker takes a memory"):
         thirds({}, np.zeros(3, np.int32), np.zeros((3, DIM), np.float32), memory=memory)
@@ -162,3 +183,37 @@ def test_a_memory_that_nobody_takes_is_refused() -> None:
     filled = jt.memory.push(memory, labels, rows + 1)
     found, _ = losses.weighted({"batch_hard": 2.0})({}, labels, rows, memory=filled)
     np.testing.assert_allclose(found, 2 * jt.batch_hard(labels, rows, memory=filled), 1e-6)
+
+
+VOWELS = ["--hidden", "8", "--embedding-dim", "8", "--speakers", "9", "--utterances", "4", "--devices", "1", "--quiet"]
+
+
+def test_a_config_with_a_memory_begins_with_an_empty_one_as_wide_as_embeddings() -> None:
+    for memory, wanted in ((50, (50, 8)), (0, None)):
+        config = Config.of_recipe("japanese-vowels", memory=memory, hidden=8, embedding_dim=8)
+        given: Any = {"data": None, "dev": None, "dev_fraction": None, "allow_outside": False, "quiet": True}
+        source = find(config.data.source)(config, **given)
+        state = fresh_state(source, source.batches(1))
+        assert (state.memory and state.memory.embeddings.shape) == wanted
+
+
+@pytest.mark.exhaustive
+def test_the_command_line_trains_with_a_memory_and_goes_on(tmp_path: Path, call: Any) -> None:
+    words = ["--loss", "batch-hard", "--memory", 50, "--steps", 4, "--checkpoint-every", 2, *VOWELS]
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert call("train", *words, "--out", whole).status == 0
+    assert call("train", *words, "--out", halves).status == 0
+    shutil.rmtree(halves / "checkpoints" / "4")
+    assert call("train", *words, "--out", halves, "--resume").status == 0
+    rows = [(folder / "metrics.jsonl").read_text() for folder in (whole, halves)]
+    assert rows[0] == rows[1]
+    assert call("train", *words[:2], *words[4:], "--out", tmp_path / "none").status == 0
+    rows.append((tmp_path / "none" / "metrics.jsonl").read_text())
+    with_memory, without = ([json.loads(line)["loss"] for line in text.splitlines()] for text in rows[1:])
+    np.testing.assert_allclose(with_memory[0], without[0], 1e-5)
+    assert abs(with_memory[-1] - without[-1]) > 1e-3
+    assert call("train", "--loss", "deep-speaker", "--memory", 9, *VOWELS) == (
+        2,
+        "",
+        "jaxtriplet: --memory: deep-speaker takes none\n",
+    )

@@ -65,6 +65,7 @@ class Loss:
     ] = "batch-all"
     margin: Annotated[float, described("Gap to keep between speakers; else the loss's own.", ge=0)] | None = 0.2
     hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
+    memory: Annotated[int, described("Rows of earlier batches that each batch meets too; 0: none.", ge=0)] = 0
 
     @property
     def in_thirds(self) -> bool:

@@ -82,12 +82,12 @@ class Weighted:
         """
         total, stats = jnp.zeros(()), {}
         losses = {name: registry.find(name) for name in self.weights}
-        if memory is not None and not any("memory" in loss.signature.parameters for loss in losses.values()):
+        if memory is not None and not any(loss.takes_memory for loss in losses.values()):
             raise ValueError(f"none of {', '.join(losses)} takes a memory")
         for name, weight in self.weights.items():
             loss = losses[name]
             options = {**self._options(loss, step), **params.get(name, {})}
-            options |= {"memory": memory} if "memory" in loss.signature.parameters else {}
+            options |= {"memory": memory} if loss.takes_memory else {}
             value, stats[name] = loss(labels, embeddings, where=where, axis_name=axis_name, has_aux=True, **options)
             total = weight * value + total.astype(value.dtype)
         return total, stats
