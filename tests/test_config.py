@@ -120,6 +120,8 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         ({"recipe": "best", "loss": "nca", "scale": 0.0}, "`scale` must be"),
         ({"recipe": "best", "loss": "nt-xent", "temperature": -1.0}, "`temperature` must be"),
         ({"recipe": "best", "loss": "kl-hinge", "hinge": "softplus"}, "`hinge`"),
+        ({"recipe": "best", "loss": "deep-speaker", "memory": 64}, "`memory`: deep-speaker takes none"),
+        ({"recipe": "best", "memory": -1}, "`memory` must be"),
     ],
     ids=str,
 )

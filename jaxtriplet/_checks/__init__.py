@@ -31,6 +31,7 @@ from jaxtriplet._checks.entry import (
 )
 from jaxtriplet._checks.words import (
     finite as finite,
+    flag as flag,
     functions as functions,
     nearest as nearest,
     option as option,

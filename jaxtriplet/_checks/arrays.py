@@ -96,7 +96,7 @@ def by_name(name: str, value: Any) -> Any:
         return host_labels(value, _IDS)
     if not isinstance(value, Memory):
         raise ValueError(f"{_MEMORY}; got {seen(value)}")
-    return value
+    return Memory(*(taken(part, _MEMORY) for part in value))
 
 
 def wants_rows(name: str) -> str:
@@ -141,12 +141,21 @@ def batch(
     return labels, embeddings, mask(where, embeddings)
 
 
-def memory(given: Memory, reference: jax.Array) -> Memory:
-    """Returns the memory, having checked that its rows are as long as those of the reference."""
-    width = reference.shape[1]
-    says = f"the rows of memory must be of the length of embeddings, {width}; got {seen(given.embeddings)}"
-    _require(chex.assert_shape, given.embeddings, (None, width), says=says)
-    return given
+def memory(given: Memory, labels: jax.Array, reference: jax.Array) -> Memory:
+    """Returns the memory, having checked it, and that labels and rows are such as it can hold."""
+    found = Memory(*map(jnp.asarray, given))
+    says, width = f"{_MEMORY}; got {', '.join(map(seen, found))}", reference.shape[1]
+    _require(chex.assert_type, list(found), [int, float, bool, int], says=says)
+    _require(chex.assert_rank, list(found), [1, 2, 1, 0], says=says)
+    _require(chex.assert_equal_shape_prefix, list(found[:3]), 1, says=says)
+    says = f"the rows of memory must be of the length of embeddings, {width}; got {seen(found.embeddings)}"
+    _require(chex.assert_shape, found.embeddings, (None, width), says=says)
+    if labels.dtype.itemsize > found.labels.dtype.itemsize:
+        raise ValueError(
+            f"labels must fit in {found.labels.dtype}, as those of memory do, or two of them could become one; got "
+            f"{seen(labels)}"
+        )
+    return found
 
 
 def ids(given: ArrayLike, reference: jax.Array) -> jax.Array:

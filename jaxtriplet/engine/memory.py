@@ -18,6 +18,8 @@ Reference:
     Wang, Zhang, Huang and Scott, "Cross-Batch Memory for Embedding Learning", 2020.
 """
 
+from typing import Any, cast
+
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -28,7 +30,7 @@ from jaxtriplet.types import AxisName, Memory
 
 
 def create(size: int, dim: int) -> Memory:
-    """Returns an empty memory.
+    """Returns an empty memory, of 32-bit labels and numbers; under `jax_enable_x64`, of 64-bit ones.
 
     Args:
         size: How many rows it holds, M.
@@ -47,7 +49,7 @@ def create(size: int, dim: int) -> Memory:
     _checks.positive_integer("size", size)
     _checks.positive_integer("dim", dim)
     empty = jnp.zeros(size, bool)
-    return Memory(jnp.zeros(size, jnp.int32), jnp.zeros((size, dim), jnp.float32), empty, jnp.zeros((), jnp.int32))
+    return Memory(jnp.zeros(size, int), jnp.zeros((size, dim), float), empty, jnp.zeros((), jnp.int32))
 
 
 def push(
@@ -62,7 +64,8 @@ def push(
     Args:
         memory: A memory of M rows.
         labels: Integers [B].
-        embeddings: Floats [B, D]; they are kept without gradient, in float32.
+        embeddings: Floats [B, D]; they are kept without gradient, in the type of the memory's. One that is not finite
+            comes in, and makes every loss NaN that meets it.
         where: Booleans [B]; False rows are padding, and do not come in.
         axis_name: Mapped axes over which the batch is spread: the rows of all devices come in, on every device.
 
@@ -70,7 +73,7 @@ def push(
         A memory of M rows; of more rows than that, the last.
 
     Raises:
-        ValueError: The shapes or types do not fit.
+        ValueError: It is no memory, or the shapes or types do not fit.
 
     Example:
         >>> memory = push(create(2, 1), jnp.array([5, 6, 7]), jnp.array([[0.5], [0.6], [0.7]]))
@@ -78,15 +81,27 @@ def push(
         [6, 7]
     """
     given = _checks.by_name("memory", memory)
-    rows, _ = meet(_checks.rows_as_given("labels", labels), jnp.asarray(embeddings), where)
-    size = len(_checks.memory(given, rows.values).labels)
+    return cast(Memory, _pushed(labels, embeddings, where=where, axis_name=axis_name, memory=given))
+
+
+@_checks.entry
+def _pushed(
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+    axis_name: AxisName = None,
+    memory: Any = None,
+) -> Memory:
+    rows, _ = meet(labels, embeddings, where, memory=memory)  # whose labels are of the memory's type then
+    given, size = Memory(*map(jnp.asarray, memory)), len(memory.labels)
     rows = jax.lax.stop_gradient(rows) if axis_name is None else _of_all_devices(rows, axis_name)
     order = jnp.cumsum(rows.valid, dtype=jnp.int32)  # of the valid rows, from 1
     number = order[-1] if len(order) else jnp.zeros((), jnp.int32)
     comes_in = rows.valid & (order > number - size)
     at = jnp.where(comes_in, (given.next + order - 1) % size, size)  # past the end: dropped
     return Memory(
-        labels=given.labels.at[at].set(rows.labels.astype(given.labels.dtype), mode="drop"),
+        labels=given.labels.at[at].set(rows.labels, mode="drop"),
         embeddings=given.embeddings.at[at].set(rows.values.astype(given.embeddings.dtype), mode="drop"),
         valid=given.valid.at[at].set(True, mode="drop"),
         next=(given.next + number) % size,

@@ -58,8 +58,9 @@ def meet(
         ValueError: The shapes or types do not fit.
     """
     own, rows, mask = _checks.batch(labels, embeddings, where)
-    if memory is not None:  # labels of few bits could not be told from its own
-        own = own.astype(jnp.promote_types(own.dtype, memory.labels.dtype))
+    if memory is not None:
+        memory = jax.lax.stop_gradient(_checks.memory(memory, own, rows))
+        own = own.astype(memory.labels.dtype)
     values, valid = keep(rows, mask)
     count = len(own)
     place = jnp.arange(count, dtype=jnp.int32)
@@ -80,13 +81,12 @@ def _remembered(rows: Rows, memory: Memory | None, everyone: int, axis_name: Axi
     """Returns candidates and, after those of all devices, the rows of the memory; on a ring, this device's share."""
     if memory is None:
         return rows
-    labels, embeddings, valid, _ = jax.lax.stop_gradient(_checks.memory(memory, rows.values))
-    values, valid = keep(embeddings, valid)
-    place = everyone + jnp.arange(len(labels), dtype=jnp.int32)
-    earlier = Rows(values.astype(rows.values.dtype), labels.astype(rows.labels.dtype), valid, place)
+    values, valid = keep(memory.embeddings, memory.valid)
+    place = everyone + jnp.arange(len(values), dtype=jnp.int32)
+    earlier = Rows(values.astype(rows.values.dtype), memory.labels, valid, place)
     if axis_name is not None:
         size, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
-        share = -(-len(labels) // size)
+        share = -(-len(values) // size)
 
         def cut(part: jax.Array) -> jax.Array:  # zeros fill up the last share: rows that are not valid
             filled = jnp.pad(part, ((0, share * size - len(part)), *((0, 0),) * (part.ndim - 1)))

@@ -143,6 +143,8 @@ class Config:
                 raise ValueError(f"{loss} has no {name}{' to set: it is trained along' * trained}")
         if config.loss.hinge != "relu" and not any(map(has_hinge, parts)):
             raise ValueError(f"{loss} has no `hinge` to choose")
+        if config.loss.memory and not any(part.takes_memory for part in parts):
+            raise ValueError(f"`memory`: {loss} takes none")
         if "preset" in asked:
             from jaxtriplet.models import PRESETS  # not before an encoder is asked for
 

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxtriplet import models, parallel, training
+from jaxtriplet.engine import memory as memories
 from jaxtriplet.jobs import nonfinite, notes
 from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.config import Config
@@ -144,13 +145,15 @@ def fresh_state(source: Source, batches: Batches) -> TrainState:
         source: What to train on.
         batches: From the number of a step to the batches from that step on.
     """
-    config, model, width = source.config, source.build(), None
-    if any(loss.class_weights for loss in losses_of(config.loss.name)):
+    config, model, width, memory = source.config, source.build(), None, None
+    if config.loss.memory or any(loss.class_weights for loss in losses_of(config.loss.name)):
         first = next(batches(0))
         examples = (first.inputs,) if first.lengths is None else (first.inputs, first.lengths)
         width = nnx.eval_shape(lambda encoder, *rows: encoder(*rows), model, *examples).shape[-1]
+        memory = memories.create(config.loss.memory, width) if config.loss.memory else None
     loss_fn, optimizer, seed = objective_of(config), optimizer_of(config), config.training.seed
-    return training.create_state(model, loss_fn, optimizer, seed=seed, width=width, num_classes=source.num_classes)
+    sizes = {"width": width, "num_classes": source.num_classes}
+    return training.create_state(model, loss_fn, optimizer, seed=seed, memory=memory, **sizes)
 
 
 def objective_of(config: Config) -> Weighted:
@@ -170,7 +173,7 @@ def objective_of(config: Config) -> Weighted:
         own = options[loss.name] = {name: number for name, number in given.items() if number is not None}
         if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus
-        if "num_speakers" in loss.options:
+        if "num_speakers" in loss.options and not numbers.memory:  # which may hold other speakers
             own["num_speakers"] = config.data.speakers  # no batch has more, on all devices together
     return weighted(parse_loss(numbers.name), **options)
 

@@ -72,6 +72,7 @@ class Loss:
         Annotated[float, described("What circle, nca and others multiply by; else the loss's own.", ge=1e-9)] | None
     ) = None
     hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
+    memory: Annotated[int, described("Rows of earlier batches that each batch meets too; 0: none.", ge=0)] = 0
 
     @property
     def in_thirds(self) -> bool:

@@ -98,8 +98,8 @@ def ge2e(
         has_aux: Whether to return statistics too; distances are $1 - \langle e, c \rangle$ to the own centroid
             (positive) and to those of the others (negative), of the utterances that have a term.
         method: "softmax" or "contrast"; static.
-        num_speakers: A bound on the number of different labels, which spares a branch; None: the work follows those
-            that there are; static. More labels than that give NaN.
+        num_speakers: A bound on the number of different labels, those of a memory included, which spares a branch;
+            None: the work follows those that there are; static. More labels than that give NaN.
 
     Example:
         >>> import jax.numpy as jnp

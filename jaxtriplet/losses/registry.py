@@ -68,6 +68,11 @@ class Loss:
         return next(iter(_checks.rows_of(self.signature)[2:]), None) if self.rows == "batch" else None
 
     @property
+    def takes_memory(self) -> bool:
+        """Whether rows of earlier batches can be candidates."""
+        return "memory" in self.signature.parameters
+
+    @property
     def numbers(self) -> dict[str, Any]:
         """Its traced numbers, with their defaults."""
         return _checks.numbers_of(self.signature)

@@ -55,7 +55,7 @@ def lifted_structure(
     if memory is not None:
         earlier = jax.tree.map(lambda part: part[len(theirs) :], candidates)
         others = engine.measure(_NEAR, earlier, candidates, margin, distance_fn, each=True, block_size=block_size)
-        theirs = jnp.concatenate([theirs, jax.lax.stop_gradient(others.terms.total)])
+        theirs = jnp.concatenate([theirs, others.terms.total])  # with a gradient: these negatives are of the batch
     found = engine.measure(
         _LIFTED, anchors, candidates, own, distance_fn, theirs=theirs, each=reduce_fn is None, block_size=block_size
     )

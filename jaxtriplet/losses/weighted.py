@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from jaxtriplet import _checks
 from jaxtriplet.losses import registry
-from jaxtriplet.types import AxisName, Stats
+from jaxtriplet.types import AxisName, Memory, Stats
 
 
 @dataclasses.dataclass(frozen=True)
 class Weighted:
-    """A weighted sum of losses: `loss_fn(params, labels, embeddings, *, where, axis_name) -> (loss, {name: Stats})`."""
+    """A weighted sum of losses: `loss_fn(params, labels, embeddings, *, where, ...) -> (loss, {name: Stats})`."""
 
     weights: Mapping[str, float]
     options: Mapping[str, Mapping[str, Any]]
@@ -61,6 +61,7 @@ class Weighted:
         where: jax.Array | None = None,
         axis_name: AxisName = None,
         step: jax.Array | None = None,
+        memory: Memory | None = None,
     ) -> tuple[jax.Array, dict[str, Stats]]:
         """Returns the weighted sum of the losses, and each loss's statistics.
 
@@ -71,17 +72,22 @@ class Weighted:
             where: Booleans [B]; False rows are padding.
             axis_name: Mapped axes over which the batch is spread.
             step: The number of the step, for numbers that follow a schedule.
+            memory: Rows of earlier batches, for each loss that takes a memory; None for none.
 
         Returns:
             A scalar, and the `Stats` by loss.
 
         Raises:
-            ValueError: A number follows a schedule, and there is no step.
+            ValueError: A number follows a schedule, and there is no step; or no loss takes the memory.
         """
         total, stats = jnp.zeros(()), {}
+        losses = {name: registry.find(name) for name in self.weights}
+        if memory is not None and not any(loss.takes_memory for loss in losses.values()):
+            raise ValueError(f"none of {', '.join(losses)} takes a memory")
         for name, weight in self.weights.items():
-            loss = registry.find(name)
+            loss = losses[name]
             options = {**self._options(loss, step), **params.get(name, {})}
+            options |= {"memory": memory} if loss.takes_memory else {}
             value, stats[name] = loss(labels, embeddings, where=where, axis_name=axis_name, has_aux=True, **options)
             total = weight * value + total.astype(value.dtype)
         return total, stats
@@ -107,7 +113,7 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
             a function from the number of the step to the number.
 
     Returns:
-        A function `(params, labels, embeddings, *, where, axis_name, step) -> (loss, {name: Stats})`, whose
+        A function `(params, labels, embeddings, *, where, axis_name, step, memory) -> (loss, {name: Stats})`, whose
         `init(key, width, num_classes)` gives what the losses train along, such as GE2E's scale and bias.
 
     Raises:

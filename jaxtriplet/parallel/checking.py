@@ -97,7 +97,7 @@ def check(
             by the least precise of value and floating arguments.
         strict: Whether to raise unless all agrees. False returns the report in any case.
         settings: Which of "global view", "shard_map" and "pmap" to try: those that you use.
-        **keywords: The loss's keywords: `where`, booleans [B], is spread, arrays are the same everywhere.
+        **keywords: The loss's keywords: `where` and `ids` are spread, other arrays are the same everywhere.
 
     Returns:
         The report. Its `words` name every mistake that would give what was found, within the tolerance.

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtriplet import _checks
 from jaxtriplet.parallel.automatic import of_automatic_axes
 from jaxtriplet.parallel.meshes import check_divides, on_this_process, replicated
-from jaxtriplet.parallel.sharding import declared_rows, names_of
+from jaxtriplet.parallel.sharding import ROW_KEYWORDS, declared_rows, names_of
 from jaxtriplet.types import AxisName
 
 GLOBAL_VIEW, SHARD_MAP, PMAP = SETTINGS = ("global view", "shard_map", "pmap")
@@ -80,7 +80,7 @@ def call_of(loss_fn: Callable[..., Any], mesh: Mesh, axes: Sequence[str], argume
             for name, one in zip(names, arguments, strict=True)
         ]
         told = [(name, one, _are_rows(name, declared)) for name, one in zip(names, given, strict=True)]
-        told += [(name, one, name == "where") for name, one in sorted(traced.items())]  # as JAX lists a dict
+        told += [(name, one, name in ROW_KEYWORDS) for name, one in sorted(traced.items())]  # as JAX lists a dict
         leaves, labels, spread = [], [], []
         for name, argument, rows in told:
             for path, leaf in jax.tree.leaves_with_path(argument):

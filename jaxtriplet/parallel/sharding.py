@@ -13,6 +13,9 @@ from jaxtriplet.parallel.automatic import automatic, of_automatic_axes
 from jaxtriplet.parallel.meshes import axes_of, check_divides
 from jaxtriplet.types import AxisName
 
+ROW_KEYWORDS = ("where", "ids")
+"""Keywords with a number for each row."""
+
 
 def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None) -> Callable[..., Any]:
     """Returns the loss of a batch whose rows are spread over a mesh: the same number, a share of the work per device.
@@ -23,13 +26,15 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
     Args:
         loss: A loss of `jaxtriplet`, or any function with its keywords `where` and `axis_name`. Its arguments that are
             rows are spread: those that its attribute `row_arguments` names, or else every positional array with axes.
-            Others (margins, class weights) are the same everywhere.
+            Others (margins, class weights) are the same everywhere, and so are keywords, `memory` among them; but for
+            `where` and `ids`, which have a number for each row.
         mesh: The mesh.
         axis_name: The axes of the mesh over which rows are spread; None for all of them.
 
     Returns:
         A function of the loss's arguments in the global view. With `reduce_fn=None` it returns the terms of all rows.
-        `deep_speaker` sees each device's rows as thirds, so arrange them so.
+        `deep_speaker` sees each device's rows as thirds, and `info_nce` the first of each device's documents as those
+        of its queries: arrange them so.
 
     Raises:
         ValueError: When it is called: the rows do not divide among the devices.
@@ -63,19 +68,29 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
         for argument, lies in zip(arguments, specs, strict=True):
             if lies == rows:
                 check_divides(len(argument), mesh, axes)
-        traced = {name: keywords.pop(name) for name in [*keywords] if isinstance(keywords[name], jax.Array)}
+        if keywords.get("ids") is not None:
+            keywords["ids"] = _checks.by_name("ids", keywords["ids"])
+            check_divides(len(keywords["ids"]), mesh, axes)
+        traced = {name: keywords.pop(name) for name in [*keywords] if _is_traced(keywords[name])}
+        lie = {name: rows if name in ROW_KEYWORDS else everywhere for name in traced}
         by_row = "reduce_fn" in keywords and keywords["reduce_fn"] is None
         found: Any = rows if by_row else everywhere
         out_specs = (found, everywhere) if keywords.get("has_aux") else found
         mapped = jax.shard_map(
             lambda where, traced, *given: loss(*given, where=where, axis_name=axes, **traced, **keywords),
             mesh=of_automatic_axes(mesh),
-            in_specs=(rows, everywhere, *specs),
+            in_specs=(rows, lie, *specs),
             out_specs=out_specs,
         )
         return automatic(mapped, mesh, out_specs)(where, traced, *arguments)
 
     return over_devices
+
+
+def _is_traced(keyword: Any) -> bool:
+    """Returns whether a keyword is an array, or a tree of them such as a memory."""
+    leaves = jax.tree.leaves(keyword)
+    return bool(leaves) and all(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
 
 
 def declared_rows(loss: Callable[..., Any]) -> Sequence[str] | None:

@@ -7,11 +7,14 @@ import jax
 import optax
 from flax import struct
 
-from jaxtriplet.types import AxisName, Stats
+from jaxtriplet.types import AxisName, Memory, Stats
 
 
 class LossFn(Protocol):
-    """What an update minimises; one that takes a keyword `step` is given the number of the step."""
+    """What an update minimises; one that takes a keyword `step` is given the number of the step.
+
+    One that takes a keyword `memory` is given the state's, if there is one.
+    """
 
     def init(self, key: jax.Array, width: int | None = None, num_classes: int | None = None) -> Any:
         """Returns the initial values of what the loss trains along: scalars, class weights [C, D]."""
@@ -75,3 +78,5 @@ class TrainState(struct.PyTreeNode):
     model: Any = struct.field(pytree_node=False)
     """The definition of the module, or the function."""
     optimizer: optax.GradientTransformation = struct.field(pytree_node=False)
+    memory: Memory | None = None
+    """Rows of earlier batches, to which each step adds its own."""

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from jaxtriplet import _checks
 from jaxtriplet.training.contract import LossFn, TrainState
-from jaxtriplet.types import AxisName
+from jaxtriplet.types import AxisName, Memory
 
 
 def create_state(
@@ -23,6 +24,7 @@ def create_state(
     params: Any = None,
     width: int | None = None,
     num_classes: int | None = None,
+    memory: Memory | None = None,
 ) -> TrainState:
     """Returns the state before the first step.
 
@@ -36,12 +38,14 @@ def create_state(
         params: The parameters of a plain function; of a module, leave it out.
         width: Numbers in an embedding, for losses with class weights.
         num_classes: The number of classes, likewise.
+        memory: An empty memory (`jaxtriplet.memory.create`): each step meets the embeddings of those before; or None.
 
     Returns:
         A state that `make_update(loss_fn)` takes; it shares no memory with the model, since the first step donates it.
 
     Raises:
-        ValueError: The model keeps batch statistics, parameters are missing, or the loss needs a size.
+        ValueError: The model keeps batch statistics, parameters are missing, or the loss needs a size, or takes no
+            memory.
     """
     graph: Any = model
     encoder, rest = params, None
@@ -56,6 +60,8 @@ def create_state(
             )
     elif params is None:
         raise ValueError("a model that is a plain function needs its `params`")
+    if memory is not None and "memory" not in inspect.signature(loss_fn).parameters:
+        raise ValueError("`memory`: the loss takes none")
     key = jax.random.key(seed)
     # No step has this number.
     trained_along = loss_fn.init(jax.random.fold_in(key, 2**31 - 1), width, num_classes)
@@ -69,6 +75,7 @@ def create_state(
         opt_state=optimizer.init(params),
         model=graph,
         optimizer=optimizer,
+        memory=None if memory is None else jax.tree.map(jnp.copy, _checks.by_name("memory", memory)),
     )
 
 

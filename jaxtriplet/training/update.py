@@ -12,6 +12,7 @@ import optax
 from jax.sharding import Mesh
 
 from jaxtriplet import _checks, parallel
+from jaxtriplet.engine import memory
 from jaxtriplet.training.contract import AugmentFn, Batch, LossFn, Metrics, TrainState
 from jaxtriplet.training.state import embed
 from jaxtriplet.types import AxisName, Stats
@@ -52,7 +53,8 @@ def make_update(
 
     Returns:
         The step. Its randomness is that of the run's key, the step and the example's place in the batch of all devices:
-        a run does not depend on how many devices share it, nor on the size of micro-batches.
+        a run does not depend on how many devices share it, nor on the size of micro-batches. If the state has a
+        memory, the loss meets it, and the rows of the step then come in.
 
     Raises:
         ValueError: Both a mesh and an axis name are given; when called, micro-batches do not divide the batch.
@@ -80,27 +82,21 @@ def make_update(
     def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         examples = (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
         rows = (examples, *_keys(state, len(batch.labels), axis_name))
-        scheduled = {"step": state.step} if takes_step else {}
+        given: dict[str, Any] = {"step": state.step} if takes_step else {}
+        given |= {} if state.memory is None else {"memory": state.memory}
 
-        def objective(params: dict[str, Any]) -> tuple[jax.Array, Mapping[str, Stats]]:
+        def objective(params: dict[str, Any]) -> tuple[jax.Array, tuple[Mapping[str, Stats], jax.Array]]:
             embeddings = _by_parts(functools.partial(encode, state, params["encoder"]), rows, micro_batch)
-            found: tuple[jax.Array, Mapping[str, Stats]] = global_loss(
-                params["loss"], batch.labels, embeddings, where=batch.where, **scheduled
-            )
-            return found
+            loss, stats = global_loss(params["loss"], batch.labels, embeddings, where=batch.where, **given)
+            return loss, (stats, embeddings)
 
-        (loss, stats), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
+        (loss, (stats, embeddings)), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
         if axis_name is not None:
             gradient = jax.lax.pmean(gradient, axis_name)  # each device holds the gradient of the psum'ed, global loss
-        with jax.numpy_dtype_promotion("standard"):  # Optax's Adam raises a float to an integer power
-            changes, opt_state = state.optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, changes)
-        state = state.replace(
-            step=state.step + 1,
-            params=params,
-            average=_averaged(state, params["encoder"], average_decay),
-            opt_state=opt_state,
-        )
+        state = _moved(state, gradient, average_decay)
+        if state.memory is not None:  # after the loss: in the memory, a row is not the same row
+            pushed = memory.push(state.memory, batch.labels, embeddings, batch.where, axis_name)
+            state = state.replace(memory=pushed)
         return state, Metrics(loss, optax.tree.norm(gradient), stats)
 
     if axis_name is not None:
@@ -140,6 +136,15 @@ def _keys(state: TrainState, rows: int, axis_name: AxisName) -> tuple[jax.Array,
     step_key = jax.random.fold_in(state.key, state.step)
     keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(step_key, row)))(first + jnp.arange(rows))
     return keys[:, 0], keys[:, 1]
+
+
+def _moved(state: TrainState, gradient: Any, average_decay: float) -> TrainState:
+    """Returns the state after a step of the optimizer."""
+    with jax.numpy_dtype_promotion("standard"):  # Optax's Adam raises a float to an integer power
+        changes, opt_state = state.optimizer.update(gradient, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, changes)
+    average = _averaged(state, params["encoder"], average_decay)
+    return state.replace(step=state.step + 1, params=params, average=average, opt_state=opt_state)
 
 
 def _averaged(state: TrainState, encoder: Any, decay: float) -> Any:
