@@ -78,6 +78,11 @@ class Count(NamedTuple):
         return found
 
 
+def _finite(top: jax.Array) -> jax.Array:
+    """Returns what exponentials are made of less: of scores that are infinite or NaN, 0, so that they come out."""
+    return jnp.where(jnp.isfinite(top), top, 0)
+
+
 class LogSumExp(NamedTuple):
     """The logarithm of the sum of exponentials; of nothing, `low`."""
 
@@ -87,15 +92,14 @@ class LogSumExp(NamedTuple):
     def of_row(self, axis: int = 0) -> jax.Array:
         """As `Sum` has it."""
         inside = jnp.where(self.mask, self.x, -jnp.inf)
-        top = jax.lax.stop_gradient(jnp.max(inside, axis, initial=-jnp.inf, keepdims=True))
-        top = jnp.where(top == -jnp.inf, 0, top)
+        top = _finite(jax.lax.stop_gradient(jnp.max(inside, axis, initial=-jnp.inf, keepdims=True)))
         return self.value((jnp.squeeze(top, axis), jnp.sum(jnp.exp(inside - top), axis)))
 
     def state(self, place: jax.Array, axis: int) -> Any:
         """As `Sum` has it: the largest, and the sum of exponentials of the distances to it."""
         del place
         inside = jnp.where(self.mask, self.x, -jnp.inf)
-        top = jnp.max(inside, axis, initial=low(self.x.dtype))
+        top = _finite(jnp.max(inside, axis, initial=low(self.x.dtype)))
         return top, jnp.sum(jnp.exp(inside - jnp.expand_dims(top, axis)), axis)
 
     def slope(self, state: Any, place: jax.Array) -> jax.Array:
@@ -112,8 +116,8 @@ class LogSumExp(NamedTuple):
     @staticmethod
     def value(state: Any) -> jax.Array:
         """As `Sum` has it."""
-        some = state[1] > 0
-        return jnp.where(some, state[0] + jnp.log(jnp.where(some, state[1], 1)), low(state[0].dtype))
+        none = state[1] == 0  # which NaN is not
+        return jnp.where(none, low(state[0].dtype), state[0] + jnp.log(jnp.where(none, 1, state[1])))
 
 
 class Max(NamedTuple):
