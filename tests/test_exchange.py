@@ -117,3 +117,32 @@ def test_documents_on_a_ring_may_be_more_than_queries_and_have_ids(x64: None) ->
         found = jax.jit(jax.value_and_grad(mapped))(queries, spread, ids.reshape(-1))
         np.testing.assert_allclose(found[0], alone[0], 1e-12)
         np.testing.assert_allclose(found[1], alone[1], 0, 1e-12)
+
+
+@pytest.mark.parametrize("strangers", [False, True])
+def test_how_many_positives_there_are_is_counted_or_known(strangers: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    labels, where = rng.integers(0, 4, 20).astype(np.int32), jnp.asarray(rng.random(20) > 0.2)
+    rows, _ = engine.meet(labels, rng.normal(size=(20, 2)).astype(np.float32), where)
+    others = jax.tree.map(lambda part: part[:11], rows) if strangers else rows
+
+    def statistics(pairs: engine.Pairs, numbers: Any) -> Any:
+        del numbers
+        return pairs.num_positives, pairs.num_negatives
+
+    def term(values: Any, numbers: Any) -> Any:
+        del numbers
+        return engine.count(values[0] + 100 * values[1], values[0] >= 0)
+
+    def counts() -> Any:
+        loss = engine.Separable(statistics, term)
+        return engine.measure(loss, rows, others, (), each=True, strangers=strangers).terms.total
+
+    counted = counts()
+    monkeypatch.setitem(engine.measure.__globals__, "FEW", 5)
+    np.testing.assert_array_equal(counts(), counted)
+    alike = np.array(rows.labels)[:, None] == np.array(others.labels)[None, :]
+    both = np.array(rows.valid)[:, None] & np.array(others.valid)[None, :]
+    own = 0 if strangers else np.array(rows.valid, int)
+    expected = (alike & both).sum(1) - own + 100 * (~alike & both).sum(1)
+    np.testing.assert_array_equal(counted, expected)

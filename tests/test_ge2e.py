@@ -1,6 +1,7 @@
 """GE2E beyond the table: the similarity matrix, the bound on speakers, lone utterances."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec as P
 
 import jaxtriplet as jt
+from jaxtriplet.engine import whole_rows
+from jaxtriplet.losses import registry
 
 from .reference import ge2e
 
@@ -127,3 +130,31 @@ def test_defaults_are_the_papers() -> None:
     np.testing.assert_array_equal(jt.ge2e(labels, rows), jt.ge2e(labels, rows, 10.0, -5.0, method="softmax"))
     first, second = jt.ge2e_similarity(labels, rows), jt.ge2e_similarity(labels, rows, 10.0, -5.0)
     np.testing.assert_array_equal(first[0], second[0])
+
+
+@pytest.mark.parametrize("name", ["ge2e", "ge2e_contrast", "angular_prototypical", "prototypical"])
+def test_the_shape_that_holds_the_speakers_changes_nothing(
+    name: str, x64: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 300 rows shapes of 64, 128, 256 and 300 columns are compiled; with one shape alone it is the same."""
+    declared, rng = registry.find(name), np.random.default_rng(0)
+    rows, where = rng.normal(size=(300, 3)), rng.random(300) > 0.1
+    numbers = tuple(declared.numbers.values())
+
+    def figures(labels: Any, block_size: int | None = None) -> Any:
+        options: Any = {"where": where, "block_size": block_size}
+        step = jax.value_and_grad(lambda rows: declared(labels, rows, *numbers, has_aux=True, **options), has_aux=True)
+        terms = declared(labels, rows, *numbers, reduce_fn=None, **options)
+        return step(rows), terms
+
+    batches = [rng.integers(0, speakers, 300).astype(np.int32) for speakers in (3, 70, 290)]
+    followed = [figures(labels) for labels in batches]
+    in_tiles = figures(batches[1], block_size=77)
+    jax.clear_caches()
+    monkeypatch.setattr(whole_rows, "FEWEST", 300)
+    for labels, found in zip(batches, followed, strict=True):
+        for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(figures(labels)), strict=True):
+            np.testing.assert_allclose(ours, theirs, 1e-10, atol=1e-11)
+    jax.clear_caches()
+    for ours, theirs in zip(jax.tree.leaves(in_tiles), jax.tree.leaves(followed[1]), strict=True):
+        np.testing.assert_allclose(ours, theirs, 1e-10, atol=1e-11)

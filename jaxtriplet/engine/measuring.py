@@ -36,6 +36,7 @@ def measure(
     *,
     each: bool = False,
     block_size: int | None = None,
+    strangers: bool = False,
     pairs_fn: Callable[[Rows, Rows], tuple[jax.Array, jax.Array]] = pairs,
     theirs: Any = None,
     present: Any = None,
@@ -57,6 +58,7 @@ def measure(
         distance_fn: A pairwise distance; None for inner products.
         each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass.
         block_size: The number of anchors in a tile; None for a good one.
+        strangers: Whether no anchor is among the candidates, as with centroids; else all of them are.
         pairs_fn: Who is a positive, and who a negative, of whom; static.
         theirs: A tree of arrays [N], something of each candidate that the statistics see.
         present: `(candidates, anchors)`: how many there are of each, traced, all at the front, so that the work
@@ -74,6 +76,8 @@ def measure(
             jax.tree.map(lambda part: jnp.zeros_like(part, shape=(1, *part.shape[1:])), tree)
             for tree in (candidates, theirs)
         )
+    if strangers:
+        anchors = anchors._replace(place=jnp.full_like(anchors.place, -1))
     # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
     like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
     own = jax.tree.map(lambda number: number + like, numbers)
@@ -88,7 +92,7 @@ def measure(
     else:
         layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)))
         if pairs_fn is pairs and count > FEW and present is None:
-            classes = arrange(anchors, candidates)[1]
+            classes = arrange(anchors, candidates, strangers=strangers)[1]
             layout = layout._replace(counts=(classes.positives, classes.negatives))
         rows_of = [form.rows_fn(rows.values, rows.valid, layout.frame) for rows in different(anchors, candidates)]
         work, given = functools.partial(whole_rows.work, plan), Numbers(rows_of[0], rows_of[-1], own, theirs)

@@ -115,11 +115,12 @@ def ge2e(
     if num_speakers is not None:
         num_speakers = min(num_speakers, max(1, len(candidates.labels)))  # there are no more than rows
     utterances, speakers = _meet(anchors, candidates, num_speakers)
-    rows = Rows(anchors.values, utterances.column, utterances.has_term, jnp.full_like(anchors.place, -1))
+    rows = anchors._replace(labels=utterances.column, valid=utterances.has_term)
     found = engine.measure(
         *(_METHODS[method], rows, speakers.rows, (scale, bias, utterances.to_own)),
         each=reduce_fn is None,
         block_size=block_size,
+        strangers=True,
         present=None if num_speakers is not None else (speakers.distinct, None),
         evidence=(numerics.evidence(candidates.values), _too_many(speakers)),
     )

@@ -136,12 +136,13 @@ def _against_prototypes(
     )
     found = engine.measure(
         loss,
-        Rows(queries[order], columns[anchors.place][order], is_query[order], jnp.full_like(anchors.place, -1)),
+        Rows(queries[order], columns[anchors.place][order], is_query[order], anchors.place),
         Rows(prototypes, number, number < distinct, number),
         numbers,
         distance_fn,
         each=each,
         block_size=block_size,
+        strangers=True,
         present=(distinct, jnp.sum(is_query, dtype=jnp.int32)),
         evidence=(numerics.evidence(candidates.values),),
     )
