@@ -264,6 +264,15 @@ MINED = [case for case in MEETING if "distance_fn" in case.declared.options]
 # Rows, speakers, pairs and several numbers: losses that look at labels and numbers each in their own way.
 ONE_OF_A_KIND = [case for case in PLAIN if case.name in ("batch_hard", "ge2e", "kl_hinge", "toy")]
 
+# One of each way through the engine: rules, picks, statistics of one kind of terms and of two, formulas, two stages,
+# centroids, queries, two views, given rows. What costs a compilation of its own takes these always.
+_WAYS = ("batch_hard", "batch_all", "contrastive", "supervised_contrastive", "nt_xent", "lifted_structure", "info_nce")
+OF_EACH_WAY = ONE_OF_A_KIND + [
+    case
+    for case in PLAIN
+    if case.name in (*_WAYS, "angular_prototypical", "triplet", "toy_softmax") and case not in ONE_OF_A_KIND
+]
+
 
 def named(name: str) -> Case:
     """The case of this name."""

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 
 import jaxtriplet as jt
 
-from .cases import DIM, LOSSES, ONE_OF_A_KIND, PLAIN, Case, random_rows
+from .cases import DIM, LOSSES, OF_EACH_WAY, ONE_OF_A_KIND, PLAIN, Case, random_rows
 from .modes import trials
 
 NUM_DEVICES, NUM_FEATURES = 8, 3
@@ -157,7 +157,7 @@ of_meeting = trials("case", MEETING, always=lambda case: case in ONE_OF_A_KIND, 
 @trials(
     ("case", "recipe"),
     TRIALS,
-    always=lambda case, recipe: case.name in ("batch_hard", "ge2e") or (case in PLAIN and recipe == "shard_map"),
+    always=lambda case, recipe: case.name in ("batch_hard", "ge2e") or (case in OF_EACH_WAY and recipe == "shard_map"),
     ids=lambda case, recipe: f"{case.name}-{recipe}",
 )
 def test_many_devices_equal_one(case: Case, recipe: str, x64: None) -> None:

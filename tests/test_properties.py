@@ -12,7 +12,19 @@ import pytest
 
 import jaxtriplet as jt
 
-from .cases import BATCHES, CASES, LOSSES, ONE_OF_A_KIND, PLAIN, Batch, Case, another_order, random_rows, rows_of
+from .cases import (
+    BATCHES,
+    CASES,
+    LOSSES,
+    OF_EACH_WAY,
+    ONE_OF_A_KIND,
+    PLAIN,
+    Batch,
+    Case,
+    another_order,
+    random_rows,
+    rows_of,
+)
 from .judge import compiled, compiled_reductions, deleted, outcome, run
 from .modes import trials
 
@@ -24,6 +36,8 @@ def of_losses(cases: list[Case]) -> Any:
 
 every_case, every_loss, plain_loss = of_losses(CASES), of_losses(LOSSES), of_losses(PLAIN)
 one_of_a_kind = of_losses(ONE_OF_A_KIND)
+# What compiles each loss anew.
+one_of_each_way = trials("case", PLAIN, always=lambda case: case in OF_EACH_WAY, ids=lambda case: case.name)
 NAMED = {batch.name: batch for batch in BATCHES}
 
 
@@ -51,7 +65,7 @@ def test_the_order_of_rows_does_not_matter(case: Case, name: str) -> None:
     np.testing.assert_allclose(back["rows"], there["rows"][order], 1e-10, atol=1e-12)
 
 
-@plain_loss
+@one_of_each_way
 def test_padding_is_deletion(case: Case, x64: None) -> None:
     batch = NAMED["padding"]
     labels, rows = deleted(case, batch)
@@ -91,7 +105,7 @@ def test_nan_comes_out_of_every_reduction(case: Case, name: str) -> None:
     assert np.isnan(list(out.values())).all()
 
 
-@plain_loss
+@one_of_each_way
 def test_vmap_over_a_leading_axis(case: Case, x64: None) -> None:
     batches = [NAMED[name] for name in ("ragged", "padding", "duplicates")]
     rows, labels, where = (
@@ -169,7 +183,7 @@ def test_the_terms_have_the_gradient_of_their_sum(case: Case, x64: None) -> None
     np.testing.assert_array_equal(terms[~batch.valid], 0)
 
 
-@plain_loss
+@one_of_each_way
 def test_statistics_have_no_gradient(case: Case) -> None:
     batch = NAMED["ragged"]
     labels, numbers = jnp.asarray(batch.labels, jnp.int32), in_float32(case)
@@ -182,7 +196,7 @@ def test_statistics_have_no_gradient(case: Case) -> None:
     np.testing.assert_array_equal(gradient, 0)
 
 
-@plain_loss
+@one_of_each_way
 def test_a_custom_reduction_gets_three_float_scalars(case: Case) -> None:
     batch = NAMED["ragged"]
     terms = case.reference(np.array(batch.labels), rows_of(case, batch), *case.numbers)
