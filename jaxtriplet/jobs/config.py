@@ -131,6 +131,9 @@ class Config:
         loss = asked.get("loss", values.get("loss", Loss().name))
         parts = losses_of(loss)
         useless = {name for name in NUMBERS if not any(takes(part, name) for part in parts)}
+        for name in useless:  # no loss of the sum has it, but it must be a number
+            if values.get(name) is not None:
+                _checks.finite(f"`{name}`", values[name])
         merged = {**_for_loss(values, loss), **dict.fromkeys(useless), **asked}
         source = merged.get("source", Data().source)
         config: Self = build(cls, merged)

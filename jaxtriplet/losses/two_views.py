@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jaxtriplet import _checks, engine, reductions
+from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, Exchange, ReduceFn, Terms
 
@@ -62,6 +62,7 @@ def info_nce(
         Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", 2021.
     """
     x, y, where, given = _checks.views(queries, documents, where, ids, equal=symmetric)
+    x, y = numerics.widen(x), numerics.widen(y)  # once, so that a gradient of half precision is rounded once
     ring, each = axis_name if exchange == "ring" else None, reduce_fn is None
 
     def found(x: jax.Array, y: jax.Array, both_ways: bool) -> engine.Found:
@@ -141,6 +142,7 @@ def sigmoid_contrastive(
         Zhai, Mustafa, Kolesnikov and Beyer, "Sigmoid Loss for Language Image Pre-Training", 2023.
     """
     x, y, where, _ = _checks.views(x, y, where, None, equal=True, names=("x", "y"))
+    x, y = numerics.widen(x), numerics.widen(y)
     anchors, candidates = engine.face(x, y, where, axis_name, exchange=exchange)
     found = engine.measure(
         *(_SIGMOID, anchors, candidates, (scale, bias, anchors.valid.astype(anchors.values.dtype))),
