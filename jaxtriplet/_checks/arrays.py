@@ -124,7 +124,7 @@ def rows(x: ArrayLike, name: str = "embeddings") -> jax.Array:
 
 def integers(labels: ArrayLike) -> jax.Array:
     """Returns the labels, having checked that they are a vector of integers."""
-    array = jnp.asarray(labels)
+    array = jnp.asarray(host_labels(labels))
     says = f"{_LABELS}; got {seen(array)}{_advice(array)}"
     _require(chex.assert_type, array, int, says=says)
     _require(chex.assert_rank, array, 1, says=says)

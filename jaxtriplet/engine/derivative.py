@@ -31,7 +31,7 @@ def _once(work: Work, numbers: Any, layout: Any, cotangent: Any) -> tuple[Outcom
 
 def _refuse(*args: Any) -> Any:
     del args
-    raise TypeError("mined losses are differentiable once, in reverse mode: they have no second derivatives")
+    raise TypeError("losses of a batch are differentiable once, in reverse mode: they have no second derivatives")
 
 
 _once.defvjp(_refuse, _refuse)

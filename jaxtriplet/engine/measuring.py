@@ -65,7 +65,7 @@ def measure(
             follows them and not the shape; None for the anchors: all of them. None: all of both.
         both_ways: Whether candidates meet anchors too, as many as these: terms are the mean of both.
         ring: Mapped axes around which the candidates travel, so that no device holds all of them.
-        columns: How many candidates to meet at once; None for a good number.
+        columns: How many candidates to meet at once, unless they meet anchors too; None for a good number.
         evidence: Arrays that must be finite, or the total is not, beside the rows.
 
     Returns:
@@ -83,7 +83,7 @@ def measure(
     own = jax.tree.map(lambda number: number + like, numbers)
     form = forms.SIMILARITY if distance_fn is None else form_of(distance_fn)
     count = len(candidates.labels)
-    at_once = columns or (count if count <= LONG else LONG_BLOCK)
+    at_once = count if both_ways else columns or (count if count <= LONG else LONG_BLOCK)
     plan = Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once)
     layout = Layout(without_values(anchors), without_values(candidates), None, present, (None, None))
     in_two = ring is not None or at_once < count or (both_ways and plan.tiles(len(anchors.labels), count)[0] > 1)

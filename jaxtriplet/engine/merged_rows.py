@@ -113,7 +113,7 @@ class _Visits:
             return columns, (states, *plan.spreads(pairs))
 
         shape = self._shape(block)
-        rows = (fill(of_anchors, shape), self.layout.anchors, self.numbers.own)
+        rows = (fill(of_anchors, shape), self.layout.anchors, fill(self.numbers.own, shape))
         columns = self._nothing_of(block) if plan.both_ways else []
         columns, (states, *spreads) = scan_tiles(step, columns, rows, shape)
         return unfold(states, count), columns, tuple(merge(one) for one in spreads)
@@ -188,7 +188,7 @@ class _Visits:
             return _add(by_block, (by_tile, more)), (by_values, by_own)
 
         shape = self._shape(block)
-        rows = (fill(of_anchors, shape), self.layout.anchors, self.numbers.own, of_rows)
+        rows = (fill(of_anchors, shape), self.layout.anchors, fill(self.numbers.own, shape), of_rows)
         nothing = jax.tree.map(lambda part: jnp.zeros_like(part) * self._one(), (of_block, theirs))
         (by_block, by_theirs), found = scan_tiles(step, nothing, rows, shape)
         by_anchors, by_own = unfold(found, count)

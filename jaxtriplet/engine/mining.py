@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet import numerics
-from jaxtriplet.distances import form_of
+from jaxtriplet.distances import form_of, forms
 from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative
 from jaxtriplet.engine.classes import Classes, Order, arrange
@@ -53,7 +53,7 @@ def mine(
     anchors: Rows,
     candidates: Rows,
     numbers: Any,
-    distance_fn: DistanceFn,
+    distance_fn: DistanceFn | None,
     *,
     each: bool = False,
     block_size: int | None = None,
@@ -69,7 +69,7 @@ def mine(
         anchors: The rows of this device.
         candidates: The rows of all devices; a row's place is its place among them.
         numbers: The loss's own numbers, such as its margin: a tree of scalars, which the rule gets as it is.
-        distance_fn: A pairwise distance.
+        distance_fn: A pairwise distance; None for inner products, which a tile then has in the place of distances.
         each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass and
             costs the memory of the rows; with `each`, the backward pass mines again.
         block_size: The number of anchors in a tile; None for a good one.
@@ -85,7 +85,8 @@ def mine(
     # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
     like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
     own = jax.tree.map(lambda number: number + like, numbers)
-    form, met = form_of(distance_fn), (candidates, anchors) if strangers else (candidates,)
+    form = forms.SIMILARITY if distance_fn is None else form_of(distance_fn)
+    met = (candidates, anchors) if strangers else (candidates,)
     frame = form.frame(*((rows.values, rows.valid) for rows in met))
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
     plan = _Plan(rule, form, cut(len(anchors.labels), block_size))
@@ -142,7 +143,8 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
             )
             mined = mined.mined_fn(again)
         terms, slopes, weights = mined
-        seen = terms, spread(found, tile.positive), spread(found, tile.negative)
+        distances = 1 - found if plan.form is forms.SIMILARITY else found
+        seen = terms, spread(distances, tile.positive), spread(distances, tile.negative)
         if cotangent is None:
             return by_candidates, (seen, None)
         by_rows, by_anchors = pull(weights * scale[None, :])

@@ -118,9 +118,10 @@ def summarise(found: Found, axis_name: AxisName) -> Stats:
 
 
 def mean_of(one: Found, other: Found) -> Found:
-    """Returns the mean of the terms of two directions, with the distances of the first."""
-    total = (one.terms.total + other.terms.total) / 2
-    return one._replace(terms=one.terms._replace(total=total))
+    """Returns the mean of the terms of two directions, with the distances of the first; active are those of both."""
+    total, valid = (one.terms.total + other.terms.total) / 2, one.terms.valid
+    active = jnp.where(total > 0, valid, 0) if total.ndim else one.terms.active
+    return one._replace(terms=Terms(total, valid, active))
 
 
 def conclude(found: Found, reduce_fn: ReduceFn | None, axis_name: AxisName, has_aux: bool) -> Any:

@@ -91,21 +91,21 @@ class LogSumExp(NamedTuple):
 
     def of_row(self, axis: int = 0) -> jax.Array:
         """As `Sum` has it."""
-        inside = jnp.where(self.mask, self.x, -jnp.inf)
+        inside = self._inside()
         top = _finite(jax.lax.stop_gradient(jnp.max(inside, axis, initial=-jnp.inf, keepdims=True)))
         return self.value((jnp.squeeze(top, axis), jnp.sum(jnp.exp(inside - top), axis)))
 
     def state(self, place: jax.Array, axis: int) -> Any:
         """As `Sum` has it: the largest, and the sum of exponentials of the distances to it."""
         del place
-        inside = jnp.where(self.mask, self.x, -jnp.inf)
+        inside = self._inside()
         top = _finite(jnp.max(inside, axis, initial=low(self.x.dtype)))
         return top, jnp.sum(jnp.exp(inside - jnp.expand_dims(top, axis)), axis)
 
     def slope(self, state: Any, place: jax.Array) -> jax.Array:
         """As `Sum` has it."""
         del place
-        return jnp.exp(jnp.where(self.mask, self.x, -jnp.inf) - self.value(state))
+        return jnp.exp(self._inside() - self.value(state))
 
     @staticmethod
     def merge(a: Any, b: Any) -> Any:
@@ -116,8 +116,14 @@ class LogSumExp(NamedTuple):
     @staticmethod
     def value(state: Any) -> jax.Array:
         """As `Sum` has it."""
-        none = state[1] == 0  # which NaN is not
-        return jnp.where(none, low(state[0].dtype), state[0] + jnp.log(jnp.where(none, 1, state[1])))
+        top, total = state
+        none, least = total == 0, low(top.dtype)  # NaN is not none
+        value = jnp.where(top > least, top, -jnp.inf) + jnp.log(jnp.where(none, 1, total))
+        return jnp.where(none, least, value)
+
+    def _inside(self) -> jax.Array:
+        """Returns the numbers; those of minus infinity, of distances that overflow, are something, not nothing."""
+        return jnp.where(self.mask, jnp.maximum(self.x, low(self.x.dtype)), -jnp.inf)
 
 
 class Max(NamedTuple):

@@ -21,6 +21,7 @@ class Tile(NamedTuple):
     """Distances [candidate, anchor]: reductions run down the columns, which XLA vectorises on CPU."""
 
     distances: jax.Array
+    """Or inner products, where no distance is asked for."""
     positive: jax.Array
     """Whether a candidate is another row of the anchor's class, [candidate, anchor]."""
     negative: jax.Array

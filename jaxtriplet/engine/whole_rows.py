@@ -87,7 +87,7 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
 
     nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
     shape = plan.tiles(count, len(layout.candidates.labels))
-    per_anchor = (fill(numbers.anchors, shape), layout.anchors, numbers.own, layout.counts, cotangent)
+    per_anchor = (fill(numbers.anchors, shape), layout.anchors, fill(numbers.own, shape), layout.counts, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, shape)
     outcome = (unfold(terms, count), *spreads)
     if cotangent is None:

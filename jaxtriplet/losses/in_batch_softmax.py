@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxtriplet import engine, reductions
-from jaxtriplet.distances import inner_product, squared_euclidean
+from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, DistanceFn, Exchange, Memory, ReduceFn, Terms
 
@@ -109,12 +109,12 @@ def nt_xent(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     rule, each = engine.formula(functools.partial(_each_positive, decoupled)), reduce_fn is None
-    found = engine.mine(rule, anchors, candidates, temperature, inner_product, each=each, block_size=block_size)
+    found = engine.mine(rule, anchors, candidates, temperature, None, each=each, block_size=block_size)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
 def _each_positive(decoupled: bool, tile: engine.Tile, temperature: jax.Array) -> tuple[jax.Array, jax.Array]:
-    logits = (1 - tile.distances) / temperature[None, :]
+    logits = tile.distances / temperature[None, :]  # inner products
     beyond = engine.LogSumExp(logits, tile.negative).of_row()[None, :] - logits
     valid = tile.positive & (tile.num_negatives > 0)[None, :]
     beyond = jnp.where(valid, beyond, 0)

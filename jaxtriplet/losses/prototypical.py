@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxtriplet import engine, numerics, reductions
-from jaxtriplet.distances import squared_euclidean
+from jaxtriplet.distances import forms, squared_euclidean
 from jaxtriplet.engine import Rows
 from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn, Terms
@@ -124,16 +124,18 @@ def _against_prototypes(
     size = max(1, len(candidates.labels) // 2)
     columns, first, distinct = engine.columns(candidates, least=2)
     others = jnp.where(first, size, jnp.minimum(columns, size))  # past the end: no part of a prototype
-    sums = jax.ops.segment_sum(candidates.values, others, size)
-    counts = jax.ops.segment_sum(jnp.ones_like(candidates.values[:, 0]), others, size)
-    prototypes = numerics.safe_divide(sums, counts[:, None])
+    counts = jax.ops.segment_sum(candidates.valid.astype(candidates.values.dtype), others, size)
+    share = 1 / jnp.maximum(jnp.take(counts, others, mode="clip"), 1)  # a mean of shares does not overflow
+    # Distances do not change when all rows move, and the mean of rows that are alike would be rounded to their length.
+    centre = 0 if distance_fn is None else forms.mean((candidates.values, candidates.valid))[None, :]
+    queries, rows = (one.values - jax.lax.stop_gradient(centre) for one in (anchors, candidates))
+    prototypes = jax.ops.segment_sum(rows * share[:, None], others, size)
     number = jnp.arange(size, dtype=jnp.int32)
 
     is_query = first[anchors.place] & (distinct > 1)
     order = jnp.argsort(~is_query, stable=True)  # the queries to the front, so that the work follows them
-    queries, prototypes = (
-        rows if distance_fn is not None else numerics.l2_normalize(rows) for rows in (anchors.values, prototypes)
-    )
+    if distance_fn is None:
+        queries, prototypes = numerics.l2_normalize(queries), numerics.l2_normalize(prototypes)
     found = engine.measure(
         loss,
         Rows(queries[order], columns[anchors.place][order], is_query[order], anchors.place),

@@ -57,7 +57,10 @@ def lifted_structure(
         others = engine.measure(_NEAR, earlier, candidates, margin, distance_fn, each=True, block_size=block_size)
         theirs = jnp.concatenate([theirs, others.terms.total])  # with a gradient: these negatives are of the batch
     found = engine.measure(
-        _LIFTED, anchors, candidates, own, distance_fn, theirs=theirs, each=reduce_fn is None, block_size=block_size
+        *(_LIFTED, anchors, candidates, (own, near.terms.valid), distance_fn),
+        theirs=theirs,
+        each=reduce_fn is None,
+        block_size=block_size,
     )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
@@ -72,14 +75,15 @@ def _sum_of_negatives(values: Any, margin: jax.Array) -> Terms:
     return engine.count(near, number > 0)
 
 
-def _lifted(pairs: engine.Pairs, own: jax.Array) -> Any:
+def _lifted(pairs: engine.Pairs, numbers: Any) -> Any:
+    own, negatives = numbers
     lifted = jax.nn.relu(jnp.logaddexp(own, pairs.theirs) + pairs.scores)
-    valid = pairs.positive & pairs.num_negatives.of_row()[None, :].astype(bool)
+    valid = pairs.positive & (negatives > 0)
     return engine.Sum(jnp.square(lifted) / 2, valid), engine.Count(valid), engine.Count(valid & (lifted > 0))
 
 
-def _sums(values: Any, own: jax.Array) -> Terms:
-    del own
+def _sums(values: Any, numbers: Any) -> Terms:
+    del numbers
     return Terms(*values)
 
 

@@ -63,7 +63,10 @@ def info_nce(
     """
     x, y, where, given = _checks.views(queries, documents, where, ids, equal=symmetric)
     x, y = numerics.widen(x), numerics.widen(y)  # once, so that a gradient of half precision is rounded once
-    ring, each = axis_name if exchange == "ring" else None, reduce_fn is None
+    ring, alone = axis_name if exchange == "ring" else None, axis_name is None
+    # Which terms of two directions are active, only each of them tells.
+    counts = has_aux or reduce_fn not in (reductions.mean, reductions.sum)
+    each = reduce_fn is None or (symmetric and not alone and counts)
 
     def found(x: jax.Array, y: jax.Array, both_ways: bool) -> engine.Found:
         anchors, candidates = engine.face(x, y, where, axis_name, ids=given, exchange=exchange)
@@ -77,7 +80,6 @@ def info_nce(
             ring=ring,
         )
 
-    alone = axis_name is None
     one_way = found(x, y, symmetric and alone)
     result = one_way if alone or not symmetric else engine.mean_of(one_way, found(y, x, False))
     return engine.conclude(result._replace(norms=_norms(x, y, where)), reduce_fn, axis_name, has_aux)
