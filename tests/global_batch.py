@@ -14,8 +14,10 @@ import numpy as np
 
 from jaxtriplet import parallel
 
-from .cases import DIM, MEETING, Case
+from .cases import DIM, MEETING, Case, case_of
 
+# And two whose rows travel from device to device.
+SPREAD = MEETING + [case_of(name, "ring", exchange="ring") for name in ("supervised_contrastive", "contrastive")]
 ROWS, FEATURES = 16, 3
 
 
@@ -57,7 +59,7 @@ def on_a_mesh(dtype: Any) -> dict[str, Any]:
     mine = parallel.share_of(ROWS)
     rows = parallel.spread_rows(jax.tree.map(lambda array: array[mine], rows), mesh)
     weights = parallel.place(weights, parallel.replicated(mesh))
-    cases = [in_global_view(case, mesh) for case in MEETING]
+    cases = [in_global_view(case, mesh) for case in SPREAD]
     whole = jax.jit(partial(figures, cases), out_shardings=parallel.replicated(mesh))(weights, rows)
     return jax.device_get(parallel.on_this_process(whole))
 

@@ -18,7 +18,7 @@ from jaxtriplet.tools.fits import hlo
 from jaxtriplet.training import Batch, make_update
 
 from .cases import MEETING
-from .global_batch import ROWS, batch, figures, in_global_view, on_a_mesh
+from .global_batch import ROWS, SPREAD, batch, figures, in_global_view, on_a_mesh
 from .test_training import DEVICES, batch as training_batch, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
 
 MESH = parallel.data_mesh()
@@ -29,7 +29,7 @@ MESH = parallel.data_mesh()
 )
 def test_every_loss_and_reduction_in_the_global_view_is_that_of_one_device(dtype: str, tolerance: float) -> None:
     with jax.enable_x64(dtype == "float64"):
-        alone = jax.device_get(jax.jit(partial(figures, MEETING))(*batch(dtype)))
+        alone = jax.device_get(jax.jit(partial(figures, SPREAD))(*batch(dtype)))
         spread = on_a_mesh(dtype)
     for name, (value, gradient) in alone.items():
         np.testing.assert_allclose(spread[name][0], value, tolerance, err_msg=name)

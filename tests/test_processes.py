@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from .flags import COMPILED_FAST
-from .global_batch import MEETING, batch, figures
+from .global_batch import SPREAD, batch, figures
 
 ROOT = Path(__file__).parent.parent
 STEPS = 6  # 50 gave the same, in nine minutes
@@ -77,7 +77,7 @@ def ends(running: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
 @cache
 def of_one_device(dtype: str) -> dict[str, Any]:
     with jax.enable_x64(dtype == "float64"):
-        return jax.device_get(jax.jit(lambda *args: figures(MEETING, *args))(*batch(dtype)))
+        return jax.device_get(jax.jit(lambda *args: figures(SPREAD, *args))(*batch(dtype)))
 
 
 def judge_losses(out: Path, processes: int) -> None:

@@ -7,6 +7,9 @@ returns the loss of the whole batch. What is left to the user is how the gradien
 - inside `jax.shard_map` with `check_vma=True`, which is the default: no reduction, JAX does it;
 - outside, of a loss that `jax.shard_map` returns with `out_specs=P()`: no reduction.
 
+Under `jax.vmap(axis_name=)` take the gradient of a ring (`exchange="ring"`) inside: outside, JAX has forgotten the axis
+by the time that the terms of each row (`reduce_fn=None`), or of two kinds (`contrastive`), are gone through again.
+
 >>> import functools, jax, jax.numpy as jnp, jaxtriplet
 >>> def loss(weights, labels, inputs, axis_name=None):
 ...     return jaxtriplet.semi_hard(labels, inputs @ weights, 0.5, axis_name=axis_name)
