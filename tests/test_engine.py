@@ -57,7 +57,7 @@ def everything(case: Case, **options: Any) -> Any:
 @trials("case", TILED, always=lambda case: case.name in ALWAYS_TILED, ids=lambda case: case.name)
 def test_tiles_that_do_not_divide_the_batch_give_the_same(case: Case, x64: None) -> None:
     labels, rows, where = ragged(23)
-    if case.shape != rows.shape[1:]:  # two views
+    if len(case.shape) > 1:  # two views
         rows = np.stack([rows, *(ragged(23, seed=seed)[1] for seed in range(1, case.shape[0]))], axis=1)
     rows = np.apply_along_axis(softmax, -1, rows) if case.probabilities else rows
     whole, tiled = (everything(case, block_size=size)(rows, case.numbers, labels, where) for size in (None, 7))
