@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtriplet import _checks
 from jaxtriplet.parallel.automatic import of_automatic_axes
 from jaxtriplet.parallel.meshes import check_divides, on_this_process, replicated
-from jaxtriplet.parallel.sharding import ROW_KEYWORDS, declared_rows, names_of
+from jaxtriplet.parallel.sharding import ROW_KEYWORDS, by_position, declared_rows
 from jaxtriplet.types import AxisName
 
 GLOBAL_VIEW, SHARD_MAP, PMAP = SETTINGS = ("global view", "shard_map", "pmap")
@@ -70,15 +70,9 @@ def call_of(loss_fn: Callable[..., Any], mesh: Mesh, axes: Sequence[str], argume
     Raises:
         ValueError: An argument is no array or number, rows do not divide, or what is returned is no scalar.
     """
-    declared, names = declared_rows(loss_fn), names_of(loss_fn, len(arguments))
-    if by_name := [name for name in keywords if name in (declared or ())]:
-        raise ValueError(f"rows are spread by their position: give {', '.join(by_name)} so, not by name")
+    declared, (names, given) = declared_rows(loss_fn), by_position(loss_fn, arguments, keywords)
 
     def listed(traced: Mapping[str, Any]) -> Call:
-        given = [
-            _checks.rows_as_given(name, one) if name in (declared or ()) else one
-            for name, one in zip(names, arguments, strict=True)
-        ]
         told = [(name, one, _are_rows(name, declared)) for name, one in zip(names, given, strict=True)]
         told += [(name, one, name in ROW_KEYWORDS) for name, one in sorted(traced.items())]  # as JAX lists a dict
         leaves, labels, spread = [], [], []

@@ -1,7 +1,7 @@
 """A loss of a batch whose rows are spread over a mesh, in the global view."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -57,13 +57,7 @@ def sharded(loss: Callable[..., Any], mesh: Mesh, *, axis_name: AxisName = None)
         return jax.tree.map(lambda array: rows if np.ndim(array) else everywhere, argument)
 
     def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
-        names = names_of(loss, len(arguments))
-        arguments = tuple(
-            _checks.rows_as_given(name, one) if name in (declared or ()) else one
-            for name, one in zip(names, arguments, strict=True)
-        )
-        if by_name := [name for name in keywords if name in (declared or ())]:
-            raise ValueError(f"rows are spread by their position: give {', '.join(by_name)} so, not by name")
+        names, arguments = by_position(loss, arguments, keywords)
         specs = tuple(spec(*one) for one in zip(names, arguments, strict=True))
         for argument, lies in zip(arguments, specs, strict=True):
             if lies == rows:
@@ -97,6 +91,21 @@ def declared_rows(loss: Callable[..., Any]) -> Sequence[str] | None:
     """Returns which arguments a loss says are rows, in its attribute `row_arguments`; None where it does not say."""
     plain = inspect.unwrap(loss, stop=lambda one: hasattr(one, "row_arguments"))
     return getattr(getattr(plain, "func", plain), "row_arguments", None)
+
+
+def by_position(
+    loss: Callable[..., Any], arguments: Sequence[Any], keywords: Mapping[str, Any]
+) -> tuple[list[str], tuple[Any, ...]]:
+    """Returns the names of positional arguments, and these, of which declared rows are as JAX takes them.
+
+    Raises:
+        ValueError: Declared rows are no arrays, or given by name.
+    """
+    declared, names = declared_rows(loss) or (), names_of(loss, len(arguments))
+    if named := [name for name in keywords if name in declared]:
+        raise ValueError(f"rows are spread by their position: give {', '.join(named)} so, not by name")
+    given = zip(names, arguments, strict=True)
+    return names, tuple(_checks.rows_as_given(name, one) if name in declared else one for name, one in given)
 
 
 def names_of(function: Callable[..., Any], count: int) -> list[str]:
