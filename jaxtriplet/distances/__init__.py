@@ -159,11 +159,11 @@ _FORMS: dict[DistanceFn, forms.Form] = {
 }
 
 
-def form_of(distance_fn: DistanceFn) -> forms.Form:
+def form_of(distance_fn: DistanceFn | None) -> forms.Form:
     """Returns a distance in two steps, of which the first is done once for every row.
 
     Args:
-        distance_fn: One of these distances, or any other.
+        distance_fn: One of these distances, or any other; None for inner products.
 
     Returns:
         What losses take of it; see `jaxtriplet.distances.forms`.
@@ -172,4 +172,6 @@ def form_of(distance_fn: DistanceFn) -> forms.Form:
         >>> form_of(euclidean).is_symmetric, form_of(lambda x, y: x @ y.T).is_symmetric
         (True, False)
     """
+    if distance_fn is None:
+        return forms.SIMILARITY
     return _FORMS.get(distance_fn) or forms.brought(distance_fn)

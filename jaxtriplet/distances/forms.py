@@ -33,6 +33,18 @@ class Form(NamedTuple):
     """Whether d(x, y) = d(y, x), so that a matrix of them need not be transposed."""
     is_finite: bool = True
     """Whether the distances of finite rows are finite, or infinite where they overflow."""
+    is_similarity: bool = False
+    """Whether these are no distances but inner products: larger is closer."""
+
+    def tile(self, candidates: Any, anchors: Any, frame: Any) -> jax.Array:
+        """Returns the distances [candidate, anchor] of rows that `rows_fn` made."""
+        if self.is_symmetric:
+            return self.between_fn(candidates, anchors, frame)
+        return self.between_fn(anchors, candidates, frame).T
+
+    def distances(self, scores: jax.Array) -> jax.Array:
+        """Returns the distances that statistics speak of: of inner products, 1 less these."""
+        return 1 - scores if self.is_similarity else scores
 
     def between(self, x: jax.Array, y: jax.Array) -> jax.Array:
         """Returns the distances [M, N] of two sets of rows that are given as they are."""
@@ -156,13 +168,11 @@ COSINE = Form(_cosine_frame, _cosine_rows, _cosine_between, _cosine_apart, is_sy
 
 
 def _inner_between(x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
-    del frame
-    return 1 - numerics.inner(x, y)
+    return 1 - _inner(x, y, frame)
 
 
 def _inner_apart(x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
-    del frame
-    return 1 - jnp.sum(x * y, axis=-1)
+    return 1 - _inner_beside(x, y, frame)
 
 
 def _no_frame(*sets: Set) -> None:
@@ -184,8 +194,7 @@ def _inner_beside(x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
     return jnp.sum(x * y, axis=-1)
 
 
-# No distance: larger is closer.
-SIMILARITY = Form(_no_frame, _as_they_are, _inner, _inner_beside, is_symmetric=True)
+SIMILARITY = Form(_no_frame, _as_they_are, _inner, _inner_beside, is_symmetric=True, is_similarity=True)
 INNER_PRODUCT = Form(_no_frame, _as_they_are, _inner_between, _inner_apart, is_symmetric=True)
 
 

@@ -12,14 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import numerics
-from jaxtriplet.distances import form_of, forms
+from jaxtriplet.distances import form_of
 from jaxtriplet.engine import derivative, merged_rows, whole_rows
 from jaxtriplet.engine.classes import arrange
-from jaxtriplet.engine.outcome import Found, gather
-from jaxtriplet.engine.rows import Rows, pairs, without_values
+from jaxtriplet.engine.outcome import Found, evidence_of, gather
+from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, views, without_values
 from jaxtriplet.engine.separable import Layout, Numbers, Plan, Separable, different, sets_of
-from jaxtriplet.types import AxisName, DistanceFn
+from jaxtriplet.types import AxisName, DistanceFn, Exchange
 
 # So many candidates are met at once, more in blocks.
 LONG, LONG_BLOCK = 2**17, 2**16
@@ -41,7 +40,8 @@ def measure(
     theirs: Any = None,
     present: Any = None,
     both_ways: bool = False,
-    ring: AxisName = None,
+    exchange: Exchange = "gather",
+    axis_name: AxisName = None,
     columns: int | None = None,
     evidence: tuple[jax.Array, ...] = (),
 ) -> Found:
@@ -64,42 +64,42 @@ def measure(
         present: `(candidates, anchors)`: how many there are of each, traced, all at the front, so that the work
             follows them and not the shape; None for the anchors: all of them. None: all of both.
         both_ways: Whether candidates meet anchors too, as many as these: terms are the mean of both.
-        ring: Mapped axes around which the candidates travel, so that no device holds all of them.
+        exchange: "ring" if the candidates travel around the devices, so that none holds all of them.
+        axis_name: The mapped axes over which the batch is spread, or None; of use on a ring.
         columns: How many candidates to meet at once, unless they meet anchors too; None for a good number.
         evidence: Arrays that must be finite, or the total is not, beside the rows.
 
     Returns:
         The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
     """
-    if not len(candidates.labels):  # then one that is padding
-        candidates, theirs = (
-            jax.tree.map(lambda part: jnp.zeros_like(part, shape=(1, *part.shape[1:])), tree)
-            for tree in (candidates, theirs)
-        )
-    if strangers:
-        anchors = anchors._replace(place=jnp.full_like(anchors.place, -1))
-    # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
-    like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
-    own = jax.tree.map(lambda number: number + like, numbers)
-    form = forms.SIMILARITY if distance_fn is None else form_of(distance_fn)
-    count = len(candidates.labels)
+    candidates, theirs = at_least_one((candidates, theirs))
+    anchors = as_strangers(anchors) if strangers else anchors
+    own, form, count = for_each(numbers, anchors), form_of(distance_fn), len(candidates.labels)
+    ring = axis_name if exchange == "ring" else None
     at_once = count if both_ways else columns or (count if count <= LONG else LONG_BLOCK)
     plan = Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once)
     layout = Layout(without_values(anchors), without_values(candidates), None, present, (None, None))
+    met = different(anchors, candidates)
     in_two = ring is not None or at_once < count or (both_ways and plan.tiles(len(anchors.labels), count)[0] > 1)
     if in_two:
         work, given = functools.partial(merged_rows.work, plan), Numbers(anchors.values, candidates.values, own, theirs)
     else:
-        layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)))
-        if pairs_fn is pairs and count > FEW and present is None:
-            classes = arrange(anchors, candidates, strangers=strangers)[1]
-            layout = layout._replace(counts=(classes.positives, classes.negatives))
-        rows_of = [form.rows_fn(rows.values, rows.valid, layout.frame) for rows in different(anchors, candidates)]
+        counts = _counts(plan, anchors, candidates, strangers) if present is None else (None, None)
+        layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)), counts=counts)
+        rows_of = [form.rows_fn(rows.values, rows.valid, layout.frame) for rows in met]
         work, given = functools.partial(whole_rows.work, plan), Numbers(rows_of[0], rows_of[-1], own, theirs)
     outcome = (derivative.each if each or loss.kinds > 1 else derivative.summed)(work, given, layout)
-    told = [*evidence, *(numerics.evidence(rows.values) for rows in different(anchors, candidates))]
-    if not form.is_finite:
-        told += [jnp.where(part.number > 0, part.largest, 0) for part in jax.lax.stop_gradient(outcome[1:])]
+    told = [*evidence, *evidence_of(form, outcome[1:], met)]
     if ring is not None:  # a NaN of another device is everybody's
         told.append(jax.lax.psum(sum(map(jnp.sum, jax.lax.stop_gradient(told))), ring))
     return gather(*outcome, anchors, *told)
+
+
+def _counts(plan: Plan, anchors: Rows, candidates: Rows, strangers: bool) -> tuple[Any, Any]:
+    """Returns how many positives and negatives each anchor has, [B] each; None for what is counted as it is met."""
+    if plan.pairs_fn is views:  # its other half
+        return anchors.valid.astype(jnp.int32), None
+    if plan.pairs_fn is not pairs or len(candidates.labels) <= FEW:
+        return None, None
+    classes = arrange(anchors, candidates, strangers=strangers)[1]
+    return classes.positives, classes.negatives

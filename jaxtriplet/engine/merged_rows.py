@@ -20,6 +20,7 @@ from jaxtriplet.engine.separable import (
     Numbers,
     Pairs,
     Plan,
+    columns_of,
     mean_of_both,
     only_of_terms,
     sets_of,
@@ -70,15 +71,13 @@ class _Visits:
     def __init__(self, plan: Plan, numbers: Numbers, layout: Layout) -> None:
         """Learns which statistics there are."""
         self.plan, self.numbers, self.layout = plan, numbers, layout
-        one = functools.partial(jax.tree.map, lambda part: part[:1])
-        self.tree: Any = jax.eval_shape(self._statistics_of_one, *map(one, (numbers, layout.candidates)))
-        self.kinds = [type(stat) for stat in jax.tree.leaves(self.tree, is_leaf=is_statistic)]
-        self.structure = jax.tree.structure(self.tree, is_leaf=is_statistic)
+        stats = jax.eval_shape(self._statistics_of_one, jax.tree.map(lambda part: part[:1], numbers))
+        found, self.structure = jax.tree.flatten(stats, is_leaf=is_statistic)
+        self.kinds = [type(stat) for stat in found]
 
-    def _statistics_of_one(self, numbers: Numbers, rows: Rows) -> Any:
+    def _statistics_of_one(self, numbers: Numbers) -> Any:
         none = jnp.zeros_like(numbers.anchors, shape=(1, 1))
-        theirs = jax.tree.map(lambda part: part[:, None], numbers.theirs)
-        return self.plan.statistics(Pairs(none, none > 0, none > 0, theirs), numbers.own)
+        return self.plan.statistics(Pairs(none, none > 0, none > 0, columns_of(numbers.theirs)), numbers.own)
 
     def _prepared(self, block: _Block) -> tuple[Any, Any]:
         """Returns what the score takes of block and anchors, with the frame of both, and how to pull it back."""
@@ -100,11 +99,11 @@ class _Visits:
         """Returns the states of the anchors' statistics [B], of the candidates' [N], and the spreads of distances."""
         plan, count = self.plan, len(self.layout.anchors.labels)
         (of_block, of_anchors, frame), _ = self._prepared(block)
-        theirs = jax.tree.map(lambda part: part[:, None], block.theirs)
+        theirs = columns_of(block.theirs)
 
         def step(columns: Any, tile: Any) -> Any:
             values, anchors, own = tile
-            pairs = Pairs(plan.scores(of_block, values, frame), *plan.pairs_fn(anchors, block.rows), theirs)
+            pairs = Pairs(plan.form.tile(of_block, values, frame), *plan.pairs_fn(anchors, block.rows), theirs)
             stats = jax.tree.leaves(plan.statistics(pairs, own), is_leaf=is_statistic)
             states = [stat.state(block.rows.place[:, None], 0) for stat in stats]
             if plan.both_ways:
@@ -122,7 +121,7 @@ class _Visits:
         """Returns the states of statistics that have met nobody, of each candidate."""
         none = jnp.zeros_like(block.values[:, :1] * self.numbers.anchors[:1, :1])  # varies as both do
         nobody = jnp.zeros_like(none, bool) & (none != 0)
-        pairs = Pairs(none, nobody, nobody, jax.tree.map(lambda part: part[:, None], block.theirs))
+        pairs = Pairs(none, nobody, nobody, columns_of(block.theirs))
         own = jax.tree.map(lambda part: part[:1], self.numbers.own)
         stats = jax.tree.leaves(self.plan.statistics(pairs, own), is_leaf=is_statistic)
         return [stat.state(jnp.zeros_like(none, jnp.int32), 1) for stat in stats]
@@ -168,11 +167,11 @@ class _Visits:
         """Returns the gradient by the anchors and the loss's numbers, and that by the block."""
         plan, count = self.plan, len(self.layout.anchors.labels)
         (of_block, of_anchors, frame), pull_rows = self._prepared(block)
-        theirs = jax.tree.map(lambda part: part[:, None], block.theirs)
+        theirs = columns_of(block.theirs)
 
         def step(by_block: Any, tile: Any) -> Any:
             values, anchors, own, slopes = tile
-            scores, pull_scores = jax.vjp(lambda c, a: plan.scores(c, a, frame), of_block, values)
+            scores, pull_scores = jax.vjp(lambda c, a: plan.form.tile(c, a, frame), of_block, values)
             masks = plan.pairs_fn(anchors, block.rows)
 
             def elements(scores: jax.Array, own: Any, theirs: Any) -> Any:

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet import numerics
-from jaxtriplet.distances import form_of, forms
+from jaxtriplet.distances import form_of
 from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative
 from jaxtriplet.engine.classes import Classes, Order, arrange
-from jaxtriplet.engine.outcome import Found, gather, spread
-from jaxtriplet.engine.rows import Rows, pairs, prepare, without_values
+from jaxtriplet.engine.outcome import Found, evidence_of, gather, spread
+from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, prepare, without_values
 from jaxtriplet.engine.rules import Picks, Rule
 from jaxtriplet.engine.tiles import Tile, cut, fill, scan_tiles, unfold
 from jaxtriplet.types import DistanceFn
@@ -78,15 +77,9 @@ def mine(
     Returns:
         The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
     """
-    if not len(candidates.labels):  # then one that is padding, so that there is something to gather from
-        candidates = jax.tree.map(lambda part: jnp.zeros_like(part, shape=(1, *part.shape[1:])), candidates)
-    if strangers:
-        anchors = anchors._replace(place=jnp.full_like(anchors.place, -1))
-    # A number per anchor varies over devices as the anchors do, which shard_map's check of replication asks for.
-    like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
-    own = jax.tree.map(lambda number: number + like, numbers)
-    form = forms.SIMILARITY if distance_fn is None else form_of(distance_fn)
-    met = (candidates, anchors) if strangers else (candidates,)
+    candidates, own = at_least_one(candidates), for_each(numbers, anchors)
+    anchors = as_strangers(anchors) if strangers else anchors
+    form, met = form_of(distance_fn), (candidates, anchors) if strangers else (candidates,)
     frame = form.frame(*((rows.values, rows.valid) for rows in met))
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
     plan = _Plan(rule, form, cut(len(anchors.labels), block_size))
@@ -94,17 +87,7 @@ def mine(
     layout = _Layout(without_values(anchors), without_values(candidates), *arranged, frame)
     differentiable = derivative.each if each else derivative.summed
     outcome = differentiable(functools.partial(_work, plan), _Numbers(of_anchors, of_candidates, own), layout)
-    evidence = [numerics.evidence(rows.values) for rows in met]
-    if not form.is_finite:  # comparisons would drop it
-        evidence += [jnp.where(part.number > 0, part.largest, 0) for part in jax.lax.stop_gradient(outcome[1:])]
-    return gather(*outcome, anchors, *evidence)
-
-
-def _tile_distances(form: Form, frame: Any, candidates: Any, anchors: Any) -> jax.Array:
-    """Returns the distances [candidate, anchor]."""
-    if form.is_symmetric:
-        return form.between_fn(candidates, anchors, frame)
-    return form.between_fn(anchors, candidates, frame).T
+    return gather(*outcome, anchors, *evidence_of(form, outcome[1:], met))
 
 
 def _at(rows: Any, which: jax.Array) -> Any:
@@ -133,7 +116,7 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, classes, own, scale = tile_rows
-        found, pull = jax.vjp(functools.partial(_tile_distances, plan.form, layout.frame), candidates, values)
+        found, pull = jax.vjp(lambda c, a: plan.form.tile(c, a, layout.frame), candidates, values)
         tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order)
         mined = plan.rule(tile, own)
         picked = mined.row if isinstance(mined, Picks) else None
@@ -143,7 +126,7 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
             )
             mined = mined.mined_fn(again)
         terms, slopes, weights = mined
-        distances = 1 - found if plan.form is forms.SIMILARITY else found
+        distances = plan.form.distances(found)
         seen = terms, spread(distances, tile.positive), spread(distances, tile.negative)
         if cotangent is None:
             return by_candidates, (seen, None)

@@ -1,11 +1,13 @@
 """What a loss saw: sums that can be merged over tiles and devices, and the `Stats` made of them."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxtriplet import numerics
+from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine.rows import Rows
 from jaxtriplet.types import AxisName, ReduceFn, Stats, Terms
 
@@ -66,6 +68,14 @@ def norms(values: jax.Array, valid: jax.Array) -> Spread:
 def kinds_of(terms: Any) -> tuple[Terms, ...]:
     """Returns the terms of each kind."""
     return (terms,) if isinstance(terms, Terms) else tuple(terms)
+
+
+def evidence_of(form: Form, spreads: Sequence[Spread], rows: Sequence[Rows]) -> list[jax.Array]:
+    """Returns what must be finite, or a total is not: the rows, and distances of which nothing is known."""
+    of_rows = [numerics.evidence(one.values) for one in rows]
+    if form.is_finite:  # else comparisons would drop it
+        return of_rows
+    return of_rows + [jnp.where(one.number > 0, one.largest, 0) for one in jax.lax.stop_gradient(spreads)]
 
 
 def gather(terms: Any, positives: Spread, negatives: Spread, anchors: Rows, *evidence: jax.Array) -> Found:

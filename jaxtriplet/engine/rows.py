@@ -147,6 +147,27 @@ def prepare(form: Form, frame: Any, anchors: Rows, candidates: Rows) -> tuple[An
     return form.rows_fn(anchors.values, anchors.valid, frame), of_candidates
 
 
+def at_least_one(tree: Any) -> Any:
+    """Returns arrays of candidates or, if there are none, of one that is padding, so that there is one to gather."""
+    if any(len(part) for part in jax.tree.leaves(tree)):
+        return tree
+    return jax.tree.map(lambda part: jnp.zeros_like(part, shape=(1, *part.shape[1:])), tree)
+
+
+def as_strangers(anchors: Rows) -> Rows:
+    """Returns anchors that are not among the candidates: none of these is the same row."""
+    return anchors._replace(place=jnp.full_like(anchors.place, -1))
+
+
+def for_each(numbers: Any, anchors: Rows) -> Any:
+    """Returns numbers once for each anchor, [B].
+
+    Then they vary over devices as the anchors do, which shard_map's check of replication asks for.
+    """
+    like = jnp.zeros_like(jnp.sum(anchors.values, axis=1))
+    return jax.tree.map(lambda number: number + like, numbers)
+
+
 def without_values(rows: Rows) -> Rows:
     """Returns rows of no number, for whom only labels and places matter."""
     return rows._replace(values=rows.values[:, :0])

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxtriplet.distances import forms
 from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative
 from jaxtriplet.engine.outcome import Spread, spread
@@ -72,19 +71,13 @@ class Plan(NamedTuple):
     columns: int
     """How many candidates are met at once."""
 
-    def scores(self, of_candidates: Any, of_anchors: Any, frame: Any) -> jax.Array:
-        """Returns the scores [candidate, anchor]."""
-        if self.form.is_symmetric:
-            return self.form.between_fn(of_candidates, of_anchors, frame)
-        return self.form.between_fn(of_anchors, of_candidates, frame).T
-
     def statistics(self, pairs: Pairs, own: Any) -> Any:
         """Returns the statistics of a tile; the numbers are of its anchors."""
         return self.loss.statistics(pairs, jax.tree.map(lambda number: number[None, :], own))
 
     def spreads(self, pairs: Pairs) -> tuple[Spread, Spread]:
         """Returns how the distances of a tile are spread: of positives, and of negatives."""
-        distances = 1 - pairs.scores if self.form is forms.SIMILARITY else pairs.scores
+        distances = self.form.distances(pairs.scores)
         return spread(distances, pairs.positive), spread(distances, pairs.negative)
 
     def tiles(self, anchors: int, candidates: int) -> tuple[int, int]:
@@ -116,6 +109,11 @@ class Layout(NamedTuple):
     """How many candidates there are, all at the front, and how many anchors likewise or None; None: all."""
     counts: Any
     """How many positives and negatives each anchor has, [B] each, or None twice: then they are counted in tiles."""
+
+
+def columns_of(theirs: Any) -> Any:
+    """Returns what is given of each candidate [N] as tiles see it, [candidate, 1]."""
+    return jax.tree.map(lambda part: part[:, None], theirs)
 
 
 def different(anchors: Rows, candidates: Rows) -> list[Rows]:

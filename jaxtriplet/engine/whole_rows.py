@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet.engine.outcome import merge
-from jaxtriplet.engine.separable import Layout, Numbers, Pairs, Plan, mean_of_both, only_of_terms, term_of
+from jaxtriplet.engine.separable import Layout, Numbers, Pairs, Plan, columns_of, mean_of_both, only_of_terms, term_of
 from jaxtriplet.engine.statistics import is_statistic
 from jaxtriplet.engine.tiles import fill, scan_tiles, unfold
 
@@ -59,12 +59,11 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, own, counts, scale = tile_rows
-        scores, pull_scores = jax.vjp(lambda c, a: plan.scores(c, a, layout.frame), candidates[0], values)
+        scores, pull_scores = jax.vjp(lambda c, a: plan.form.tile(c, a, layout.frame), candidates[0], values)
         masks = plan.pairs_fn(anchors, layout.candidates)
 
         def sums(scores: jax.Array, own: Any, theirs: Any) -> tuple[Any, Any]:
-            columns = jax.tree.map(lambda part: part[:, None], theirs)
-            stats = plan.statistics(Pairs(scores, *masks, columns, counts), own)
+            stats = plan.statistics(Pairs(scores, *masks, columns_of(theirs), counts), own)
 
             def of(axis: int) -> tuple[Any, Any]:
                 reduced = jax.tree.map(lambda one: one.of_row(axis).astype(scores.dtype), stats, is_leaf=is_statistic)

@@ -53,9 +53,12 @@ def contrastive(
         Hadsell, Chopra and LeCun, "Dimensionality Reduction by Learning an Invariant Mapping", 2006.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory, exchange=exchange)
-    ring, each = axis_name if exchange == "ring" else None, reduce_fn is None
     found = engine.measure(
-        _PAIRS, anchors, candidates, (margin, positive_margin), distance_fn, each=each, block_size=block_size, ring=ring
+        *(_PAIRS, anchors, candidates, (margin, positive_margin), distance_fn),
+        each=reduce_fn is None,
+        block_size=block_size,
+        exchange=exchange,
+        axis_name=axis_name,
     )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 

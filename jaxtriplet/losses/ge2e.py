@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Literal, NamedTuple
 
@@ -187,29 +188,26 @@ def _too_many(speakers: _Speakers) -> jax.Array:
 # Own and others: S to the own centroid, and the statistic of S to those of the other speakers.
 
 
-def _sum_of_others(pairs: engine.Pairs, numbers: Any) -> Any:
+def _similarity(cosine: jax.Array, numbers: Any) -> jax.Array:
     scale, bias, _ = numbers
-    return engine.LogSumExp(jnp.abs(scale) * pairs.scores + bias, pairs.negative), pairs.num_negatives
+    return jnp.abs(scale) * cosine + bias
 
 
-def _nearest_other(pairs: engine.Pairs, numbers: Any) -> Any:
-    scale, bias, _ = numbers
-    return engine.Max(jnp.abs(scale) * pairs.scores + bias, pairs.negative), pairs.num_negatives
+def _of_others(statistic: type[engine.LogSumExp | engine.Max], pairs: engine.Pairs, numbers: Any) -> Any:
+    return statistic(_similarity(pairs.scores, numbers), pairs.negative), pairs.num_negatives
 
 
 def _softmax(values: Any, numbers: Any) -> Terms:
-    (others, number), (scale, bias, to_own) = values, numbers
-    own = jnp.abs(scale) * to_own + bias
+    (others, number), own = values, _similarity(numbers[-1], numbers)
     return engine.count(jnp.logaddexp(jnp.logaddexp(own, others), _LOG_EPSILON) - own, number > 0)
 
 
 def _contrast(values: Any, numbers: Any) -> Terms:
-    (nearest, number), (scale, bias, to_own) = values, numbers
-    own = jnp.abs(scale) * to_own + bias
+    (nearest, number), own = values, _similarity(numbers[-1], numbers)
     return engine.count(1 - jax.nn.sigmoid(own) + jax.nn.sigmoid(nearest), number > 0)
 
 
 _METHODS = {
-    "softmax": engine.Separable(_sum_of_others, _softmax),
-    "contrast": engine.Separable(_nearest_other, _contrast),
+    "softmax": engine.Separable(functools.partial(_of_others, engine.LogSumExp), _softmax),
+    "contrast": engine.Separable(functools.partial(_of_others, engine.Max), _contrast),
 }

@@ -49,24 +49,33 @@ def supervised_contrastive(
         Khosla et al., "Supervised Contrastive Learning", 2020, equation 2.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory, exchange=exchange)
-    ring, each = axis_name if exchange == "ring" else None, reduce_fn is None
-    found = engine.measure(_SUPCON, anchors, candidates, temperature, each=each, block_size=block_size, ring=ring)
+    found = engine.measure(
+        *(_SUPCON, anchors, candidates, temperature),
+        each=reduce_fn is None,
+        block_size=block_size,
+        exchange=exchange,
+        axis_name=axis_name,
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-def _all_and_own(pairs: engine.Pairs, temperature: jax.Array) -> Any:
-    logits = pairs.scores / temperature
-    own = engine.Sum(logits, pairs.positive), pairs.num_positives
-    return engine.LogSumExp(logits, pairs.either), *own
+def all_and_own(logits: jax.Array, pairs: engine.Pairs) -> Any:
+    """Returns the statistics of a softmax over all candidates, of which the positives are one's own."""
+    return engine.LogSumExp(logits, pairs.either), engine.Sum(logits, pairs.positive), pairs.num_positives
 
 
-def _against_all(values: Any, temperature: jax.Array) -> Terms:
-    del temperature
+def cross_entropy(values: Any, numbers: Any) -> Terms:
+    """Returns its cross entropy, the mean over the positives."""
+    del numbers
     every, own, number = values
     return engine.count(every - own / jnp.maximum(number, 1), number > 0)
 
 
-_SUPCON = engine.Separable(_all_and_own, _against_all)
+def _by_temperature(pairs: engine.Pairs, temperature: jax.Array) -> Any:
+    return all_and_own(pairs.scores / temperature, pairs)
+
+
+_SUPCON = engine.Separable(_by_temperature, cross_entropy)
 
 
 @loss(term="each (anchor, positive): the positive alone against the negatives; `decoupled=True` leaves it out of them")
@@ -157,9 +166,12 @@ def nca(
         Hinton, "Analyzing and Improving Representations with the Soft Nearest Neighbor Loss", 2019.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory, exchange=exchange)
-    ring, each = axis_name if exchange == "ring" else None, reduce_fn is None
     found = engine.measure(
-        _NEIGHBOURS, anchors, candidates, scale, distance_fn, each=each, block_size=block_size, ring=ring
+        *(_NEIGHBOURS, anchors, candidates, scale, distance_fn),
+        each=reduce_fn is None,
+        block_size=block_size,
+        exchange=exchange,
+        axis_name=axis_name,
     )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 

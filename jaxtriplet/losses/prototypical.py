@@ -11,8 +11,9 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, numerics, reductions
 from jaxtriplet.distances import forms, squared_euclidean
 from jaxtriplet.engine import Rows
+from jaxtriplet.losses.in_batch_softmax import all_and_own, cross_entropy
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn
 
 
 @loss(
@@ -152,25 +153,15 @@ def _against_prototypes(
     return found._replace(terms=terms, norms=engine.norms(anchors.values, anchors.valid))
 
 
-def _all_and_own(logits: jax.Array, pairs: engine.Pairs) -> Any:
-    return engine.LogSumExp(logits, pairs.either), engine.Sum(logits, pairs.positive), pairs.num_positives
-
-
 def _of_cosines(pairs: engine.Pairs, numbers: Any) -> Any:
     scale, bias = numbers
-    return _all_and_own(jnp.abs(scale) * pairs.scores + bias, pairs)
+    return all_and_own(jnp.abs(scale) * pairs.scores + bias, pairs)
 
 
 def _of_distances(pairs: engine.Pairs, numbers: Any) -> Any:
     del numbers
-    return _all_and_own(-pairs.scores, pairs)
+    return all_and_own(-pairs.scores, pairs)
 
 
-def _cross_entropy(values: Any, numbers: Any) -> Terms:
-    del numbers
-    every, own, number = values
-    return engine.count(every - own, number > 0)
-
-
-_ANGULAR = engine.Separable(_of_cosines, _cross_entropy)
-_BY_DISTANCE = engine.Separable(_of_distances, _cross_entropy)
+_ANGULAR = engine.Separable(_of_cosines, cross_entropy)
+_BY_DISTANCE = engine.Separable(_of_distances, cross_entropy)

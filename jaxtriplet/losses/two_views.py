@@ -63,7 +63,7 @@ def info_nce(
     """
     x, y, where, given = _checks.views(queries, documents, where, ids, equal=symmetric)
     x, y = numerics.widen(x), numerics.widen(y)  # once, so that a gradient of half precision is rounded once
-    ring, alone = axis_name if exchange == "ring" else None, axis_name is None
+    alone = axis_name is None
     # Which terms of two directions are active, only each of them tells.
     counts = has_aux or reduce_fn not in (reductions.mean, reductions.sum)
     each = reduce_fn is None or (symmetric and not alone and counts)
@@ -72,12 +72,13 @@ def info_nce(
         anchors, candidates = engine.face(x, y, where, axis_name, ids=given, exchange=exchange)
         own = jnp.sum(anchors.values * engine.keep(y[: len(x)], where)[0], axis=1)
         return engine.measure(
-            *(_SOFTMAX, anchors, candidates, (temperature, own, anchors.valid.astype(own.dtype))),
+            *(_SOFTMAX, anchors, candidates, (temperature, own)),
             pairs_fn=engine.views,
             each=each,
             block_size=block_size,
             both_ways=both_ways,
-            ring=ring,
+            exchange=exchange,
+            axis_name=axis_name,
         )
 
     one_way = found(x, y, symmetric and alone)
@@ -92,13 +93,13 @@ def _norms(x: jax.Array, y: jax.Array, where: jax.Array | None) -> engine.Spread
 
 
 def _negatives(pairs: engine.Pairs, numbers: Any) -> Any:
-    temperature, _, _ = numbers
-    return engine.LogSumExp(pairs.scores / temperature, pairs.negative)
+    temperature, _ = numbers
+    return engine.LogSumExp(pairs.scores / temperature, pairs.negative), pairs.num_positives
 
 
 def _own_against_negatives(values: Any, numbers: Any) -> Terms:
-    temperature, own, valid = numbers
-    return engine.count(jax.nn.softplus(values - own / temperature), valid > 0)
+    (others, number), (temperature, own) = values, numbers
+    return engine.count(jax.nn.softplus(others - own / temperature), number > 0)
 
 
 _SOFTMAX = engine.Separable(_negatives, _own_against_negatives)
@@ -147,23 +148,27 @@ def sigmoid_contrastive(
     x, y = numerics.widen(x), numerics.widen(y)
     anchors, candidates = engine.face(x, y, where, axis_name, exchange=exchange)
     found = engine.measure(
-        *(_SIGMOID, anchors, candidates, (scale, bias, anchors.valid.astype(anchors.values.dtype))),
+        *(_SIGMOID, anchors, candidates, (scale, bias)),
         pairs_fn=engine.views,
         each=reduce_fn is None,
         block_size=block_size,
-        ring=axis_name if exchange == "ring" else None,
+        exchange=exchange,
+        axis_name=axis_name,
     )
     return engine.conclude(found._replace(norms=_norms(x, y, where)), reduce_fn, axis_name, has_aux)
 
 
 def _logistic(pairs: engine.Pairs, numbers: Any) -> Any:
-    scale, bias, _ = numbers
+    scale, bias = numbers
     logits = scale * pairs.scores + bias
-    return engine.Sum(jax.nn.softplus(jnp.where(pairs.positive, -logits, logits)), pairs.either)
+    mismatch = jax.nn.softplus(jnp.where(pairs.positive, -logits, logits))
+    return engine.Sum(mismatch, pairs.either), pairs.num_positives
 
 
 def _of_each_row(values: Any, numbers: Any) -> Terms:
-    return engine.count(values, numbers[-1] > 0)
+    del numbers
+    total, number = values
+    return engine.count(total, number > 0)
 
 
 _SIGMOID = engine.Separable(_logistic, _of_each_row)

@@ -52,9 +52,12 @@ def multi_similarity(
         2019.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory, exchange=exchange)
-    ring, each = axis_name if exchange == "ring" else None, reduce_fn is None
     found = engine.measure(
-        _MULTI_SIMILARITY, anchors, candidates, (alpha, beta, base), each=each, block_size=block_size, ring=ring
+        *(_MULTI_SIMILARITY, anchors, candidates, (alpha, beta, base)),
+        each=reduce_fn is None,
+        block_size=block_size,
+        exchange=exchange,
+        axis_name=axis_name,
     )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
@@ -113,8 +116,13 @@ def circle(
         Sun et al., "Circle Loss: A Unified Perspective of Pair Similarity Optimization", 2020.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory, exchange=exchange)
-    ring, each = axis_name if exchange == "ring" else None, reduce_fn is None
-    found = engine.measure(_CIRCLE, anchors, candidates, (margin, scale), each=each, block_size=block_size, ring=ring)
+    found = engine.measure(
+        *(_CIRCLE, anchors, candidates, (margin, scale)),
+        each=reduce_fn is None,
+        block_size=block_size,
+        exchange=exchange,
+        axis_name=axis_name,
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
