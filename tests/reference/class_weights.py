@@ -1,7 +1,7 @@
 """Losses over weights of classes: each row among all classes, or each proxy of a class against all rows.
 
-Weights are [C, D], or [C, K, D] of several centres to a class, of which the nearest counts; labels are 0..C-1. A margin
-is one for all classes, or [C].
+Weights are [C, D], or [C, K, D] of several centres to a class, of which the nearest counts. Labels are 0..C-1; with
+another one the loss is NaN. A margin is one for all classes, or [C].
 """
 
 from collections.abc import Callable
@@ -44,6 +44,9 @@ def among_classes(
     """One term per row, active until the row is more similar to its own class than to every other one."""
     terms = Terms(len(labels), norms=[np.linalg.norm(row) for row in x])
     for i, row in enumerate(x):
+        if not 0 <= labels[i] < len(weights):
+            terms.add(i, np.nan)
+            continue
         similarities = [similarity(row, centres) for centres in weights]
         own, others = similarities[labels[i]], [s for c, s in enumerate(similarities) if c != labels[i]]
         terms.positive.append(1 - own)
@@ -165,14 +168,15 @@ def proxy_nca(labels: np.ndarray, x: np.ndarray, proxies: np.ndarray, scale: flo
 def proxy_anchor(labels: np.ndarray, x: np.ndarray, proxies: np.ndarray, margin: float, scale: float) -> Terms:
     """Terms of proxies [C, D]: those that have rows pull them (kind 0), all push the rows of the others (kind 1)."""
     terms = Terms(len(proxies), norms=[np.linalg.norm(row) for row in x])
+    poison = 0.0 if all(0 <= label < len(proxies) for label in labels) else np.nan
     for c, proxy in enumerate(proxies):
         own = [cosine(row, proxy) for row, label in zip(x, labels, strict=True) if label == c]
         others = [cosine(row, proxy) for row, label in zip(x, labels, strict=True) if label != c]
         terms.positive += [1 - s for s in own]
         terms.negative += [1 - s for s in others]
         if own:
-            terms.add(c, softplus(log_sum_exp([scale * (margin - s) for s in own])), kind=0)
-        terms.add(c, softplus(log_sum_exp([scale * (s + margin) for s in others])), kind=1)
+            terms.add(c, softplus(log_sum_exp([scale * (margin - s) for s in own])) + poison, kind=0)
+        terms.add(c, softplus(log_sum_exp([scale * (s + margin) for s in others])) + poison, kind=1)
     return terms
 
 

@@ -1,7 +1,7 @@
 """The classifier heads of other programs as their code reads, in float64: value for value, quirks included.
 
 Read in 2026, and written anew as loops. wespeaker: `wespeaker/models/projections.py` (2022, SphereFace2 of 2023);
-speechbrain: `speechbrain/nnet/losses.py` (2024) and `Classifier` of `speechbrain/lobes/models/ECAPA_TDNN.py` (2020);
+speechbrain: `speechbrain/nnet/losses.py` (2022) and `Classifier` of `speechbrain/lobes/models/ECAPA_TDNN.py` (2020);
 insightface: `recognition/arcface_torch/losses.py` and `partial_fc_v2.py` (2022). Weights are [C, D], those of several
 centres to a class [C, K, D].
 """
@@ -128,7 +128,7 @@ def wespeaker_sphereface2(
 def speechbrain_aam(labels: np.ndarray, x: np.ndarray, weights: np.ndarray, margin: float, scale: float) -> float:
     """`Classifier`, then `LogSoftmaxWrapper` of `AdditiveAngularMargin` without its easy margin.
 
-    Since 2024 cosines are clipped to 1e-7 short of 1, wrong classes' too; all of it in float32, which this is not.
+    Cosines are clipped to 1e-7 short of 1, those of wrong classes too; all of it is in float32, which this is not.
     """
     th, mm = math.cos(math.pi - margin), math.sin(math.pi - margin) * margin
     logits = []
