@@ -39,6 +39,8 @@ class Loss:
     """What its rows are."""
     trained: tuple[str, ...]
     """Which of its numbers are trained along with the encoder."""
+    anchors: Literal["rows", "classes"] = "rows"
+    """What its terms are of: rows (or given ones), or class weights."""
     centers: int = 1
     """How many centres of each class to draw, if it has class weights."""
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -147,6 +149,7 @@ def loss(
     also: Mapping[str, str] = MappingProxyType({}),
     sees: Literal["embeddings", "logits"] = "embeddings",
     trained: tuple[str, ...] = (),
+    anchors: Literal["rows", "classes"] = "rows",
     centers: int = 1,
 ) -> Callable[[Callable[_Args, Any]], LossFunction[_Args]]:
     """Returns the decorator that declares a loss: compiled, checked, documented, and known by its name.
@@ -161,7 +164,8 @@ def loss(
         also: Other words for that, by the option that makes them true.
         sees: What its rows are.
         trained: Which of its numbers are trained along with the encoder.
-        centers: How many centres of each class to draw, if it has class weights.
+        anchors: What its terms are of, if it has class weights.
+        centers: How many centres of each class to draw, likewise.
 
     Returns:
         A decorator; the function it returns is what users call.
@@ -176,7 +180,7 @@ def loss(
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
         public: Any = _checks.entry(_sound(function))
         public.__signature__ = _as_called(signature)
-        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, centers)
+        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         return cast(LossFunction[_Args], public)
 
