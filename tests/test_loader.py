@@ -158,7 +158,7 @@ def test_speeds_are_speakers(tmp_path):
 def test_speeds_keep_sessions_apart(index):
     batches = crops(index, speakers=9, utterances=2, speeds=(1.0, 0.9, 1.1))
     for step in range(10):
-        rows = batches._sampler[step].reshape(9, 2) % len(index)
+        rows = batches._first.sampler[step].reshape(9, 2) % len(index)
         assert (index.sessions[rows[:, 0]] != index.sessions[rows[:, 1]]).all()
 
 

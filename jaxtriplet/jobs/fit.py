@@ -21,6 +21,7 @@ from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
 from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes
+from jaxtriplet.jobs.schedules import margin_of, rate_of
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
@@ -169,12 +170,14 @@ def objective_of(config: Config) -> Weighted:
     """
     numbers, options = config.loss, dict[str, dict[str, Any]]()
     for loss in losses_of(numbers.name):
-        given = {name: getattr(numbers, name) for name in NUMBERS if takes(loss, name)}
+        given = {name: getattr(numbers, name) for name in (*NUMBERS, "centers") if takes(loss, name)}
+        given |= {"margin": margin_of(config, loss)} if "margin" in given else {}
         own = options[loss.name] = {name: number for name, number in given.items() if number is not None}
         if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus
-        if "num_speakers" in loss.options and not numbers.memory:  # which may hold other speakers
-            own["num_speakers"] = config.data.speakers  # no batch has more, on all devices together
+        # A batch that is drawn by speakers has no more of them, on all devices together; a memory may hold others.
+        if "num_speakers" in loss.options and not numbers.memory and config.data.batches == "balanced":
+            own["num_speakers"] = config.data.speakers
     return weighted(parse_loss(numbers.name), **options)
 
 
@@ -185,31 +188,31 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
         config: The numbers.
 
     Returns:
-        AdamW under a rate that rises, then falls to 0; or plain gradient descent under one that is halved in steps,
-        with clipped gradients of which some parts are then scaled.
+        AdamW, or plain gradient descent with clipped gradients of which some parts are then scaled.
 
     Example:
         >>> optimizer_of(Config.of_recipe("ge2e")).init({"encoder": {}, "loss": {}}) is not None
         True
     """
-    numbers, steps = config.optimizer, config.training.steps
+    numbers, rate = config.optimizer, rate_of(config)
     if numbers.name == "adamw":
-        warmup, highest = min(numbers.warmup, steps // 2), numbers.learning_rate
-        rate = optax.warmup_cosine_decay_schedule(highest / (warmup + 1), highest, warmup, steps)
-        return training.make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
-    halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
+        return training.make_optimizer(
+            rate,
+            weight_decay=numbers.weight_decay,
+            clip_norm=numbers.clip_norm,
+            class_rate=numbers.class_rate,
+            class_decay=numbers.class_decay,
+        )
     scales = {
         "scalars": numbers.loss_scale,
         "projection": numbers.projection_scale,
         "encoder": 1.0,
-        "class_weights": 1.0,
+        "class_weights": numbers.class_rate,
     }
-    return optax.chain(
-        optax.clip_by_global_norm(numbers.clip_norm),
-        optax.multi_transform(
-            {part: optax.chain(optax.scale(scale), optax.sgd(halved)) for part, scale in scales.items()}, _kinds
-        ),
-    )
+    parts = {part: optax.chain(optax.scale(scale), optax.sgd(rate)) for part, scale in scales.items()}
+    decayed = optax.add_decayed_weights(numbers.class_decay or 0.0)
+    parts["class_weights"] = optax.chain(decayed, parts["class_weights"])
+    return optax.chain(optax.clip_by_global_norm(numbers.clip_norm), optax.multi_transform(parts, _kinds))
 
 
 def _kinds(params: Any) -> Any:

@@ -1,9 +1,19 @@
 """The loss of a run in words: a weighted sum of losses by name, and what the registry says of those."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 from jaxtriplet.losses import registry
 
 NUMBERS = ("margin", "temperature", "scale")
 """The numbers of losses that a config may set."""
+OF_CLASSES: Mapping[str, Any] = MappingProxyType(
+    {"centers": None, "margin_schedule": "none", "class_rate": 1.0, "class_decay": None, "fine_tune_margin": None}
+)
+"""What is of use to losses with class weights alone, and what stands where there are none."""
+UNSET: Mapping[str, Any] = MappingProxyType({**dict.fromkeys(NUMBERS), "hinge": "relu", "memory": 0, **OF_CLASSES})
+"""What only some losses have a use for, and what stands where it is not set."""
 
 
 def parse_loss(text: str) -> dict[str, float]:
@@ -61,17 +71,44 @@ def losses_of(text: str) -> list[registry.Loss]:
 
 
 def takes(loss: registry.Loss, name: str) -> bool:
-    """Returns whether a number of a loss, or its hinge, is to be set: not one that is trained along.
+    """Returns whether a loss has a use for a number, or what else belongs to losses: not for one that is trained along.
 
     Args:
         loss: The loss.
-        name: One of `NUMBERS`, or "hinge".
+        name: One of `UNSET`.
 
     Example:
         >>> [takes(loss, "scale") for loss in losses_of("circle+ge2e+batch-hard")]
         [True, False, False]
     """
-    return has_hinge(loss) if name == "hinge" else name in loss.numbers and name not in loss.trained
+    if name == "hinge":
+        return has_hinge(loss)
+    if name == "memory":
+        return loss.takes_memory
+    if name in OF_CLASSES:
+        return loss.class_weights is not None and ("margin" not in name or takes(loss, "margin"))
+    return name in loss.numbers and name not in loss.trained
+
+
+def of_no_use(text: str, name: str) -> str | None:
+    """Returns the reason why no loss of a sum has a use for what is set; None if one has.
+
+    Args:
+        text: The weighted sum.
+        name: One of `UNSET`.
+
+    Example:
+        >>> of_no_use("ge2e+semi-hard", "scale"), of_no_use("semi-hard", "centers"), of_no_use("semi-hard", "margin")
+        ('ge2e+semi-hard has no scale to set: it is trained along', '`centers`: semi-hard has no class weights', None)
+    """
+    parts = losses_of(text)
+    if any(takes(part, name) for part in parts):
+        return None
+    if name in NUMBERS:
+        return f"{text} has no {name}{' to set: it is trained along' * any(name in part.trained for part in parts)}"
+    others = {"hinge": f"{text} has no `hinge` to choose", "memory": f"`memory`: {text} takes none"}
+    has_classes = any(part.class_weights for part in parts)
+    return others.get(name) or f"`{name}`: {text} has no class weights{' with a margin' * has_classes}"
 
 
 def has_hinge(loss: registry.Loss) -> bool:
