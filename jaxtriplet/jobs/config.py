@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from jaxtriplet import _checks, _files
-from jaxtriplet.jobs.fields import Field, build, described, fields_of, nested
+from jaxtriplet.jobs.fields import build, described, fields_of, nested
 from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takes
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, FineTuning, Judging, Loss, Optimizer, Training
@@ -146,16 +146,16 @@ class Config:
                 _checks.finite(f"`{name}`", values[name])
         merged = {**_for_loss(values, loss), **dict.fromkeys(useless.keys() & {*NUMBERS}), **asked}
         source, fields = merged.get("source", Data().source), fields_of(cls)
-        idle = {name: one.extra["needs"] for name, one in fields.items() if _is_idle(one, merged)}
-        config: Self = build(cls, {name: value for name, value in merged.items() if name in asked or name not in idle})
+        config: Self = build(cls, merged)
         if strangers := [f"`{name}`" for name in asked if fields[name].extra["only"] not in (None, source)]:
             when = {"recordings": "with `data`", "japanese-vowels": "without `data`"}.get(source, f"with {source}")
             raise ValueError(f"{', '.join(strangers)}: of no use {when}")
         for name, reason in useless.items():
             if fields[name].of(config) != UNSET[name]:
                 raise ValueError(reason)
-        for name, switch in idle.items():
-            if fields[name].of(config) not in (None, 0):
+        for name, value in asked.items():
+            switch = fields[name].extra["needs"]
+            if switch and fields[switch].of(config) in (0, "none") and value not in (None, 0, values.get(name)):
                 raise ValueError(f"`{name}`: of no use without `{switch}`")
         if "preset" in asked:
             from jaxtriplet.models import PRESETS  # not before an encoder is asked for
@@ -204,11 +204,6 @@ class Config:
         """Returns what its source of data has a use for, section by section, as config.json holds it."""
         fields = fields_of(type(self))
         return {"format": FORMAT, **nested({fields[name].path: value for name, value in self.flat().items()})}
-
-
-def _is_idle(field: Field, values: Mapping[str, Any]) -> bool:
-    """Returns whether what a field needs is not set."""
-    return field.extra["needs"] is not None and values.get(field.extra["needs"]) in (None, 0, "none")
 
 
 def _for_loss(values: Mapping[str, Any], loss: str) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes
+from jaxtriplet.jobs.objective import NUMBERS, counts_wrong, losses_of, parse_loss, takes
 from jaxtriplet.jobs.schedules import margin_of, rate_of
 from jaxtriplet.jobs.sources.source import Source
-from jaxtriplet.losses import Weighted, weighted
+from jaxtriplet.losses import Weighted, registry, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
 
 Batches = Callable[[int], Iterator[Batch]]
@@ -107,10 +107,11 @@ def _updates(
         bar.update(begin)
         say(f"goes on after {begin} updates")
     collapsed, chooses = CollapseMonitor(), source.watched != "training"
+    first, *_ = losses_of(config.loss.name)
     shown: Row = {}
     for step, batch in zip(range(begin, numbers.steps), batches(begin), strict=False):
         state, metrics = update(state, parallel.spread_rows(batch, mesh))
-        row = _row(step, jax.device_get(metrics))
+        row = _row(step, jax.device_get(metrics), first)
         for name in ("loss", "gradient_norm"):
             if not np.isfinite(row[name]):
                 stop(step, f"the {name.replace('_', ' ')} is {row[name]}", batch)
@@ -219,18 +220,18 @@ def _kinds(params: Any) -> Any:
     return training.kinds(params) | {"encoder": models.kinds(params["encoder"])}
 
 
-def _row(step: int, metrics: training.Metrics) -> Row:
-    first, *_ = metrics.stats.values()
+def _row(step: int, metrics: training.Metrics, first: registry.Loss) -> Row:
+    share = "fraction_wrong" if counts_wrong(first) else "fraction_active"
     return {
         "step": step + 1,
         "loss": float(metrics.loss),
         "gradient_norm": float(metrics.gradient_norm),
-        "fraction_active": float(first.fraction_active),
+        share: float(metrics.stats[first.name].fraction_active),
     }
 
 
 def _words(shown: Row, judged: str) -> Iterator[str]:
-    rate = ("equal_error_rate", f"{judged} EER", ".2%")
-    for key, words, form in (("loss", "loss", ".4f"), ("fraction_active", "active", ".0%"), rate):
+    shares = ("fraction_active", "active", ".0%"), ("fraction_wrong", "wrong", ".0%")
+    for key, words, form in (("loss", "loss", ".4f"), *shares, ("equal_error_rate", f"{judged} EER", ".2%")):
         if key in shown:
             yield f"{words} {shown[key]:{form}}"

@@ -119,3 +119,8 @@ def has_hinge(loss: registry.Loss) -> bool:
         [True, False]
     """
     return "hinge_fn" in loss.options and loss.sees == "embeddings"
+
+
+def counts_wrong(loss: registry.Loss) -> bool:
+    """Returns whether `fraction_active` is the share of the rows that are nearer to another class than to their own."""
+    return loss.class_weights is not None and loss.name != "proxy_anchor"
