@@ -219,4 +219,4 @@ def test_missing_recordings_name_their_extra_in_one_line(capsys: Any, monkeypatc
 
 
 def test_sums_of_losses_are_read() -> None:
-    assert parse_loss(" 2*batch-hard+0.5 * ge2e") == {"batch-hard": 2.0, "ge2e": 0.5}
+    assert parse_loss(" 2*batch-hard:0.3+0.5 * ge2e") == {"batch-hard": 2.0, "ge2e": 0.5}

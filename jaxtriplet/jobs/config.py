@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 from jaxtriplet import _checks, _files
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
-from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takes
+from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takers
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, FineTuning, Judging, Loss, Optimizer, Training
 
@@ -77,11 +77,10 @@ class Config:
         given = {**RECIPES[recipe], "recipe": recipe}
         chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", given.get("loss", Loss().name))
         values = _for_loss(given, loss)
-        parts = [(one, chosen.get(one.command, {})) for one in losses_of(loss)]
-        for _, own in reversed(parts):
-            values |= own
+        for one in reversed(losses_of(loss)):
+            values |= chosen.get(one.command, {})
         for name in NUMBERS:  # which are one for all losses of a sum: if not found for all, each has its own
-            if len({own.get(name) for one, own in parts if takes(one, name)}) > 1:
+            if len({chosen.get(one.command, {}).get(name) for one in takers(loss, name)}) > 1:
                 values[name] = None
         return cls._made(values, numbers)
 
@@ -218,11 +217,11 @@ def _for_loss(values: Mapping[str, Any], loss: str) -> dict[str, Any]:
     """
     before, after = (losses_of(name) for name in (values.get("loss", Loss().name), loss))
     if before == after:
-        return dict(values)
+        return {**values, "loss": loss}
     others = {"loss": loss}
     for name in (*NUMBERS, "hinge", *OF_CLASSES):
-        takers = [one for one in after if takes(one, name)]
-        if not takers or not (name in _OF_ANY_CLASSES or all(one in before for one in takers)):
+        having = takers(loss, name)
+        if not having or not (name in _OF_ANY_CLASSES or all(one in before for one in having)):
             others[name] = UNSET[name]
     if not all(one.class_weights for one in after):
         others["batches"] = Data().batches

@@ -20,7 +20,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import NUMBERS, counts_wrong, losses_of, parse_loss, takes
+from jaxtriplet.jobs.objective import NUMBERS, counts_wrong, losses_of, parse_loss, takes, terms_of
 from jaxtriplet.jobs.schedules import margin_of, rate_of
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, registry, weighted
@@ -170,9 +170,10 @@ def objective_of(config: Config) -> Weighted:
         ({'batch_hard': 1.0, 'ge2e': 0.1}, {'batch_hard': {'margin': 0.3}, 'ge2e': {'num_speakers': 12}})
     """
     numbers, options = config.loss, dict[str, dict[str, Any]]()
-    for loss in losses_of(numbers.name):
+    for term in terms_of(numbers.name):
+        loss = term.loss
         given = {name: getattr(numbers, name) for name in (*NUMBERS, "centers") if takes(loss, name)}
-        given |= {"margin": margin_of(config, loss)} if "margin" in given else {}
+        given |= {"margin": margin_of(config, term)} if "margin" in given else {}
         own = options[loss.name] = {name: number for name, number in given.items() if number is not None}
         if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus

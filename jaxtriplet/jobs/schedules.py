@@ -5,7 +5,7 @@ from typing import Any
 import optax
 
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.losses.registry import Loss
+from jaxtriplet.jobs.objective import Term
 from jaxtriplet.training import margin_schedule
 
 
@@ -37,20 +37,21 @@ def rate_of(config: Config) -> optax.Schedule:
     return optax.join_schedules([rate, optax.cosine_decay_schedule(own, tuned.fine_tune)], [config.tuned_from])
 
 
-def margin_of(config: Config, loss: Loss) -> float | optax.Schedule | None:
+def margin_of(config: Config, term: Term) -> float | optax.Schedule | None:
     """Returns the margin that a config sets for a loss which takes one: a number, or one by the number of the update.
 
     Args:
         config: The numbers.
-        loss: One of the losses.
+        term: One of the terms of its loss, which may have a margin of its own.
 
     Returns:
         The number, the schedule, or None for the loss's own number.
     """
     numbers, later = config.loss, config.fine_tuning.fine_tune_margin
-    if not loss.class_weights or (numbers.margin_schedule == "none" and later is None):
-        return numbers.margin
-    whole = loss.numbers["margin"] if numbers.margin is None else numbers.margin
+    whole = numbers.margin if term.margin is None else term.margin
+    if not term.loss.class_weights or (numbers.margin_schedule == "none" and later is None):
+        return whole
+    whole = term.loss.numbers["margin"] if whole is None else whole
     if numbers.margin_schedule == "none":
         margin = optax.constant_schedule(whole)
     else:

@@ -66,7 +66,11 @@ class Loss:
     """What is minimised."""
 
     name: Annotated[
-        str, described("A loss, or a sum such as semi-hard+0.1*ge2e.", hints="jaxtriplet.losses.registry:trainable")
+        str,
+        described(
+            "A loss, or a sum such as aam-softmax:0.2+0.1*ge2e, 0.2 being a margin.",
+            hints="jaxtriplet.losses.registry:trainable",
+        ),
     ] = "batch-all"
     margin: Annotated[float, described("Gap to keep between speakers; else the loss's own.", ge=0)] | None = 0.2
     temperature: (
