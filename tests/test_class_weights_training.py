@@ -15,7 +15,7 @@ import pytest
 
 from jaxtriplet.cli import app
 from jaxtriplet.jobs import Config
-from jaxtriplet.jobs.fit import History
+from jaxtriplet.jobs.fit import History, _words
 from jaxtriplet.jobs.monitor import CollapseMonitor
 from jaxtriplet.jobs.sources.recordings import FolderOfRecordings
 from jaxtriplet.types import Stats
@@ -156,6 +156,7 @@ def test_the_share_that_is_shown_is_that_of_the_first_loss_of_a_sum(tmp_path: Pa
     assert max(first) < 1  # all terms of GE2E are above 0
     assert {row["fraction_active"] for row in rows_of(tmp_path / "ge2e+semi-hard")} == {1.0}
     assert shares["aam-softmax+0.5*semi-hard"] == 3 * [{"fraction_wrong"}]
+    assert [*_words({"loss": 0.5, "fraction_wrong": 0.25}, "training")] == ["loss 0.5000", "wrong 25%"]
 
 
 def test_distances_to_class_weights_are_no_sign_of_a_collapse_and_hide_none() -> None:

@@ -27,9 +27,7 @@ class Data:
     source: Annotated[str, described("Where data come from.", choices=SOURCES, option=False)] = "recordings"
     speakers: Annotated[int, described("Speakers in a batch, at most as many as there are.", ge=2)] = 16
     utterances: Annotated[int, described("Utterances (crops) of each, from different sessions first.", ge=2)] = 4
-    batches: Annotated[
-        str, described("shuffled: as many rows, each once an epoch, whoever speaks.", choices=_BATCHES)
-    ] = "balanced"
+    batches: Annotated[str, described("shuffled: as many rows, each once an epoch.", choices=_BATCHES)] = "balanced"
     sample_rate: Annotated[int, _waves("Hertz; recordings at another rate are resampled.", ge=8000)] = 16_000
     seconds: Annotated[str, _waves("Lengths of the crops, one drawn for each batch; each compiles once.")] = "2,3"
     speeds: Annotated[str, _waves("Speeds such as 1,0.9,1.1; each but 1 makes every speaker another one.")] = "1"
@@ -81,11 +79,11 @@ class Loss:
         Annotated[float, described("What circle, nca and others multiply by; else the loss's own.", ge=1e-9)] | None
     ) = None
     hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
-    centers: Annotated[int, described("Vectors for each class of losses with classes.", ge=1)] | None = None
-    margin_schedule: Annotated[
-        str, described("How the margin of losses with classes grows from 0, if it does.", choices=_MARGINS)
-    ] = "none"
-    margin_begin: Annotated[int, _of_margin("Updates before it grows.", ge=0)] = 0
+    centers: Annotated[int, described("Class weights of each class; else the loss's own number.", ge=1)] | None = None
+    margin_schedule: Annotated[str, described("How the margin to class weights grows from 0.", choices=_MARGINS)] = (
+        "none"
+    )
+    margin_begin: Annotated[int, _of_margin("Updates before it begins to.", ge=0)] = 0
     margin_end: Annotated[int, _of_margin("Updates after which it is whole.", ge=0)] = 0
     memory: Annotated[int, described("Rows of earlier batches that each batch meets too; 0: none.", ge=0)] = 0
 
@@ -157,9 +155,11 @@ class FineTuning:
     score calibration", 2021.
     """
 
-    fine_tune: Annotated[int, described("Last updates that fine-tune, at speed 1; 0: none.", ge=0)] = 0
-    fine_tune_rate: Annotated[float, _of_tuning("Their rate at first; else a hundredth.", ge=1e-9)] | None = None
-    fine_tune_margin: Annotated[float, _of_tuning("Their margin, of losses with classes.", ge=0)] | None = None
+    fine_tune: Annotated[int, described("How many of the last updates fine-tune, at speed 1; 0: none.", ge=0)] = 0
+    fine_tune_rate: (
+        Annotated[float, _of_tuning("Their rate at first; else a hundredth of the usual.", ge=1e-9)] | None
+    ) = None
+    fine_tune_margin: Annotated[float, _of_tuning("Their margin to class weights; else the same.", ge=0)] | None = None
     fine_tune_seconds: (
         Annotated[str, _of_tuning("Their lengths of crops; else the same.", only="recordings")] | None
     ) = None
