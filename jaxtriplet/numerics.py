@@ -138,8 +138,8 @@ def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def evidence(x: jax.Array) -> jax.Array:
-    """Returns a number for each row [B, D] that is finite if the row is, and has next to no gradient: see `poison`."""
-    return jnp.sum(x * 2.0**-32, axis=1)  # which does not overflow
+    """Returns a number for each row [B, ...], finite if the row is, which has next to no gradient: see `poison`."""
+    return jnp.sum(x * 2.0**-32, axis=tuple(range(1, x.ndim)))  # which does not overflow
 
 
 def nan_where(mask: jax.Array, dtype: jnp.dtype) -> jax.Array:

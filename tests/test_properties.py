@@ -214,8 +214,8 @@ def test_a_custom_reduction_gets_three_float_scalars(case: Case) -> None:
     )
     expected = 0.0
     for kind in set(terms.kinds):
-        own = [value for value, its in zip(terms.values, terms.kinds, strict=True) if its == kind]
-        expected += sum(own) / (len(own) + sum(value > 0 for value in own) + 1)
+        own = [term for term, its in enumerate(terms.kinds) if its == kind]
+        expected += sum(terms.values[term] for term in own) / (len(own) + sum(map(terms.active, own)) + 1)
     np.testing.assert_allclose(value, expected, 2e-5)
 
 

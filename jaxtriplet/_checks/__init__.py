@@ -8,8 +8,10 @@
 from jaxtriplet._checks.arrays import (
     batch as batch,
     by_name as by_name,
+    class_weights as class_weights,
     distances as distances,
     flags as flags,
+    for_each_class as for_each_class,
     ids as ids,
     integers as integers,
     mask as mask,

@@ -103,7 +103,9 @@ def wants_rows(name: str) -> str:
     """Returns what rows must be, in words."""
     if name == "same":
         return "same must be bool, or numbers 0 and 1, of shape [B]"
-    return f"{name} must be floats of shape [{'C' if name == 'weights' else 'B'}, {'C' if name in ('x', 'y') else 'D'}]"
+    if name in ("weights", "proxies", "centers"):
+        return f"{name} must be floats of shape [C, D], or of shape [C, K, D] with K centres for each class"
+    return f"{name} must be floats of shape [B, {'C' if name in ('x', 'y') else 'D'}]"
 
 
 def _matrix(x: ArrayLike, name: str) -> jax.Array:
@@ -139,6 +141,27 @@ def batch(
     says = f"labels and embeddings must have as many rows; got {list(labels.shape)} and {list(embeddings.shape)}"
     _require(chex.assert_equal_shape_prefix, [labels, embeddings], 1, says=says)
     return labels, embeddings, mask(where, embeddings)
+
+
+def class_weights(weights: ArrayLike, reference: jax.Array, name: str, *, several: bool) -> jax.Array:
+    """Returns the weights of classes [C, D] or [C, K, D], having checked that they are as wide as the reference."""
+    array = jnp.asarray(weights)
+    says = f"{wants_rows(name)}; got {seen(array)}"
+    _require(chex.assert_type, array, float, says=says)
+    _require(chex.assert_rank, array, {2, 3}, says=says)
+    if array.ndim == 3 and not several:
+        raise ValueError(f"{name} must be of shape [C, D] here, one vector for each class; got {seen(array)}")
+    if 0 in array.shape[:-1]:
+        raise ValueError(f"{name} must be of one class at least; got {seen(array)}")
+    if array.shape[-1] != reference.shape[1]:
+        raise ValueError(f"{name} must be as long as embeddings, {reference.shape[1]} numbers; got {seen(array)}")
+    return array
+
+
+def for_each_class(number: jax.Array, classes: int) -> None:
+    """Raises a `ValueError` unless there is a number for each class."""
+    if number.shape != (classes,):
+        raise ValueError(f"a margin must be a single number, or one for each of {classes} classes; got {seen(number)}")
 
 
 def memory(given: Memory, labels: jax.Array, reference: jax.Array) -> Memory:
@@ -242,6 +265,14 @@ def scalar(name: str, value: Any, dtype: jnp.dtype) -> jax.Array:
     """Returns the number as a scalar of `dtype`, having checked that it is one."""
     array = jnp.asarray(value)
     _require(chex.assert_rank, array, 0, says=f"{name} must be a single number; got {seen(array)}")
+    return array.astype(dtype)
+
+
+def scalar_or_vector(name: str, value: Any, dtype: jnp.dtype) -> jax.Array:
+    """Returns the number as a scalar of `dtype`, or as a vector of one for each class."""
+    array = jnp.asarray(value)
+    says = f"{name} must be a single number, or a vector of one for each class; got {seen(array)}"
+    _require(chex.assert_rank, array, {0, 1}, says=says)
     return array.astype(dtype)
 
 

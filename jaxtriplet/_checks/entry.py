@@ -26,12 +26,13 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
     - Positional arguments without a default are rows; if the first are `labels`, they are looked at before they are
       traced: JAX turns 64-bit NumPy integers into 32-bit ones without a word, so that two speakers could become one.
     - Those with a default, and keywords whose default is a float, are numbers: traced scalars, in the dtype to compute
-      the rows in.
-    - Other keywords are static: functions (`*_fn`), sizes (`int | None`), words (`Literal`), flags, axes; but for
-      `where`, `ids` and `memory`, which are arrays.
+      the rows in. The margin of a loss with class weights, its third rows, may be one for each class.
+    - Other keywords are static: functions (`*_fn`), sizes (`int | None`, `int`), words (`Literal`), flags, axes; but
+      for `where`, `ids` and `memory`, which are arrays.
     """
     signature, hints = inspect.signature(function), typing.get_type_hints(function)
     rows, numbers = rows_of(signature), numbers_of(signature)
+    of_classes = rows[:1] == ["labels"] and len(rows) > 2
     arrays_by_name = [name for name in ARRAYS if name in signature.parameters]
     keywords = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY]
     fixed = [name for name in keywords if name not in arrays_by_name and name not in numbers]
@@ -56,7 +57,8 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
         first = given.arguments[rows[:2][-1]]
         dtype = numerics.compute_dtype(first)
         for name in numbers:
-            given.arguments[name] = arrays.scalar(name, given.arguments[name], dtype)
+            check = arrays.scalar_or_vector if of_classes and name == "margin" else arrays.scalar
+            given.arguments[name] = check(name, given.arguments[name], dtype)
         _forms(given.arguments, first, dtype)
         return function(*given.args, **given.kwargs)
 
@@ -98,6 +100,8 @@ def static(name: str, value: Any, hint: Any) -> None:
         words.option(name, value, known)
     elif hint == int | None and value is not None:
         words.positive_integer(name, value)
+    elif hint is int:
+        words.whole_number(name, value)
     elif hint is bool or hint == Literal[False]:
         words.flag(name, value)
     elif hint == AxisName:

@@ -72,6 +72,12 @@ def positive_integer(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a whole number above 0; got {seen(value)}")
 
 
+def whole_number(name: str, value: object) -> None:
+    """Checks a static count, which may be 0."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise ValueError(f"{name} must be a whole number, at least 0; got {seen(value)}")
+
+
 def flag(name: str, value: object) -> None:
     """Checks a keyword that is True or False."""
     if not isinstance(value, bool | np.bool_):

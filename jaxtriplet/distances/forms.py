@@ -198,6 +198,25 @@ SIMILARITY = Form(_no_frame, _as_they_are, _inner, _inner_beside, is_symmetric=T
 INNER_PRODUCT = Form(_no_frame, _as_they_are, _inner_between, _inner_apart, is_symmetric=True)
 
 
+# Cosines to classes that may have several centres [C, K, D]: scores are then [..., K, C].
+
+
+def _directions(values: jax.Array, valid: jax.Array, frame: None) -> jax.Array:
+    del valid, frame
+    unit = numerics.l2_normalize(values)
+    return unit if unit.ndim == 2 else jnp.moveaxis(unit, 1, 0)
+
+
+def _cosines(x: jax.Array, y: jax.Array, frame: None) -> jax.Array:
+    del frame
+    if y.ndim == 2:
+        return numerics.inner(x, y)
+    return numerics.inner(x, y.reshape(-1, y.shape[-1])).reshape(len(x), *y.shape[:2])
+
+
+ANGLES = Form(_no_frame, _directions, _cosines, _inner_beside, is_symmetric=True, is_similarity=True)
+
+
 def brought(distance_fn: DistanceFn) -> Form:
     """Returns the form of a distance that somebody brings, of which nothing is known."""
     between, apart = (functools.partial(one, distance_fn) for one in (_brought_between, _brought_apart))

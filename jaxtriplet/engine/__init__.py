@@ -11,10 +11,12 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
 - `rules`: what rules are made of, with a loop over positives for small classes and a sort for large ones;
 - `mining`: `mine` itself; `derivative`: gradients made in the forward pass; `formula`: rules of formulas;
 - `separable`: losses of row `statistics`, and `measuring`: `measure` for these, by `whole_rows` or by `merged_rows`;
+- `against`: rows and the weights of classes, which may stay `apart`, each device with its own;
 - `memory`: rows of earlier batches;
 - `outcome`: sums that merge over tiles and devices, and how they become a loss and its statistics, `conclude`.
 """
 
+from jaxtriplet.engine.against import Against as Against, against as against
 from jaxtriplet.engine.classes import columns as columns
 from jaxtriplet.engine.formula import formula as formula
 from jaxtriplet.engine.measuring import measure as measure
@@ -24,6 +26,7 @@ from jaxtriplet.engine.outcome import (
     Spread as Spread,
     conclude as conclude,
     count as count,
+    count_wrong as count_wrong,
     mean_of as mean_of,
     norms as norms,
     spread as spread,
@@ -51,5 +54,13 @@ from jaxtriplet.engine.rules import (
     triplets as triplets,
 )
 from jaxtriplet.engine.separable import Pairs as Pairs, Separable as Separable
-from jaxtriplet.engine.statistics import Count as Count, LogSumExp as LogSumExp, Max as Max, Sum as Sum
+from jaxtriplet.engine.statistics import (
+    Count as Count,
+    Few as Few,
+    Highest as Highest,
+    LogSumExp as LogSumExp,
+    Max as Max,
+    Sum as Sum,
+    low as low,
+)
 from jaxtriplet.engine.tiles import Tile as Tile, by_tiles as by_tiles

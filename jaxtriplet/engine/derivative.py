@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.outcome import Spread
 from jaxtriplet.types import Terms
 
@@ -37,28 +38,36 @@ def _refuse(*args: Any) -> Any:
 _once.defvjp(_refuse, _refuse)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def each(work: Work, numbers: Any, layout: Any) -> Outcome:
-    """Returns the outcome; the backward pass, which knows each anchor's cotangent, does the work again."""
-    outcome: Outcome = work(numbers, layout, None)[0]
-    return outcome
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def each(work: Work, apart: Apart | None, numbers: Any, layout: Any) -> Outcome:
+    """Returns the outcome; the backward pass, which knows each anchor's cotangent, does the work again.
+
+    Where candidates are `apart`, anchors of several devices come together: what comes out is of this device's own.
+    """
+    return _own(apart, work(numbers, layout, None)[0])
 
 
-def _each_forward(work: Work, numbers: Any, layout: Any) -> tuple[Outcome, Any]:
-    return each(work, numbers, layout), (numbers, layout)
+def _own(apart: Apart | None, outcome: Outcome) -> Outcome:
+    return outcome if apart is None else (apart.own(outcome[0]), *outcome[1:])
 
 
-def _each_backward(work: Work, saved: Any, cotangent: Outcome) -> Any:
-    return _once(work, *saved, totals(cotangent[0]))[1], None
+def _each_forward(work: Work, apart: Apart | None, numbers: Any, layout: Any) -> tuple[Outcome, Any]:
+    return each(work, apart, numbers, layout), (numbers, layout)
+
+
+def _each_backward(work: Work, apart: Apart | None, saved: Any, cotangent: Outcome) -> Any:
+    by_totals = totals(cotangent[0])
+    by_totals = by_totals if apart is None else apart.cotangent_of_rows(by_totals)
+    return _once(work, *saved, by_totals)[1], None
 
 
 each.defvjp(_each_forward, _each_backward)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def summed(work: Work, numbers: Any, layout: Any) -> Outcome:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def summed(work: Work, apart: Apart | None, numbers: Any, layout: Any) -> Outcome:
     """Returns the outcome with the sum of the totals, whose gradient is made in the forward pass."""
-    return _with_sum(each(work, numbers, layout))
+    return _with_sum(each(work, apart, numbers, layout))
 
 
 def _one_for_each(numbers: Any) -> jax.Array:
@@ -71,14 +80,16 @@ def _with_sum(outcome: Outcome) -> Outcome:
     return terms._replace(total=jnp.sum(terms.total)), positives, negatives
 
 
-def _summed_forward(work: Work, numbers: Any, layout: Any) -> tuple[Outcome, Any]:
+def _summed_forward(work: Work, apart: Apart | None, numbers: Any, layout: Any) -> tuple[Outcome, Any]:
     outcome, gradient = _once(work, numbers, layout, _one_for_each(numbers))
-    return _with_sum(outcome), gradient
+    return _with_sum(_own(apart, outcome)), gradient
 
 
-def _summed_backward(work: Work, gradient: Any, cotangent: Outcome) -> Any:
+def _summed_backward(work: Work, apart: Apart | None, gradient: Any, cotangent: Outcome) -> Any:
     del work
-    return jax.tree.map(lambda part: part * cotangent[0].total, gradient), None
+    by_total = cotangent[0].total
+    by_total = by_total if apart is None else apart.cotangent_of_sum(by_total)
+    return jax.tree.map(lambda part: part * by_total, gradient), None
 
 
 summed.defvjp(_summed_forward, _summed_backward)

@@ -13,10 +13,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet.distances import form_of
+from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative, merged_rows, whole_rows
+from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.classes import arrange
 from jaxtriplet.engine.outcome import Found, evidence_of, gather
-from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, views, without_values
+from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, of_class, pairs, views, without_values
 from jaxtriplet.engine.separable import Layout, Numbers, Plan, Separable, different, sets_of
 from jaxtriplet.types import AxisName, DistanceFn, Exchange
 
@@ -31,7 +33,7 @@ def measure(
     anchors: Rows,
     candidates: Rows,
     numbers: Any,
-    distance_fn: DistanceFn | None = None,
+    distance_fn: DistanceFn | Form | None = None,
     *,
     each: bool = False,
     block_size: int | None = None,
@@ -42,6 +44,7 @@ def measure(
     both_ways: bool = False,
     exchange: Exchange = "gather",
     axis_name: AxisName = None,
+    apart: Apart | None = None,
     columns: int | None = None,
     evidence: tuple[jax.Array, ...] = (),
 ) -> Found:
@@ -55,7 +58,7 @@ def measure(
         anchors: The rows of this device.
         candidates: The rows of all devices, or what they are to be compared with; on a ring, those of this device.
         numbers: The loss's own numbers, a tree of scalars or of arrays [B].
-        distance_fn: A pairwise distance; None for inner products.
+        distance_fn: A pairwise distance, or the form of one; None for inner products.
         each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass.
         block_size: The number of anchors in a tile; None for a good one.
         strangers: Whether no anchor is among the candidates, as with centroids; else all of them are.
@@ -66,6 +69,7 @@ def measure(
         both_ways: Whether candidates meet anchors too, as many as these: terms are the mean of both.
         exchange: "ring" if the candidates travel around the devices, so that none holds all of them.
         axis_name: The mapped axes over which the batch is spread, or None; of use on a ring.
+        apart: How candidates are shared among devices, each of which meets its own alone, if they are.
         columns: How many candidates to meet at once, unless they meet anchors too; None for a good number.
         evidence: Arrays that must be finite, or the total is not, beside the rows.
 
@@ -74,30 +78,39 @@ def measure(
     """
     candidates, theirs = at_least_one((candidates, theirs))
     anchors = as_strangers(anchors) if strangers else anchors
-    own, form, count = for_each(numbers, anchors), form_of(distance_fn), len(candidates.labels)
+    form, count = distance_fn if isinstance(distance_fn, Form) else form_of(distance_fn), len(candidates.labels)
+    own, together = for_each(numbers, anchors), anchors
+    if apart is not None:
+        together, own = apart.come((anchors, own))
     ring = axis_name if exchange == "ring" else None
-    at_once = count if both_ways else columns or (count if count <= LONG else LONG_BLOCK)
-    plan = Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once)
-    layout = Layout(without_values(anchors), without_values(candidates), None, present, (None, None))
+    at_once = count if both_ways else min(count, columns or (count if count <= LONG else LONG_BLOCK))
+    plan = Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once, apart)
+    layout = Layout(without_values(together), without_values(candidates), None, present, (None, None))
     met = different(anchors, candidates)
-    in_two = ring is not None or at_once < count or (both_ways and plan.tiles(len(anchors.labels), count)[0] > 1)
-    if in_two:
-        work, given = functools.partial(merged_rows.work, plan), Numbers(anchors.values, candidates.values, own, theirs)
+    several = both_ways and plan.tiles(len(anchors.labels), count)[0] > 1
+    if ring is not None or apart is not None or at_once < count or several:
+        work, given = (
+            functools.partial(merged_rows.work, plan),
+            Numbers(together.values, candidates.values, own, theirs),
+        )
     else:
         counts = _counts(plan, anchors, candidates, strangers) if present is None else (None, None)
         layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)), counts=counts)
         rows_of = [form.rows_fn(rows.values, rows.valid, layout.frame) for rows in met]
         work, given = functools.partial(whole_rows.work, plan), Numbers(rows_of[0], rows_of[-1], own, theirs)
-    outcome = (derivative.each if each or loss.kinds > 1 else derivative.summed)(work, given, layout)
+    outcome = (derivative.each if each or loss.kinds > 1 else derivative.summed)(work, apart, given, layout)
     told = [*evidence, *evidence_of(form, outcome[1:], met)]
-    if ring is not None:  # a NaN of another device is everybody's
-        told.append(jax.lax.psum(sum(map(jnp.sum, jax.lax.stop_gradient(told))), ring))
-    return gather(*outcome, anchors, *told)
+    if (others := ring if apart is None else apart.over) is not None:  # a NaN of another device is everybody's
+        told.append(jax.lax.psum(sum(map(jnp.sum, jax.lax.stop_gradient(told))), others))
+    found = gather(*outcome, anchors, *told)
+    if apart is None:
+        return found
+    return found._replace(terms=apart.counted_once(found.terms), norms=apart.counted_once(found.norms))
 
 
 def _counts(plan: Plan, anchors: Rows, candidates: Rows, strangers: bool) -> tuple[Any, Any]:
     """Returns how many positives and negatives each anchor has, [B] each; None for what is counted as it is met."""
-    if plan.pairs_fn is views:  # its other half
+    if plan.pairs_fn in (views, of_class):  # its other half, its class
         return anchors.valid.astype(jnp.int32), None
     if plan.pairs_fn is not pairs or len(candidates.labels) <= FEW:
         return None, None

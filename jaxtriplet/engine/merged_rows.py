@@ -20,7 +20,7 @@ from jaxtriplet.engine.separable import (
     Numbers,
     Pairs,
     Plan,
-    columns_of,
+    as_floats,
     mean_of_both,
     only_of_terms,
     sets_of,
@@ -43,7 +43,7 @@ class _Slopes(NamedTuple):
     """What a second pass needs of the first, for rows [B] or for columns [N]: a list each, one of every statistic."""
 
     states: list[Any]
-    by_values: list[jax.Array]
+    by_values: list[Any]
     """The derivative of all terms by the values of the statistics."""
 
 
@@ -55,11 +55,15 @@ def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[
     )
     visits = _Visits(plan, numbers, layout)
     states, columns, spreads = _gathered(plan, visits.look, visits.merge, block)
+    if plan.apart is not None:
+        states = plan.apart.merged(visits.kinds, states)
     terms, pull = visits.conclude(states, columns)
     outcome = (terms, *(jax.tree.map(lambda part: part[None], one) for one in spreads))
     if cotangent is None:
         return outcome, None
     rows_slopes, column_slopes, direct = pull(cotangent)
+    if plan.apart is not None:  # each of these devices knows it
+        direct = plan.apart.on_first(direct)
     visit = functools.partial(visits.pull, _Slopes(states, rows_slopes), _Slopes(columns, column_slopes))
     (by_anchors, by_own), (by_candidates, by_theirs) = _pulled(plan, visit, block)
     return outcome, Numbers(by_anchors, by_candidates, _add(by_own, direct), by_theirs)
@@ -77,7 +81,8 @@ class _Visits:
 
     def _statistics_of_one(self, numbers: Numbers) -> Any:
         none = jnp.zeros_like(numbers.anchors, shape=(1, 1))
-        return self.plan.statistics(Pairs(none, none > 0, none > 0, columns_of(numbers.theirs)), numbers.own)
+        theirs = jax.tree.map(lambda part: part[None, :], numbers.theirs)
+        return self.plan.statistics(Pairs(none, none > 0, none > 0, theirs), numbers.own)
 
     def _prepared(self, block: _Block) -> tuple[Any, Any]:
         """Returns what the score takes of block and anchors, with the frame of both, and how to pull it back."""
@@ -99,15 +104,15 @@ class _Visits:
         """Returns the states of the anchors' statistics [B], of the candidates' [N], and the spreads of distances."""
         plan, count = self.plan, len(self.layout.anchors.labels)
         (of_block, of_anchors, frame), _ = self._prepared(block)
-        theirs = columns_of(block.theirs)
 
         def step(columns: Any, tile: Any) -> Any:
             values, anchors, own = tile
-            pairs = Pairs(plan.form.tile(of_block, values, frame), *plan.pairs_fn(anchors, block.rows), theirs)
+            scores = plan.scores(of_block, values, frame)
+            pairs = plan.pairs(scores, own, anchors, block.rows, block.theirs)
             stats = jax.tree.leaves(plan.statistics(pairs, own), is_leaf=is_statistic)
-            states = [stat.state(block.rows.place[:, None], 0) for stat in stats]
+            states = [stat.state(block.rows.place[None, :], 1) for stat in stats]
             if plan.both_ways:
-                more = [stat.state(anchors.place[None, :], 1) for stat in stats]
+                more = [stat.state(anchors.place[:, None], 0) for stat in stats]
                 columns = self.merge_states(columns, more)
             return columns, (states, *plan.spreads(pairs))
 
@@ -119,12 +124,12 @@ class _Visits:
 
     def _nothing_of(self, block: _Block) -> list[Any]:
         """Returns the states of statistics that have met nobody, of each candidate."""
-        none = jnp.zeros_like(block.values[:, :1] * self.numbers.anchors[:1, :1])  # varies as both do
+        none = jnp.zeros_like(block.values[:, :1] * self.numbers.anchors[:1, :1]).T  # varies as both do
         nobody = jnp.zeros_like(none, bool) & (none != 0)
-        pairs = Pairs(none, nobody, nobody, columns_of(block.theirs))
+        pairs = Pairs(none, nobody, nobody, jax.tree.map(lambda part: part[None, :], block.theirs))
         own = jax.tree.map(lambda part: part[:1], self.numbers.own)
         stats = jax.tree.leaves(self.plan.statistics(pairs, own), is_leaf=is_statistic)
-        return [stat.state(jnp.zeros_like(none, jnp.int32), 1) for stat in stats]
+        return [stat.state(jnp.zeros_like(none, jnp.int32), 0) for stat in stats]
 
     def merge_states(self, a: list[Any], b: list[Any]) -> list[Any]:
         """Returns the states of two sets of candidates together."""
@@ -138,8 +143,12 @@ class _Visits:
 
     def _values(self, states: list[Any]) -> Any:
         dtype = self.numbers.anchors.dtype
-        values = [kind.value(state).astype(dtype) for kind, state in zip(self.kinds, states, strict=True)]
+        values = [as_floats(kind.value(state), dtype) for kind, state in zip(self.kinds, states, strict=True)]
         return jax.tree.unflatten(self.structure, values)
+
+    def _by_statistic(self, by_values: Any) -> list[Any]:
+        parts: Any = self.structure  # which JAX does not type
+        return list(parts.flatten_up_to(by_values))
 
     def conclude(self, states: list[Any], columns: list[Any]) -> tuple[Any, Callable[[Any], Any]]:
         """Returns the terms, and from their cotangent to the slopes of the values (rows', columns') and by numbers."""
@@ -149,7 +158,7 @@ class _Visits:
 
             def back(cotangent: Any) -> tuple[Any, Any, Any]:
                 by_values, direct = only_of_terms(terms, pull(cotangent))
-                return jax.tree.leaves(by_values), [], direct
+                return self._by_statistic(by_values), [], direct
 
             return terms, back
         _, pull_columns, others = jax.vjp(term, self._values(columns), self.numbers.own, has_aux=True)
@@ -159,7 +168,7 @@ class _Visits:
             (by_values, direct), (by_columns, more) = (
                 only_of_terms(kind, one(half)) for kind, one in ((terms, pull), (others, pull_columns))
             )
-            return jax.tree.leaves(by_values), jax.tree.leaves(by_columns), _add(direct, more)
+            return self._by_statistic(by_values), self._by_statistic(by_columns), _add(direct, more)
 
         return mean_of_both(terms, others), back_both
 
@@ -167,32 +176,31 @@ class _Visits:
         """Returns the gradient by the anchors and the loss's numbers, and that by the block."""
         plan, count = self.plan, len(self.layout.anchors.labels)
         (of_block, of_anchors, frame), pull_rows = self._prepared(block)
-        theirs = columns_of(block.theirs)
 
         def step(by_block: Any, tile: Any) -> Any:
             values, anchors, own, slopes = tile
-            scores, pull_scores = jax.vjp(lambda c, a: plan.form.tile(c, a, frame), of_block, values)
-            masks = plan.pairs_fn(anchors, block.rows)
+            scores, pull_scores = jax.vjp(lambda c, a: plan.scores(c, a, frame), of_block, values)
 
             def elements(scores: jax.Array, own: Any, theirs: Any) -> Any:
-                stats = jax.tree.leaves(plan.statistics(Pairs(scores, *masks, theirs), own), is_leaf=is_statistic)
+                pairs = plan.pairs(scores, own, anchors, block.rows, theirs)
+                stats = jax.tree.leaves(plan.statistics(pairs, own), is_leaf=is_statistic)
                 return [stat.x for stat in stats], stats
 
-            _, pull_elements, stats = jax.vjp(elements, scores, own, theirs, has_aux=True)
-            parts = [_slopes(stats, slopes, block.rows.place, 0)]
+            _, pull_elements, stats = jax.vjp(elements, scores, own, block.theirs, has_aux=True)
+            parts = [_slopes(stats, slopes, block.rows.place, 1)]
             if plan.both_ways:
-                parts.append(_slopes(stats, of_columns, anchors.place, 1))
+                parts.append(_slopes(stats, of_columns, anchors.place, 0))
             by_scores, by_own, more = pull_elements(functools.reduce(_add, parts))
             by_tile, by_values = pull_scores(by_scores)
             return _add(by_block, (by_tile, more)), (by_values, by_own)
 
         shape = self._shape(block)
         rows = (fill(of_anchors, shape), self.layout.anchors, fill(self.numbers.own, shape), of_rows)
-        nothing = jax.tree.map(lambda part: jnp.zeros_like(part) * self._one(), (of_block, theirs))
+        nothing = jax.tree.map(lambda part: jnp.zeros_like(part) * self._one(), (of_block, block.theirs))
         (by_block, by_theirs), found = scan_tiles(step, nothing, rows, shape)
         by_anchors, by_own = unfold(found, count)
         by_values, by_anchors = pull_rows((by_block, by_anchors))
-        return (by_anchors, by_own), (by_values, jax.tree.map(lambda part: part[:, 0], by_theirs))
+        return (by_anchors, by_own), (by_values, by_theirs)
 
     def _one(self) -> jax.Array:
         """A one that varies over devices as the anchors do."""
@@ -207,7 +215,7 @@ def _slopes(stats: list[Any], slopes: _Slopes, place: jax.Array, axis: int) -> l
             found.append(None)
             continue
         along = jax.tree.map(lambda part: jnp.expand_dims(part, axis), (state, by_value))
-        slope = along[1] * stat.slope(along[0], jnp.expand_dims(place, 1 - axis))
+        slope = stat.pull(along[0], jnp.expand_dims(place, 1 - axis), along[1])
         found.append(jnp.broadcast_to(slope, stat.x.shape))
     return found
 
@@ -223,24 +231,27 @@ def _turn(axis_name: AxisName, tree: Any) -> Any:
     return jax.tree.map(lambda part: jax.lax.ppermute(part, axis_name, order), tree)
 
 
-def _blocks(block: _Block, size: int) -> tuple[_Block, _Block]:
-    """Returns the first block of so many candidates, and the others, with a leading axis; padding fills up the last."""
-    number = -(-len(block.rows.labels) // size)
+def _block_at(block: _Block, size: int, number: Any) -> tuple[_Block, Any]:
+    """Returns so many candidates, and where they begin; the last ones begin earlier, and skip what was met before."""
+    begin = jnp.minimum(number * size, len(block.rows.labels) - size)
+    some: _Block = jax.tree.map(lambda part: jax.lax.dynamic_slice_in_dim(part, begin, size), block)
+    new = begin + jnp.arange(size, dtype=jnp.int32) >= number * size
+    return some._replace(rows=some.rows._replace(valid=some.rows.valid & new)), begin
 
-    def fold(part: jax.Array) -> jax.Array:
-        missing = number * size - part.shape[0]
-        padded = jnp.pad(part, ((0, missing), *((0, 0),) * (part.ndim - 1)))
-        return padded.reshape(number, size, *part.shape[1:])
 
-    folded = jax.tree.map(fold, block)
-    return jax.tree.map(lambda part: part[0], folded), jax.tree.map(lambda part: part[1:], folded)
+def _number_of_blocks(block: _Block, size: int) -> jax.Array:
+    return jnp.arange(1, -(-len(block.rows.labels) // size), dtype=jnp.int32)
 
 
 def _gathered(plan: Plan, look: Callable[[_Block], Any], merged: Callable[[Any, Any], Any], block: _Block) -> Any:
     """Returns what all looks have found together: at each block of candidates, or of the ring."""
     if plan.ring is None:
-        first, others = _blocks(block, plan.columns)
-        return jax.lax.scan(lambda seen, one: (merged(seen, look(one)), None), look(first), others)[0]
+        size = plan.columns
+        first = look(jax.tree.map(lambda part: part[:size], block))
+        numbers = _number_of_blocks(block, size)
+        if not len(numbers):
+            return first
+        return jax.lax.scan(lambda seen, n: (merged(seen, look(_block_at(block, size, n)[0])), None), first, numbers)[0]
 
     def meet(carry: Any, _: None) -> Any:
         block, seen = carry
@@ -255,17 +266,26 @@ def _gathered(plan: Plan, look: Callable[[_Block], Any], merged: Callable[[Any, 
 def _pulled(plan: Plan, visit: Callable[[_Block], Any], block: _Block) -> tuple[Any, Any]:
     """Returns the gradient by what is this device's, added up over all blocks, and that by the candidates."""
     if plan.ring is None:
-        first, others = _blocks(block, plan.columns)
-        mine, by_first = visit(first)
+        size = plan.columns
+        mine, by_first = visit(jax.tree.map(lambda part: part[:size], block))
+        missing = len(block.rows.labels) - size
+        if not missing:
+            return mine, by_first
+        by_all = jax.tree.map(lambda part: jnp.pad(part, ((0, missing), *((0, 0),) * (part.ndim - 1))), by_first)
 
-        def step(mine: Any, one: _Block) -> Any:
-            more, by_one = visit(one)
-            return _add(mine, more), by_one
+        def step(carry: Any, number: jax.Array) -> Any:
+            mine, by_all = carry
+            some, begin = _block_at(block, size, number)
+            more, by_some = visit(some)
 
-        mine, by_others = jax.lax.scan(step, mine, others)
-        count = len(block.rows.labels)
-        whole = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), by_first, by_others)
-        return mine, unfold(whole, count)
+            def add(all_: jax.Array, part: jax.Array) -> jax.Array:  # in place
+                there = jax.lax.dynamic_slice_in_dim(all_, begin, size)
+                return jax.lax.dynamic_update_slice_in_dim(all_, there + part, begin, 0)
+
+            return (_add(mine, more), jax.tree.map(add, by_all, by_some)), None
+
+        (mine, by_all), _ = jax.lax.scan(step, (mine, by_all), _number_of_blocks(block, size))
+        return mine, by_all
 
     def back(carry: Any, _: None) -> Any:
         block, by_block, mine = carry

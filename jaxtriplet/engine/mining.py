@@ -86,7 +86,7 @@ def mine(
     arranged = arrange(anchors, candidates, strangers=strangers)
     layout = _Layout(without_values(anchors), without_values(candidates), *arranged, frame)
     differentiable = derivative.each if each else derivative.summed
-    outcome = differentiable(functools.partial(_work, plan), _Numbers(of_anchors, of_candidates, own), layout)
+    outcome = differentiable(functools.partial(_work, plan), None, _Numbers(of_anchors, of_candidates, own), layout)
     return gather(*outcome, anchors, *evidence_of(form, outcome[1:], met))
 
 

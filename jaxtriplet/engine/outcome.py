@@ -18,6 +18,12 @@ def count(term: jax.Array, mask: jax.Array) -> Terms:
     return Terms(jnp.where(mask, term, 0), *(one.astype(term.dtype) for one in counts))
 
 
+def count_wrong(term: jax.Array, mask: jax.Array, wrong: jax.Array) -> Terms:
+    """Returns the terms where the mask is True, of which those are active that are of wrong rows."""
+    valid, active = (one.astype(term.dtype) for one in (mask, mask & wrong))
+    return Terms(jnp.where(mask, term, 0), valid, active)
+
+
 class Spread(NamedTuple):
     """How a set of distances is spread: four scalars that can be merged with another set's."""
 

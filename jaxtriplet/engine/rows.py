@@ -85,15 +85,20 @@ def _remembered(rows: Rows, memory: Memory | None, everyone: int, axis_name: Axi
     place = everyone + jnp.arange(len(values), dtype=jnp.int32)
     earlier = Rows(values.astype(rows.values.dtype), memory.labels, valid, place)
     if axis_name is not None:
-        size, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
-        share = -(-len(values) // size)
-
-        def cut(part: jax.Array) -> jax.Array:  # zeros fill up the last share: rows that are not valid
-            filled = jnp.pad(part, ((0, share * size - len(part)), *((0, 0),) * (part.ndim - 1)))
-            return jax.lax.dynamic_slice_in_dim(filled, index * share, share)
-
-        earlier = jax.tree.map(cut, earlier)
+        earlier = share_of(earlier, axis_name)
     return jax.tree.map(lambda *parts: jnp.concatenate(parts), rows, earlier)
+
+
+def share_of(rows: Rows, axis_name: AxisName) -> Rows:
+    """Returns this device's share of rows that all devices have; zeros fill up the last: rows that are not valid."""
+    size, index = jax.lax.axis_size(axis_name), jax.lax.axis_index(axis_name)
+    share = -(-len(rows.labels) // size)
+
+    def cut(part: jax.Array) -> jax.Array:
+        filled = jnp.pad(part, ((0, share * size - len(part)), *((0, 0),) * (part.ndim - 1)))
+        return jax.lax.dynamic_slice_in_dim(filled, index * share, share)
+
+    return jax.tree.map(cut, rows)
 
 
 def face(
@@ -137,6 +142,13 @@ def views(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
     alike = candidates.labels[:, None] == anchors.labels[None, :]
     same = candidates.place[:, None] == anchors.place[None, :]
     return both & same, both & ~alike
+
+
+def of_class(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
+    """Returns `pairs` of rows and classes, each of which is there once: its own class, and all others."""
+    both = candidates.valid[:, None] & anchors.valid[None, :]
+    alike = candidates.labels[:, None] == anchors.labels[None, :]
+    return both & alike, both & ~alike
 
 
 def prepare(form: Form, frame: Any, anchors: Rows, candidates: Rows) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative
+from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.outcome import Spread, spread
 from jaxtriplet.engine.rows import Rows
 from jaxtriplet.engine.statistics import Count
@@ -21,14 +22,14 @@ TILE, WIDE = 2**19, 2**14
 
 
 class Pairs(NamedTuple):
-    """Pairs of a candidate and an anchor, each [candidate, anchor]."""
+    """Pairs of an anchor and a candidate, each [anchor, candidate]: so do matrices of long rows multiply fastest."""
 
     scores: jax.Array
     """Inner products, or the distance that was asked for."""
     positive: jax.Array
     negative: jax.Array
     theirs: Any = None
-    """What was given of each candidate, a tree of [candidate, 1]."""
+    """What was given of each candidate, a tree of [1, candidate]."""
     counts: Any = (None, None)
     """How many positives and negatives each anchor has, where that is known."""
 
@@ -52,11 +53,14 @@ class Separable(NamedTuple):
     """A loss of row statistics: two pure functions, static."""
 
     statistics: Callable[[Pairs, Any], Any]
-    """`(pairs, numbers, each [1, anchor]) -> a tree of Sum, Count, LogSumExp, Max`."""
+    """`(pairs, numbers, each [anchor, 1]) -> a tree of Sum, Count, LogSumExp, Max, Highest, Few`."""
     term: Callable[[Any, Any], Any]
     """`(values, numbers, each [anchor]) -> Terms`, such as `engine.count(term, valid)`; a tuple of several kinds."""
     kinds: int = 1
     """How many kinds of terms, each reduced by itself."""
+    of_centers: Callable[[jax.Array, Any], jax.Array] | None = None
+    """Of candidates that are several centres each, `(scores [anchor, centre, candidate], numbers) -> [anchor,
+    candidate]`."""
 
 
 class Plan(NamedTuple):
@@ -70,10 +74,31 @@ class Plan(NamedTuple):
     ring: AxisName
     columns: int
     """How many candidates are met at once."""
+    apart: Apart | None = None
+    """How candidates are shared among devices, if each meets its own alone."""
+
+    def scores(self, candidates: Any, anchors: Any, frame: Any) -> jax.Array:
+        """Returns the scores of a tile, of what the form made of rows."""
+        return self.form.between_fn(anchors, candidates, frame)
+
+    def pairs(
+        self,
+        scores: jax.Array,
+        own: Any,
+        anchors: Rows,
+        candidates: Rows,
+        theirs: Any = None,
+        counts: Any = (None, None),
+    ) -> Pairs:
+        """Returns the pairs of a tile; the numbers are of its anchors, what is given of each candidate is [N]."""
+        if self.loss.of_centers is not None and scores.ndim > 2:
+            scores = self.loss.of_centers(scores, jax.tree.map(lambda number: number[:, None, None], own))
+        positive, negative = (mask.T for mask in self.pairs_fn(anchors, candidates))
+        return Pairs(scores, positive, negative, jax.tree.map(lambda part: part[None, :], theirs), counts)
 
     def statistics(self, pairs: Pairs, own: Any) -> Any:
         """Returns the statistics of a tile; the numbers are of its anchors."""
-        return self.loss.statistics(pairs, jax.tree.map(lambda number: number[None, :], own))
+        return self.loss.statistics(pairs, jax.tree.map(lambda number: number[:, None], own))
 
     def spreads(self, pairs: Pairs) -> tuple[Spread, Spread]:
         """Returns how the distances of a tile are spread: of positives, and of negatives."""
@@ -111,11 +136,6 @@ class Layout(NamedTuple):
     """How many positives and negatives each anchor has, [B] each, or None twice: then they are counted in tiles."""
 
 
-def columns_of(theirs: Any) -> Any:
-    """Returns what is given of each candidate [N] as tiles see it, [candidate, 1]."""
-    return jax.tree.map(lambda part: part[:, None], theirs)
-
-
 def different(anchors: Rows, candidates: Rows) -> list[Rows]:
     """Returns both, or one of them if they are the same."""
     return [anchors] if anchors.values is candidates.values else [anchors, candidates]
@@ -132,6 +152,11 @@ def term_of(plan: Plan, values: Any, own: Any) -> tuple[Any, Any]:
     return derivative.totals(terms), terms
 
 
+def as_floats(value: Any, dtype: Any) -> Any:
+    """Returns the value of a statistic, a count too, in the dtype to compute in."""
+    return jax.tree.map(lambda part: part.astype(dtype), value)
+
+
 def mean_of_both(one: Terms, other: Terms) -> Terms:
     """Returns terms that are the mean of a row's and a column's."""
     total = (one.total + other.total) / 2
@@ -139,7 +164,9 @@ def mean_of_both(one: Terms, other: Terms) -> Terms:
 
 
 def only_of_terms(terms: Any, gradient: Any) -> Any:
-    """Returns gradients [..., anchor] without those of anchors that have no valid term."""
+    """Returns gradients [anchor, ...] without those of anchors that have no valid term."""
     kinds = [terms] if isinstance(terms, Terms) else list(terms)
     has_term = functools.reduce(jnp.logical_or, [kind.valid > 0 for kind in kinds])
-    return jax.tree.map(lambda part: jnp.where(has_term if part.ndim == 1 else has_term[None, :], part, 0), gradient)
+    return jax.tree.map(
+        lambda part: jnp.where(jnp.expand_dims(has_term, tuple(range(1, part.ndim))), part, 0), gradient
+    )

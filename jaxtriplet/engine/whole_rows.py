@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet.engine.outcome import merge
-from jaxtriplet.engine.separable import Layout, Numbers, Pairs, Plan, columns_of, mean_of_both, only_of_terms, term_of
+from jaxtriplet.engine.separable import Layout, Numbers, Plan, as_floats, mean_of_both, only_of_terms, term_of
 from jaxtriplet.engine.statistics import is_statistic
 from jaxtriplet.engine.tiles import fill, scan_tiles, unfold
 
@@ -59,28 +59,31 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, own, counts, scale = tile_rows
-        scores, pull_scores = jax.vjp(lambda c, a: plan.form.tile(c, a, layout.frame), candidates[0], values)
-        masks = plan.pairs_fn(anchors, layout.candidates)
+        scores, pull_scores = jax.vjp(lambda c, a: plan.scores(c, a, layout.frame), candidates[0], values)
 
         def sums(scores: jax.Array, own: Any, theirs: Any) -> tuple[Any, Any]:
-            stats = plan.statistics(Pairs(scores, *masks, columns_of(theirs), counts), own)
+            pairs = plan.pairs(scores, own, anchors, layout.candidates, theirs, counts)
+            stats = plan.statistics(pairs, own)
 
             def of(axis: int) -> tuple[Any, Any]:
-                reduced = jax.tree.map(lambda one: one.of_row(axis).astype(scores.dtype), stats, is_leaf=is_statistic)
+                reduced = jax.tree.map(
+                    lambda one: as_floats(one.of_row(axis), scores.dtype), stats, is_leaf=is_statistic
+                )
                 return term_of(plan, reduced, own)
 
             if not plan.both_ways:
-                return of(0)
-            terms = mean_of_both(of(0)[1], of(1)[1])
-            return terms.total, terms
+                total, terms = of(1)
+            else:
+                terms = mean_of_both(of(1)[1], of(0)[1])
+                total = terms.total
+            return total, (terms, *plan.spreads(pairs))
 
-        _, pull_terms, terms = jax.vjp(sums, scores, own, candidates[1], has_aux=True)
-        seen = terms, *plan.spreads(Pairs(scores, *masks))
+        _, pull_terms, seen = jax.vjp(sums, scores, own, candidates[1], has_aux=True)
         if scale is None:
             return by_candidates, (seen, None)
         by_scores, by_own, by_theirs = pull_terms(scale)
         if not plan.both_ways:
-            by_scores, by_own = only_of_terms(terms, (by_scores, by_own))
+            by_scores, by_own = only_of_terms(seen[0], (by_scores, by_own))
         by_rows, by_anchors = pull_scores(by_scores)
         return jax.tree.map(jnp.add, by_candidates, (by_rows, by_theirs)), (seen, (by_anchors, by_own))
 

@@ -31,13 +31,16 @@ by the time that the terms of each row (`reduce_fn=None`), or of two kinds (`con
 from jaxtriplet.losses import registry as registry
 from jaxtriplet.losses.batch_all import batch_all
 from jaxtriplet.losses.batch_hard import batch_hard
+from jaxtriplet.losses.binary_softmax import sphereface2
 from jaxtriplet.losses.contrastive import contrastive
 from jaxtriplet.losses.ge2e import ge2e, ge2e_similarity
 from jaxtriplet.losses.in_batch_softmax import nca, nt_xent, supervised_contrastive
 from jaxtriplet.losses.kl_divergence import kl_hinge, siamese_kl_hinge
+from jaxtriplet.losses.margin_softmax import aam_softmax, am_softmax, normalized_softmax
 from jaxtriplet.losses.matryoshka import matryoshka as matryoshka
 from jaxtriplet.losses.paired import deep_speaker, triplet
 from jaxtriplet.losses.prototypical import angular_prototypical, prototypical
+from jaxtriplet.losses.proxies import proxy_anchor, proxy_nca, soft_triple
 from jaxtriplet.losses.semi_hard import semi_hard
 from jaxtriplet.losses.tuplets import lifted_structure, tuplet_margin
 from jaxtriplet.losses.two_views import info_nce, sigmoid_contrastive
@@ -46,6 +49,8 @@ from jaxtriplet.losses.weighted_pairs import circle, multi_similarity
 
 # The losses themselves, which are names of `jaxtriplet` too.
 __all__ = [
+    "aam_softmax",
+    "am_softmax",
     "angular_prototypical",
     "batch_all",
     "batch_hard",
@@ -59,11 +64,16 @@ __all__ = [
     "lifted_structure",
     "multi_similarity",
     "nca",
+    "normalized_softmax",
     "nt_xent",
     "prototypical",
+    "proxy_anchor",
+    "proxy_nca",
     "semi_hard",
     "siamese_kl_hinge",
     "sigmoid_contrastive",
+    "soft_triple",
+    "sphereface2",
     "supervised_contrastive",
     "triplet",
     "tuplet_margin",

@@ -15,6 +15,8 @@ _ARGUMENTS = {
     "axis_name": """Mapped axes over which the batch is spread: these rows are anchors, those of all devices candidates,
         and every device returns the loss of the whole batch; static.""",
     "has_aux": "Whether to return statistics too; distances are those of all positive and all negative pairs; static.",
+    "class_axis_name": """Mapped axes over which the classes are spread: the weights are those of this device's classes,
+        a share of all, and rows that are spread over the same axes come together; static.""",
     "memory": """Rows of earlier batches, which are candidates too, without gradient (`jaxtriplet.memory`); None for
         none.""",
     "exchange": """With `axis_name`: "gather", or "ring", by which no device ever holds all rows, at a third more work;
@@ -22,6 +24,20 @@ _ARGUMENTS = {
     "block_size": "How many anchors to compare at a time, None for a good number; memory grows with it; static.",
     "distance_fn": "A pairwise distance (`jaxtriplet.distances`); static.",
     "hinge_fn": "An elementwise hinge h, such as `jax.nn.relu`; static.",
+}
+_WEIGHTS = """Floats [C, D], a vector for each class, or [C, K, D] for K centres of each, of which the nearest counts;
+        brought to unit length here."""
+_OF_CLASSES = {
+    "labels": "Integers [B], the classes from 0 to C - 1; one outside makes the loss NaN.",
+    "embeddings": "Floats [B, D], brought to unit length here.",
+    "weights": _WEIGHTS,
+    "proxies": _WEIGHTS,
+    "axis_name": """Mapped axes over which the batch is spread: every device returns the loss of the whole batch;
+        static.""",
+    "has_aux": """Whether to return statistics too: active are the rows that are not yet right, nearer to another class
+        than to their own (the margin left aside); distances are 1 less the cosines to the own class, and to all others;
+        static.""",
+    "block_size": "How many classes to compare at a time, None for a good number; memory grows with it; static.",
 }
 _SECTIONS = {
     "Returns": "    The loss, a scalar of at least float32; with `has_aux`, the loss and its `Stats`.",
@@ -46,8 +62,9 @@ def documented(function: Callable[..., Any]) -> str | None:
     told = dict(zip(rest[::2], rest[1::2], strict=True))
     if "Args" not in told:  # python -OO, or a loss of few words
         return function.__doc__
-    described = _ARGUMENTS | dict(_ENTRY.findall(told.pop("Args")))
     names = inspect.signature(function).parameters
+    shared = _ARGUMENTS | (_OF_CLASSES if "class_axis_name" in names else {})
+    described = shared | dict(_ENTRY.findall(told.pop("Args")))
     if lacking := [name for name in names if name not in described]:
         raise TypeError(f"the docstring of {function.__name__} says nothing of {', '.join(lacking)} under Args")
     sections = {"Args": "\n".join(f"    {name}: {described[name]}" for name in names)} | _SECTIONS | told

@@ -19,7 +19,7 @@ from jaxtriplet.types import LossFunction
 _Args = ParamSpec("_Args")
 
 # What every loss takes, and callers of losses in general pass on their own account.
-SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size", "memory", "exchange", "ids")
+SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size", "memory", "exchange", "ids", "class_axis_name")
 _DIVISORS = {reductions.mean: "all terms", reductions.mean_active: "terms above zero", reductions.sum: "sum"}
 
 
@@ -39,6 +39,8 @@ class Loss:
     """What its rows are."""
     trained: tuple[str, ...]
     """Which of its numbers are trained along with the encoder."""
+    centers: int = 1
+    """How many centres of each class to draw, if it has class weights."""
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The options that make the variant."""
 
@@ -121,8 +123,11 @@ class Loss:
         """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
         hints = typing.get_type_hints(self.function)
         shared = (name for name in ("reduce_fn", "block_size", "exchange") if name in self.signature.parameters)
-        known = [*self.numbers, *self.options, *shared]
+        known = [*self.numbers, *self.options, *shared, *(["centers"] if self.class_weights else [])]
         for name, value in options.items():
+            if name == "centers" and name in known:
+                _checks.positive_integer(f"centers of {self.name}", value)
+                continue
             if name not in known:
                 hint = _checks.nearest(name, known) or f"; it has {', '.join(known)}"
                 raise ValueError(f"{self.name} has no option {name!r}{hint}")
@@ -142,6 +147,7 @@ def loss(
     also: Mapping[str, str] = MappingProxyType({}),
     sees: Literal["embeddings", "logits"] = "embeddings",
     trained: tuple[str, ...] = (),
+    centers: int = 1,
 ) -> Callable[[Callable[_Args, Any]], LossFunction[_Args]]:
     """Returns the decorator that declares a loss: compiled, checked, documented, and known by its name.
 
@@ -155,6 +161,7 @@ def loss(
         also: Other words for that, by the option that makes them true.
         sees: What its rows are.
         trained: Which of its numbers are trained along with the encoder.
+        centers: How many centres of each class to draw, if it has class weights.
 
     Returns:
         A decorator; the function it returns is what users call.
@@ -169,7 +176,7 @@ def loss(
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
         public: Any = _checks.entry(_sound(function))
         public.__signature__ = _as_called(signature)
-        found = LOSSES[name] = Loss(name, public, term, also, sees, trained)
+        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, centers)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         return cast(LossFunction[_Args], public)
 

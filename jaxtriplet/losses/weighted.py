@@ -32,7 +32,7 @@ class Weighted:
             num_classes: The number of classes, C; likewise.
 
         Returns:
-            Scalars, and class weights [C, D].
+            Scalars, and class weights [C, D], or [C, K, D] where a loss has several centres for each class.
 
         Raises:
             ValueError: A loss has class weights, and one of their sizes is missing.
@@ -46,7 +46,9 @@ class Weighted:
             if loss.class_weights:
                 if width is None or num_classes is None:
                     raise ValueError(f"{name} has class weights: give `width` and `num_classes`")
-                drawn = jax.random.normal(jax.random.fold_in(key, place), (num_classes, width), jnp.float32)
+                centers = options.get("centers", loss.centers)
+                shape = (num_classes, width) if centers == 1 else (num_classes, centers, width)
+                drawn = jax.random.normal(jax.random.fold_in(key, place), shape, jnp.float32)
                 params[loss.class_weights] = drawn / jnp.sqrt(jnp.float32(width))
             if params:
                 found[name] = params
@@ -62,6 +64,7 @@ class Weighted:
         axis_name: AxisName = None,
         step: jax.Array | None = None,
         memory: Memory | None = None,
+        class_axis_name: AxisName = None,
     ) -> tuple[jax.Array, dict[str, Stats]]:
         """Returns the weighted sum of the losses, and each loss's statistics.
 
@@ -73,6 +76,7 @@ class Weighted:
             axis_name: Mapped axes over which the batch is spread.
             step: The number of the step, for numbers that follow a schedule.
             memory: Rows of earlier batches, for each loss that takes a memory; None for none.
+            class_axis_name: Mapped axes over which class weights are spread.
 
         Returns:
             A scalar, and the `Stats` by loss.
@@ -88,12 +92,13 @@ class Weighted:
             loss = losses[name]
             options = {**self._options(loss, step), **params.get(name, {})}
             options |= {"memory": memory} if loss.takes_memory else {}
+            options |= {"class_axis_name": class_axis_name} if loss.class_weights and class_axis_name else {}
             value, stats[name] = loss(labels, embeddings, where=where, axis_name=axis_name, has_aux=True, **options)
             total = weight * value + total.astype(value.dtype)
         return total, stats
 
     def _options(self, loss: registry.Loss, step: jax.Array | None) -> dict[str, Any]:
-        options = dict(self.options.get(loss.name, {}))
+        options = {name: one for name, one in self.options.get(loss.name, {}).items() if name != "centers"}
         for number in loss.numbers:
             if callable(options.get(number)):
                 if step is None:
@@ -110,7 +115,8 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
     Args:
         weights: The weight of each loss, by name, such as "semi_hard"; `jaxtriplet.losses.registry` knows them.
         **options: Keywords of each loss, by its name, such as `semi_hard={"margin": 0.3}`. A number may be a schedule,
-            a function from the number of the step to the number.
+            a function from the number of the step to the number. Of a loss with class weights, `centers` is how many
+            centres each class has.
 
     Returns:
         A function `(params, labels, embeddings, *, where, axis_name, step, memory) -> (loss, {name: Stats})`, whose

@@ -17,12 +17,20 @@ class Terms:
     positive: list[float] = field(default_factory=list)
     negative: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
+    told: dict[int, bool] = field(default_factory=dict)
+    """Which terms are active, by their place, where that is not which are above 0."""
 
-    def add(self, row: int, value: float, kind: int = 0) -> None:
+    def add(self, row: int, value: float, kind: int = 0, *, active: bool | None = None) -> None:
         """Notes one valid term of a row."""
+        if active is not None:
+            self.told[len(self.rows)] = bool(active)
         self.rows.append(row)
         self.values.append(float(value))
         self.kinds.append(kind)
+
+    def active(self, term: int) -> bool:
+        """Whether the term at this place is active: above 0, unless it was told otherwise."""
+        return self.told.get(term, self.values[term] > 0)
 
     def per_row(self) -> np.ndarray:
         """Each row's sum of terms."""
@@ -35,14 +43,14 @@ class Terms:
         """The terms as one number, by `mean`, `mean_active` or `sum`: each kind apart, then added."""
         loss = 0.0
         for kind in set(self.kinds):
-            values = [value for value, its in zip(self.values, self.kinds, strict=True) if its == kind]
-            divisor = {"mean": len(values), "mean_active": sum(v > 0 for v in values), "sum": 1}[name]
-            loss += sum(values) / divisor if divisor else 0.0
+            terms = [term for term, its in enumerate(self.kinds) if its == kind]
+            divisor = {"mean": len(terms), "mean_active": sum(map(self.active, terms)), "sum": 1}[name]
+            loss += sum(self.values[term] for term in terms) / divisor if divisor else 0.0
         return loss
 
     def stats(self) -> dict[str, float]:
         """The statistics under their public names; 0 where there is nothing to count."""
-        active = sum(v > 0 for v in self.values)
+        active = sum(map(self.active, range(len(self.values))))
         return {
             "num_valid": len(self.values),
             "num_active": active,

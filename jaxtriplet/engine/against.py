@@ -1,0 +1,139 @@
+"""Rows against the weights of classes: who is of which class, and where rows and classes are."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jaxtriplet import _checks, numerics
+from jaxtriplet.distances.forms import ANGLES
+from jaxtriplet.engine.apart import Apart, axes, varied
+from jaxtriplet.engine.measuring import measure
+from jaxtriplet.engine.outcome import Found, conclude, norms
+from jaxtriplet.engine.rows import Rows, keep, of_class, share_of
+from jaxtriplet.engine.separable import Separable
+from jaxtriplet.types import AxisName, ReduceFn
+
+# So many classes are met at once, whole rows of them, at three products; more in blocks, at four.
+MANY, BLOCK_OF_CLASSES = 2**14, 2**11
+
+
+class Against(NamedTuple):
+    """Rows of a batch, and the classes that they are compared with."""
+
+    rows: Rows
+    """The rows of this device."""
+    classes: Rows
+    """The classes of this device, whose labels are their numbers among all."""
+    number: int
+    """How many classes there are, on all devices."""
+    apart: Apart | None
+    axis_name: AxisName
+    """The mapped axes over which rows or classes are spread."""
+    rows_over: tuple[str, ...]
+    """Those over which rows are."""
+
+    def of_own_class(self, number: ArrayLike) -> jax.Array:
+        """Returns a number that is one for all, or that of each row's class, of one for each class [C]."""
+        return self._of(jnp.asarray(number), self.rows)
+
+    def _of(self, number: jax.Array, rows: Rows) -> jax.Array:
+        if number.ndim == 0:
+            return number
+        _checks.for_each_class(number, self.number)
+        return jnp.take(number, rows.labels, mode="clip")
+
+    @property
+    def evidence(self) -> jax.Array:
+        """NaN for a row whose label is no class, else 0."""
+        labels, valid = self.rows.labels, self.rows.valid
+        return numerics.nan_where(valid & ((labels < 0) | (labels >= self.number)), self.rows.values.dtype)
+
+    def find(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None) -> Found:
+        """Returns what the rows hold of a loss of their cosines to all classes."""
+        count = len(self.classes.labels)
+        return measure(
+            *(loss, self.rows, self.classes, numbers, ANGLES),
+            each=each,
+            strangers=True,
+            pairs_fn=of_class,
+            apart=self.apart,
+            columns=block_size or (count if count <= MANY else BLOCK_OF_CLASSES),
+            evidence=(self.evidence,),
+        )
+
+    def find_of_classes(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None) -> Found:
+        """Returns what the classes hold of a loss whose anchors they are, and whose candidates the rows of all devices.
+
+        Devices that have the same classes share them; numbers may be one for each class [C].
+        """
+        rows, classes, over = self.rows, self.classes, axes(self.axis_name)
+        apart = self.apart.over if self.apart else ()
+        alike = tuple(axis for axis in self.rows_over if axis not in apart)
+        classes = share_of(classes, alike) if alike else classes
+        rows = jax.lax.all_gather(rows, self.rows_over, tiled=True) if self.rows_over else rows
+        rows = varied(rows, tuple(axis for axis in apart if axis not in self.rows_over))
+        told = jnp.sum(self.evidence) + jnp.sum(jax.lax.stop_gradient(numerics.evidence(classes.values)))
+        found = measure(
+            *(loss, classes, rows, jax.tree.map(lambda number: self._of(number, classes), numbers), ANGLES),
+            each=each,
+            block_size=block_size,
+            strangers=True,
+            evidence=(jax.lax.psum(told, over) if over else told,),
+        )
+        own = norms(self.rows.values, self.rows.valid)
+        return found._replace(norms=self.apart.counted_once(own) if self.apart else own)
+
+    def loss(self, loss: Separable, numbers: Any, reduce_fn: ReduceFn | None, has_aux: bool, block_size: Any) -> Any:
+        """Returns a loss of which every row has a term, reduced as `conclude` does it."""
+        found = self.find(loss, numbers, each=reduce_fn is None, block_size=block_size)
+        if reduce_fn is None and self.apart is not None and self.apart.copied:
+            found = found._replace(terms=jax.lax.psum(found.terms, self.apart.copied))
+        return conclude(found, reduce_fn, self.axis_name, has_aux)
+
+
+def against(
+    labels: ArrayLike,
+    embeddings: ArrayLike,
+    weights: ArrayLike,
+    where: ArrayLike | None = None,
+    axis_name: AxisName = None,
+    class_axis_name: AxisName = None,
+    *,
+    name: str = "weights",
+    several: bool = True,
+) -> Against:
+    """Returns the rows of this device and the classes that they meet.
+
+    Args:
+        labels: Integers [B] from 0 to C - 1.
+        embeddings: Floats [B, D].
+        weights: Floats [C, D], or [C, K, D] for several centres of each class; with `class_axis_name` those of this
+            device's classes, a share of all.
+        where: Booleans [B], False for padding, or None.
+        axis_name: The mapped axes over which the rows are spread, or None.
+        class_axis_name: The mapped axes over which the classes are spread, or None; rows that are spread over the same
+            come together.
+        name: What the weights are called.
+        several: Whether a class may have several centres.
+
+    Raises:
+        ValueError: The shapes or types do not fit.
+    """
+    own, given, mask = _checks.batch(labels, embeddings, where)
+    values, valid = keep(given, mask)
+    centers = numerics.widen(_checks.class_weights(weights, given, name, several=several)).astype(values.dtype)
+    own = own.astype(jnp.int64 if own.dtype.itemsize == 8 else jnp.int32)
+    apart, count = Apart.of(class_axis_name, axis_name), len(centers)
+    shares, share = (jax.lax.axis_size(apart.over), jax.lax.axis_index(apart.over)) if apart else (1, 0)
+    classes = share * count + jnp.arange(count, dtype=own.dtype)
+    everywhere = axes(axis_name) + tuple(axis for axis in axes(class_axis_name) if axis not in axes(axis_name))
+    return Against(
+        Rows(values, own, valid, jnp.arange(len(own), dtype=jnp.int32)),
+        Rows(centers, classes, jnp.ones_like(classes, bool), classes.astype(jnp.int32)),
+        shares * count,
+        apart,
+        everywhere or None,
+        axes(axis_name),
+    )
