@@ -16,6 +16,7 @@ from . import toys
 from .reference import (
     batch_all,
     batch_hard,
+    class_weights as of_classes,
     contrastive,
     distances,
     ge2e,
@@ -129,6 +130,8 @@ class Row:
     """Whether it matters which row of a label comes first."""
     sorts: bool = False
     """Whether large classes go another way than small ones."""
+    centers: Mapping[str, int] = field(default_factory=dict)
+    """Of class weights, how many centres there are for each class, by the word of these options; else one."""
 
 
 # One row for each loss, and for each variant by a word of its options.
@@ -160,6 +163,21 @@ ROWS = {
     "triplet": Row(paired.triplet),
     "deep_speaker": Row(paired.deep_speaker),
     "siamese_kl_hinge": Row(kl.siamese_kl_hinge, also={"one_sided": {"symmetric": False, "from_logits": False}}),
+    "normalized_softmax": Row(of_classes.normalized_softmax, (0.3,)),
+    "am_softmax": Row(of_classes.am_softmax, (0.3, 5.0)),
+    "aam_softmax": Row(
+        partial(of_classes.aam_softmax, beyond="linear"),
+        (0.6, 5.0),
+        also={"centers": {}, "nearest": {"inter_top_k": 1, "penalty": 0.2}},
+        centers={"centers": 2},
+    ),
+    "aam_softmax_monotone": Row(partial(of_classes.aam_softmax, beyond="monotone"), (0.9, 5.0)),
+    "aam_softmax_none": Row(partial(of_classes.aam_softmax, beyond="none"), (0.9, 5.0)),
+    "sphereface2": Row(of_classes.sphereface2, (0.2, 4.0, -0.5)),
+    "sphereface2_angle": Row(partial(of_classes.sphereface2, margin_type="angle"), (0.2, 4.0, -0.5)),
+    "proxy_nca": Row(of_classes.proxy_nca, (1.5,)),
+    "proxy_anchor": Row(of_classes.proxy_anchor, (0.2, 5.0)),
+    "soft_triple": Row(of_classes.soft_triple, (5.0, 0.4, 0.2), also={"centers": {}}, centers={"centers": 3}),
     "toy": Row(toy_loops.toy, (2.0, 3.0, 0.8)),
     "toy_softmax": Row(toy_loops.toy_softmax, (5.0,)),
 }
@@ -208,7 +226,8 @@ def case_of(name: str, variant: str = "", **options: Any) -> Case:
     loss = partial(declared, **options) if spread_out else partial(_loss, declared, **options)
     numbers = row.also_numbers.get(variant, row.numbers)
     if declared.class_weights:
-        numbers = (np.random.default_rng(7).normal(size=(NUM_CLASSES, DIM)) + 0.3, *numbers)
+        shape = (NUM_CLASSES, row.centers[variant], DIM) if variant in row.centers else (NUM_CLASSES, DIM)
+        numbers = (np.random.default_rng(7).normal(size=shape) + 0.3, *numbers)
     return Case(
         f"{name}-{variant}" if variant else name,
         declared,

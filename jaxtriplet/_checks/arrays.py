@@ -161,7 +161,7 @@ def class_weights(weights: ArrayLike, reference: jax.Array, name: str, *, severa
 def for_each_class(number: jax.Array, classes: int) -> None:
     """Raises a `ValueError` unless there is a number for each class."""
     if number.shape != (classes,):
-        raise ValueError(f"a margin must be a single number, or one for each of {classes} classes; got {seen(number)}")
+        raise ValueError(f"margin must be a single number, or one for each of {classes} classes; got {seen(number)}")
 
 
 def memory(given: Memory, labels: jax.Array, reference: jax.Array) -> Memory:
@@ -271,7 +271,7 @@ def scalar(name: str, value: Any, dtype: jnp.dtype) -> jax.Array:
 def scalar_or_vector(name: str, value: Any, dtype: jnp.dtype) -> jax.Array:
     """Returns the number as a scalar of `dtype`, or as a vector of one for each class."""
     array = jnp.asarray(value)
-    says = f"{name} must be a single number, or a vector of one for each class; got {seen(array)}"
+    says = f"{name} must be a single number, or one for each class; got {seen(array)}"
     _require(chex.assert_rank, array, {0, 1}, says=says)
     return array.astype(dtype)
 

@@ -50,7 +50,11 @@ class Against(NamedTuple):
         labels, valid = self.rows.labels, self.rows.valid
         return numerics.nan_where(valid & ((labels < 0) | (labels >= self.number)), self.rows.values.dtype)
 
-    def find(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None) -> Found:
+    def of_each_class(self, number: ArrayLike) -> jax.Array:
+        """Returns a number for each class of this device, of one that is one for all, or one for each class [C]."""
+        return jnp.broadcast_to(self._of(jnp.asarray(number), self.classes), self.classes.labels.shape)
+
+    def find(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None, theirs: Any = None) -> Found:
         """Returns what the rows hold of a loss of their cosines to all classes."""
         count = len(self.classes.labels)
         return measure(
@@ -58,15 +62,19 @@ class Against(NamedTuple):
             each=each,
             strangers=True,
             pairs_fn=of_class,
+            theirs=theirs,
             apart=self.apart,
             columns=block_size or (count if count <= MANY else BLOCK_OF_CLASSES),
             evidence=(self.evidence,),
         )
 
-    def find_of_classes(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None) -> Found:
+    def find_of_classes(
+        self, loss: Separable, numbers: tuple[ArrayLike, ...], *, each: bool, block_size: int | None
+    ) -> Found:
         """Returns what the classes hold of a loss whose anchors they are, and whose candidates the rows of all devices.
 
-        Devices that have the same classes share them; numbers may be one for each class [C].
+        Devices that have the same classes share them; numbers may be one for each class [C]. The loss gets one more:
+        whether it is a class, 1 or 0, since padding fills up the last share.
         """
         rows, classes, over = self.rows, self.classes, axes(self.axis_name)
         apart = self.apart.over if self.apart else ()
@@ -74,20 +82,39 @@ class Against(NamedTuple):
         classes = share_of(classes, alike) if alike else classes
         rows = jax.lax.all_gather(rows, self.rows_over, tiled=True) if self.rows_over else rows
         rows = varied(rows, tuple(axis for axis in apart if axis not in self.rows_over))
+        own = (*(self._of(jnp.asarray(number), classes) for number in numbers), classes.valid.astype(rows.values.dtype))
         told = jnp.sum(self.evidence) + jnp.sum(jax.lax.stop_gradient(numerics.evidence(classes.values)))
         found = measure(
-            *(loss, classes, rows, jax.tree.map(lambda number: self._of(number, classes), numbers), ANGLES),
+            *(loss, classes, rows, own, ANGLES),
             each=each,
             block_size=block_size,
             strangers=True,
             evidence=(jax.lax.psum(told, over) if over else told,),
         )
-        own = norms(self.rows.values, self.rows.valid)
-        return found._replace(norms=self.apart.counted_once(own) if self.apart else own)
+        of_rows = norms(self.rows.values, self.rows.valid)
+        return found._replace(norms=self.apart.counted_once(of_rows) if self.apart else of_rows)
 
-    def loss(self, loss: Separable, numbers: Any, reduce_fn: ReduceFn | None, has_aux: bool, block_size: Any) -> Any:
-        """Returns a loss of which every row has a term, reduced as `conclude` does it."""
-        found = self.find(loss, numbers, each=reduce_fn is None, block_size=block_size)
+    def loss(
+        self,
+        loss: Separable,
+        numbers: Any,
+        reduce_fn: ReduceFn | None,
+        has_aux: bool,
+        block_size: int | None,
+        *,
+        theirs: Any = None,
+    ) -> Any:
+        """Returns a loss of which every row has a term, reduced as `conclude` does it.
+
+        Args:
+            loss: The definition, of cosines.
+            numbers: Its numbers, scalars or one for each row.
+            reduce_fn: The reduction.
+            has_aux: Whether to return statistics too.
+            block_size: How many classes to compare at a time, or None.
+            theirs: Something of each class of this device.
+        """
+        found = self.find(loss, numbers, each=reduce_fn is None, block_size=block_size, theirs=theirs)
         if reduce_fn is None and self.apart is not None and self.apart.copied:
             found = found._replace(terms=jax.lax.psum(found.terms, self.apart.copied))
         return conclude(found, reduce_fn, self.axis_name, has_aux)

@@ -63,20 +63,21 @@ def sphereface2(
     """
     met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name)
     numbers = met.of_own_class(margin), scale, bias, exponent, balance
-    return met.loss(_BINARY[margin_type], numbers, reduce_fn, has_aux, block_size)
+    theirs = met.of_each_class(margin)
+    return met.loss(_BINARY[margin_type], numbers, reduce_fn, has_aux, block_size, theirs=theirs)
 
 
 def _spread(cosine: jax.Array, exponent: jax.Array) -> jax.Array:
-    half = jnp.maximum((cosine + 1) / 2, 0)  # a cosine may be rounded to less than -1
-    return 2 * half**exponent - 1
+    half = (cosine + 1) / 2
+    return 2 * jnp.sign(half) * jnp.abs(half) ** exponent - 1  # beyond the half circle, it is below 0
 
 
 def _statistics(margin_type: str, pairs: engine.Pairs, numbers: Any) -> Any:
-    margin, scale, bias, exponent, _ = numbers
+    _, scale, bias, exponent, _ = numbers
     if margin_type == "cosine":
-        similar = _spread(pairs.scores, exponent) + margin
+        similar = _spread(pairs.scores, exponent) + pairs.theirs
     else:
-        similar = _spread(widened(pairs.scores, -margin), exponent)
+        similar = _spread(widened(pairs.scores, -pairs.theirs), exponent)
     others = engine.Sum(jax.nn.softplus(scale * similar + bias), pairs.negative)
     own = engine.Sum(pairs.scores, pairs.positive)
     return others, own, engine.Highest(pairs.scores, pairs.negative), pairs.num_positives

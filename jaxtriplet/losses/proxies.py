@@ -167,16 +167,16 @@ def proxy_anchor(
 
 
 def _far_and_near(pairs: engine.Pairs, numbers: Any) -> Any:
-    margin, scale = numbers
-    pull = engine.LogSumExp(-scale * (pairs.scores - margin), pairs.positive)
-    push = engine.LogSumExp(scale * (pairs.scores + margin), pairs.negative)
-    return pull, push, pairs.num_positives
+    _, scale, _ = numbers
+    far, near = -scale * pairs.scores, scale * pairs.scores
+    both = engine.LogSumExp(far, pairs.positive), engine.LogSumExp(near, pairs.negative)
+    return *both, pairs.num_positives, pairs.num_negatives
 
 
 def _two_kinds(values: Any, numbers: Any) -> tuple[Terms, Terms]:
-    del numbers
-    pull, push, rows = values
-    return engine.count(jax.nn.softplus(pull), rows > 0), engine.count(jax.nn.softplus(push), rows >= 0)
+    (far, near, own, others), (margin, scale, is_proxy) = values, numbers
+    pull, push = (jax.nn.softplus(rows + scale * margin) for rows in (far, near))
+    return engine.count(pull, own > 0), engine.count(jnp.where(others > 0, push, 0), is_proxy > 0)
 
 
 _PULL_AND_PUSH = engine.Separable(_far_and_near, _two_kinds, kinds=2)

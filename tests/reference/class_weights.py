@@ -135,7 +135,8 @@ def sphereface2(
     margins = np.broadcast_to(margin, len(weights))
 
     def spread(z: float) -> float:
-        return 2 * ((z + 1) / 2) ** exponent - 1
+        half = (z + 1) / 2  # below 0 far beyond half a turn, where an odd exponent keeps the sign; here every one does
+        return 2 * np.sign(half) * abs(half) ** exponent - 1
 
     def score(row: np.ndarray, c: int, *, own: bool) -> float:
         near = nearest(row, weights[c])
