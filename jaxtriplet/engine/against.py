@@ -52,7 +52,8 @@ class Against(NamedTuple):
 
     def of_each_class(self, number: ArrayLike) -> jax.Array:
         """Returns a number for each class of this device, of one that is one for all, or one for each class [C]."""
-        return jnp.broadcast_to(self._of(jnp.asarray(number), self.classes), self.classes.labels.shape)
+        each = jnp.broadcast_to(self._of(jnp.asarray(number), self.classes), self.classes.labels.shape)
+        return varied(each, axes(self.axis_name))
 
     def find(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None, theirs: Any = None) -> Found:
         """Returns what the rows hold of a loss of their cosines to all classes."""
@@ -158,7 +159,7 @@ def against(
     everywhere = axes(axis_name) + tuple(axis for axis in axes(class_axis_name) if axis not in axes(axis_name))
     return Against(
         Rows(values, own, valid, jnp.arange(len(own), dtype=jnp.int32)),
-        Rows(centers, classes, jnp.ones_like(classes, bool), classes.astype(jnp.int32)),
+        Rows(varied(centers, everywhere), classes, jnp.ones_like(classes, bool), classes.astype(jnp.int32)),
         shares * count,
         apart,
         everywhere or None,
