@@ -15,7 +15,7 @@ import pytest
 
 from jaxtriplet.cli import app
 from jaxtriplet.jobs import Config
-from jaxtriplet.jobs.fit import History, _words
+from jaxtriplet.jobs.fit import _words
 from jaxtriplet.jobs.monitor import CollapseMonitor
 from jaxtriplet.jobs.sources.recordings import FolderOfRecordings
 from jaxtriplet.types import Stats
@@ -51,16 +51,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run; beside it, in `killed`, what it held before update 7, the second that fine-tunes."""
-    out, add = tmp_path_factory.mktemp("run") / "out", History.add
-
-    def add_and_copy(self: History, row: dict[str, float]) -> None:
-        if row["step"] == 7:
-            shutil.copytree(out, out.parent / "killed")
-        add(self, row)
-
+    """The folder of a run."""
+    out = tmp_path_factory.mktemp("run") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(History, "add", add_and_copy)
         patch.setattr(sys, "argv", ["jaxtriplet", *map(str, command(data, out))])
         assert app.run() == 0
     return out
@@ -91,21 +84,29 @@ def test_the_recipe_of_margin_softmax_trains_and_its_class_weights_stay_with_the
     assert shapes == {"params.loss.aam_softmax.weights": (12, 8)}
 
 
-def test_a_run_with_class_weights_that_was_killed_while_it_fine_tunes_goes_on_as_if_undisturbed(
-    run: Path, data: Path, call: Any
+def test_a_run_with_class_weights_goes_on_as_if_undisturbed_while_it_fine_tunes(
+    run: Path, data: Path, call: Any, tmp_path: Path
 ) -> None:
-    killed = run.parent / "killed"
-    assert max(int(path.name) for path in (killed / "checkpoints").iterdir()) == 6
-    status, _, err = call(*command(data, killed, "--resume"))
+    before = tmp_path / "before"
+    shutil.copytree(run, before)
+    shutil.rmtree(before / "checkpoints" / str(STEPS))  # that of update 6 is left, the first that fine-tunes
+    status, _, err = call(*command(data, before, "--resume"))
     assert status == 0, err
-    assert rows_of(killed) == rows_of(run)
-    jax.tree.map(np.testing.assert_array_equal, weights_in(killed / "weights"), weights_in(run / "weights"))
+    assert rows_of(before) == rows_of(run)
+    jax.tree.map(np.testing.assert_array_equal, weights_in(before / "weights"), weights_in(run / "weights"))
 
 
-def test_its_config_makes_the_same_run(run: Path, data: Path, call: Any, tmp_path: Path) -> None:
-    words = ("--config", run / "config.json", "--data", data, "--devices", 2, "--quiet", "--out", tmp_path / "again")
-    assert call("train", *words).status == 0
-    assert rows_of(tmp_path / "again") == rows_of(run)
+@pytest.mark.usefixtures("points")
+def test_the_config_of_a_run_makes_the_same_run(call: Any, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    words = ("--loss", "aam-softmax:0.3+0.5*semi-hard", "--centers", 2, "--class-rate", 2, "--batches", "shuffled")
+    margins = ("--margin-schedule", "linear", "--margin-end", 3, "--fine-tune", 2, "--fine-tune-margin", 0.4)
+    assert call("train", "--recipe", "points", *words, *margins, "--quiet", "--out", first).status == 0
+    assert call("train", "--config", first / "config.json", "--quiet", "--out", second).status == 0
+    assert rows_of(first) == rows_of(second)
+    assert all("fraction_wrong" in row for row in rows_of(first))  # of the first loss, not of the mined one
+    # Four classes of two centres each.
+    assert weights_in(first / "checkpoints" / "6" / "default")["params.loss.aam_softmax.weights"].shape == (4, 2, 3)
 
 
 def test_its_encoder_evaluates_embeds_and_is_exported(run: Path, data: Path, call: Any, tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_its_encoder_evaluates_embeds_and_is_exported(run: Path, data: Path, cal
     trials.write_text("".join(f"{' '.join(pair)}\n" for pair in pairs))
     for words in (
         ("evaluate", run, "--data", data, "--trials", trials, "--quiet", "--out", tmp_path / "evaluated"),
-        ("embed", run, "--data", data, "--quiet", "--out", tmp_path / "embedded"),
+        ("embed", run, "--data", data, "--quiet", "--out", tmp_path / "rows.npz"),
         ("export", run, "--out", tmp_path / "encoder"),
     ):
         status, _, err = call(*words)
@@ -140,6 +141,7 @@ def test_batches_are_shuffled_until_the_last_updates_which_hear_longer_crops_at_
     assert FolderOfRecordings(config.replace(speakers=40), data=data, quiet=True).config.num_rows == 160
 
 
+@pytest.mark.exhaustive
 def test_the_network_of_the_recipe_makes_updates(data: Path, call: Any, tmp_path: Path) -> None:
     words = ["train", "--data", data, *SMALL, "--steps", "2", "--devices", "1", "--json", "--out", tmp_path / "run"]
     status, out, err = call(*words)
@@ -147,16 +149,11 @@ def test_the_network_of_the_recipe_makes_updates(data: Path, call: Any, tmp_path
     assert 0 <= json.loads(out)["equal_error_rate"] <= 1
 
 
+@pytest.mark.usefixtures("points")
 def test_the_share_that_is_shown_is_that_of_the_first_loss_of_a_sum(tmp_path: Path, call: Any) -> None:
-    words = ("--hidden", 4, "--embedding-dim", 4, "--steps", 3, "--devices", 1, "--quiet")
-    shares = {}
-    for loss in ("semi-hard+0.1*ge2e", "ge2e+semi-hard", "aam-softmax+0.5*semi-hard"):
-        assert call("train", "--loss", loss, *words, "--out", tmp_path / loss).status == 0
-        shares[loss] = [{name for name in row if name.startswith("fraction")} for row in rows_of(tmp_path / loss)]
-    first = [row["fraction_active"] for row in rows_of(tmp_path / "semi-hard+0.1*ge2e")]
-    assert max(first) < 1  # all terms of GE2E are above 0
-    assert {row["fraction_active"] for row in rows_of(tmp_path / "ge2e+semi-hard")} == {1.0}
-    assert shares["aam-softmax+0.5*semi-hard"] == 3 * [{"fraction_wrong"}]
+    words = ("--recipe", "points", "--loss", "semi-hard+0.1*ge2e", "--quiet", "--out", tmp_path / "run")
+    assert call("train", *words).status == 0
+    assert rows_of(tmp_path / "run")[-1]["fraction_active"] < 1  # all terms of GE2E are above 0
     assert [*_words({"loss": 0.5, "fraction_wrong": 0.25}, "training")] == ["loss 0.5000", "wrong 25%"]
 
 

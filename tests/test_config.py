@@ -136,6 +136,7 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         ({"recipe": "best", "class_decay": 0.0}, "`class_decay`: semi-hard has no class weights"),
         ({"recipe": "best", "margin_schedule": "linear"}, "`margin_schedule`: semi-hard has no class weights"),
         (NORMALIZED | {"margin_schedule": "linear"}, "normalized-softmax has no class weights with a margin"),
+        (NORMALIZED | {"loss": "proxy-anchor", "centers": 3}, "proxy-anchor has no class weights of which a class may"),
         (AAM | {"margin_schedule": "exp"}, "`margin_schedule` must be one of none, linear, exponential"),
         (AAM | {"margin_schedule": "linear", "margin_end": 3, "margin_begin": 4}, "`margin_end` must be at least"),
         (AAM | {"margin_end": 3}, "`margin_end`: of no use without `margin_schedule`"),

@@ -111,6 +111,8 @@ def takes(loss: registry.Loss, name: str) -> bool:
         return has_hinge(loss)
     if name == "memory":
         return loss.takes_memory
+    if name == "centers":
+        return sets_rows_against_classes(loss)
     if name in OF_CLASSES:
         return loss.class_weights is not None and ("margin" not in name or takes(loss, "margin"))
     return name in loss.numbers and name not in loss.trained
@@ -150,8 +152,9 @@ def of_no_use(text: str, name: str) -> str | None:
     if name in NUMBERS:
         return f"{text} has no {name}{' to set: it is trained along' * any(name in part.trained for part in parts)}"
     others = {"hinge": f"{text} has no `hinge` to choose", "memory": f"`memory`: {text} takes none"}
+    lacks = " of which a class may have several" if name == "centers" else " with a margin"
     has_classes = any(part.class_weights for part in parts)
-    return others.get(name) or f"`{name}`: {text} has no class weights{' with a margin' * has_classes}"
+    return others.get(name) or f"`{name}`: {text} has no class weights{lacks * has_classes}"
 
 
 def has_hinge(loss: registry.Loss) -> bool:
@@ -164,6 +167,13 @@ def has_hinge(loss: registry.Loss) -> bool:
     return "hinge_fn" in loss.options and loss.sees == "embeddings"
 
 
-def counts_wrong(loss: registry.Loss) -> bool:
-    """Returns whether `fraction_active` is the share of the rows that are nearer to another class than to their own."""
-    return loss.class_weights is not None and loss.name != "proxy_anchor"
+def sets_rows_against_classes(loss: registry.Loss) -> bool:
+    """Returns whether a loss has a term for each row, against class weights of which a class may have several.
+
+    Its `fraction_active` is the share of the rows that are not nearest to their own class.
+
+    Example:
+        >>> [sets_rows_against_classes(loss) for loss in losses_of("aam-softmax+proxy-anchor+semi-hard")]
+        [True, False, False]
+    """
+    return loss.class_weights is not None and loss.term.startswith("each row")
