@@ -1,6 +1,5 @@
 """Recipes: each makes an update, and the optimizer does what its paper says."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -14,7 +13,6 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import objective_of, optimizer_of
 from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.jobs.schedules import rate_of
-from jaxtriplet.jobs.sections import Optimizer
 from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.models import Projection
 from jaxtriplet.training import Batch, create_state, make_update
@@ -24,8 +22,9 @@ from jaxtriplet.training import Batch, create_state, make_update
 def test_every_recipe_makes_an_update(recipe: str) -> None:
     """Traced, not compiled: shapes and names fit from the waveform to the optimizer."""
     config = Config.of_recipe(recipe, steps=10)
-    loss_fn = objective_of(config)
-    state = jax.eval_shape(lambda: create_state(build_speech_encoder(config), loss_fn, optimizer_of(config), seed=0))
+    loss_fn, optimizer = objective_of(config), optimizer_of(config)
+    sizes = {"width": config.encoder.embedding_dim, "num_classes": 9}
+    state = jax.eval_shape(lambda: create_state(build_speech_encoder(config), loss_fn, optimizer, seed=0, **sizes))
     batch = Batch(jnp.zeros((6, 16000)), jnp.array([0, 0, 1, 1, 2, 2]), jnp.full(6, 16000))
     after, metrics = jax.eval_shape(make_update(loss_fn), state, batch)
     assert metrics.loss.shape == ()
@@ -59,9 +58,7 @@ def test_ge2e_scales_gradients_as_its_paper_does() -> None:
 def test_class_weights_have_a_rate_and_a_decay_of_their_own_under_sgd_too() -> None:
     params = {"encoder": {"kernel": jnp.ones(2)}, "loss": {"softmax": {"weights": jnp.ones((2, 2))}}}
     small = jax.tree.map(lambda one: jnp.full_like(one, 0.1), params)  # not clipped
-    config = dataclasses.replace(
-        Config.of_recipe("ge2e", learning_rate=0.5), optimizer=Optimizer("sgd", 0.5, class_rate=3.0, class_decay=0.2)
-    )
+    config = Config.of_recipe("ge2e", loss="aam-softmax", learning_rate=0.5, class_rate=3.0, class_decay=0.2)
     optimizer = optimizer_of(config)
     changes, _ = optimizer.update(small, optimizer.init(params), params)
     np.testing.assert_allclose(changes["encoder"]["kernel"], np.full(2, -0.5 * 0.1), 1e-6)
