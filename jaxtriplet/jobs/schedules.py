@@ -47,7 +47,7 @@ def margin_of(config: Config, term: Term) -> float | optax.Schedule | None:
     Returns:
         The number, the schedule, or None for the loss's own number.
     """
-    numbers, later = config.loss, config.fine_tuning.fine_tune_margin
+    numbers, later = config.loss, None if config.tuned_from is None else config.fine_tuning.fine_tune_margin
     whole = numbers.margin if term.margin is None else term.margin
     if not term.loss.class_weights or (numbers.margin_schedule == "none" and later is None):
         return whole
@@ -57,6 +57,6 @@ def margin_of(config: Config, term: Term) -> float | optax.Schedule | None:
     else:
         kind: Any = numbers.margin_schedule
         margin = margin_schedule(whole, numbers.margin_begin, numbers.margin_end, kind)
-    if config.tuned_from is None or later is None:
-        return margin
-    return optax.join_schedules([margin, optax.constant_schedule(later)], [config.tuned_from])
+    return (
+        margin if later is None else optax.join_schedules([margin, optax.constant_schedule(later)], [config.tuned_from])
+    )
