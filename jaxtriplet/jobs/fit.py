@@ -20,7 +20,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, sets_rows_against_classes, takes, terms_of
+from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes, terms_of
 from jaxtriplet.jobs.schedules import margin_of, rate_of
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, registry, weighted
@@ -222,7 +222,7 @@ def _kinds(params: Any) -> Any:
 
 
 def _row(step: int, metrics: training.Metrics, first: registry.Loss) -> Row:
-    share = "fraction_wrong" if sets_rows_against_classes(first) else "fraction_active"
+    share = "fraction_wrong" if first.meets_classes else "fraction_active"
     return {
         "step": step + 1,
         "loss": float(metrics.loss),

@@ -112,7 +112,7 @@ def takes(loss: registry.Loss, name: str) -> bool:
     if name == "memory":
         return loss.takes_memory
     if name == "centers":
-        return sets_rows_against_classes(loss)
+        return loss.meets_classes
     if name in OF_CLASSES:
         return loss.class_weights is not None and ("margin" not in name or takes(loss, "margin"))
     return name in loss.numbers and name not in loss.trained
@@ -165,15 +165,3 @@ def has_hinge(loss: registry.Loss) -> bool:
         [True, False]
     """
     return "hinge_fn" in loss.options and loss.sees == "embeddings"
-
-
-def sets_rows_against_classes(loss: registry.Loss) -> bool:
-    """Returns whether a loss has a term for each row, against class weights of which a class may have several.
-
-    Its `fraction_active` is the share of the rows that are not nearest to their own class.
-
-    Example:
-        >>> [sets_rows_against_classes(loss) for loss in losses_of("aam-softmax+proxy-anchor+semi-hard")]
-        [True, False, False]
-    """
-    return loss.class_weights is not None and loss.term.startswith("each row")

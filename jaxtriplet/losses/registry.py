@@ -72,6 +72,11 @@ class Loss:
         return next(iter(_checks.rows_of(self.signature)[2:]), None) if self.rows == "batch" else None
 
     @property
+    def meets_classes(self) -> bool:
+        """Whether each row has a term, against class weights of which a class may have several."""
+        return self.class_weights is not None and self.anchors == "rows"
+
+    @property
     def takes_memory(self) -> bool:
         """Whether rows of earlier batches can be candidates."""
         return "memory" in self.signature.parameters
@@ -125,7 +130,7 @@ class Loss:
         """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
         hints = typing.get_type_hints(self.function)
         shared = (name for name in ("reduce_fn", "block_size", "exchange") if name in self.signature.parameters)
-        known = [*self.numbers, *self.options, *shared, *(["centers"] if self.class_weights else [])]
+        known = [*self.numbers, *self.options, *shared, *(["centers"] if self.meets_classes else [])]
         for name, value in options.items():
             if name == "centers" and name in known:
                 _checks.positive_integer(f"centers of {self.name}", value)
