@@ -75,7 +75,7 @@ def sharded(
         names, arguments = by_position(loss, arguments, keywords)
         if apart:
             held = [*zip(names, arguments, strict=True), *keywords.items()]
-            _check_classes([one for name, one in held if name in of_classes], mesh, apart)
+            check_classes([one for name, one in held if name in of_classes], mesh, apart)
         specs = tuple(spec(*one) for one in zip(names, arguments, strict=True))
         for argument, lies in zip(arguments, specs, strict=True):
             if lies == rows:
@@ -104,7 +104,7 @@ def sharded(
     return over_devices
 
 
-def _check_classes(arguments: Sequence[Any], mesh: Mesh, axes: Sequence[str]) -> None:
+def check_classes(arguments: Sequence[Any], mesh: Mesh, axes: Sequence[str]) -> None:
     """Raises a `ValueError` unless there are class weights, and all of them divide among the devices along the axes."""
     weights = [leaf for leaf in jax.tree.leaves(arguments) if np.ndim(leaf) > 1]
     if not weights:
