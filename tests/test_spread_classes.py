@@ -1,7 +1,6 @@
 """The global view of class weights that are spread over devices: losses, updates, and checkpoints for any devices."""
 
 import contextlib
-import itertools
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 import jaxtriplet as jt
@@ -19,7 +17,7 @@ from jaxtriplet.jobs import sources
 from jaxtriplet.jobs.checkpoints import Checkpoints, arrays_of
 from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
 
-from .points import Points
+from .places import PLACES, Places
 from .test_parallel import collectives
 
 NUM_CLASSES, DIM, FEATURES, ROWS = 48, 6, 5, 32
@@ -261,34 +259,10 @@ def test_a_checkpoint_of_spread_classes_is_restored_onto_any_number_of_devices(t
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-class Places(Points):
-    """Points of eight classes, embedded so widely that the class weights are worth spreading; some loaders break."""
-
-    ends = 6
-
-    def __init__(self, config: Any, **_: Any) -> None:
-        super().__init__(config)
-        self.num_classes = 8
-        self._labels = np.repeat(np.arange(8, dtype=np.int32), 5)
-
-    def build(self) -> nnx.Linear:
-        return nnx.Linear(2, 512, rngs=nnx.Rngs(self.config.training.seed))
-
-    def batches(self, shares: int) -> Any:
-        from_step = super().batches(shares)
-
-        def broken(begin: int) -> Any:
-            yield from itertools.islice(from_step(begin), self.ends - begin)
-            if self.ends < self.config.training.steps:
-                raise ValueError("a recording is damaged")
-
-        return broken
-
-
 def test_a_run_of_spread_classes_goes_on_with_any_number_of_devices(
     points: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sources.SOURCES, "points", "tests.test_spread_classes:Places")
+    monkeypatch.setitem(sources.SOURCES, "points", PLACES)
     numbers = {"loss": "am-softmax", "scale": 10.0, "learning_rate": 1e-2, "speakers": 8, "utterances": 2}
     given: Any = {"config": jobs.Config.of_recipe("points", **numbers), "checkpoint_every": 2, "quiet": True}
     write = Checkpoints.write
@@ -309,3 +283,14 @@ def test_a_run_of_spread_classes_goes_on_with_any_number_of_devices(
     curves = [[row["loss"] for row in trained.history] for trained in (whole, found)]
     np.testing.assert_allclose(curves[1], curves[0], 1e-4)
     assert curves[0][-1] < 0.9 * curves[0][0]
+
+
+def test_a_state_of_spread_classes_that_is_no_longer_finite_is_kept_whole(
+    points: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sources.SOURCES, "points", PLACES)
+    config = jobs.Config.of_recipe("points", loss="am-softmax", learning_rate=1e38, speakers=8, utterances=2)
+    with pytest.raises(ValueError, match="is nan at step 3"):
+        jobs.train(config, out=tmp_path / "run", quiet=True, devices=8)
+    with np.load(tmp_path / "run" / "nan" / "state.npz") as state:
+        assert state["params.loss.am_softmax.weights"].shape == (8, 512)
