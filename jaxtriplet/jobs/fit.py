@@ -60,7 +60,7 @@ def fit(
             state = checkpoints.restore(state, step=chosen)
     together()
     say("trained")
-    return trained_model(parallel.on_this_process(state)), chosen, history.rows()
+    return _model_of(state), chosen, history.rows()
 
 
 def _updates(
@@ -75,34 +75,36 @@ def _updates(
     """Returns the last state."""
     config = source.config
     numbers = config.training
-    update = training.make_update(
-        objective_of(config),
-        augment_fn=source.augment_fn,
-        average_decay=numbers.average_decay,
-        micro_batch=numbers.micro_batch,
-        mesh=mesh,
-    )
 
-    def start() -> tuple[int, TrainState]:
-        state = parallel.place(fresh_state(source, batches), parallel.replicated(mesh))
-        begin = checkpoints.newest()
-        return begin, checkpoints.restore(state) if begin else state
+    def start() -> tuple[int, TrainState, training.Update]:
+        state = fresh_state(source, batches)
+        lies = parallel.by_classes(state, mesh)
+        update = training.make_update(
+            objective_of(config),
+            augment_fn=source.augment_fn,
+            average_decay=numbers.average_decay,
+            micro_batch=numbers.micro_batch,
+            mesh=mesh,
+            state_sharding=lies,
+        )
+        state, begin = parallel.place(state, lies), checkpoints.newest()
+        return begin, checkpoints.restore(state) if begin else state, update
 
     def stop(step: int, problem: str, batch: Batch) -> NoReturn:
         # The update has taken the memory of the state before it, which is therefore made once more.
         checkpoints.settle()
-        begin, state = start()
+        begin, state, update = start()
         for _, earlier in zip(range(begin, step), batches(begin), strict=False):
             state, _ = update(state, parallel.spread_rows(earlier, mesh))
         kept = f"its batch and the state before it are in {inspected}"
         try:
-            nonfinite.keep(inspected, step + 1, problem, batch, state)
+            nonfinite.keep(inspected, step + 1, problem, batch, parallel.gathered(state, mesh))
         except OSError as error:
             kept = f"its batch cannot be kept: {error}"
         with notes.shared():
             raise ValueError(f"{problem} at step {step + 1}; try a smaller `learning_rate`; {kept}")
 
-    begin, state = start()
+    begin, state, update = start()
     if begin:
         bar.update(begin)
         say(f"goes on after {begin} updates")
@@ -121,7 +123,7 @@ def _updates(
         if (judges or checkpoints.due(step + 1)) and not _is_finite(state):
             stop(step, "a weight is no longer finite", batch)
         if judges:
-            rate = source.rate(trained_model(parallel.on_this_process(state)))
+            rate = source.rate(_model_of(state))
             row |= {} if rate is None else {"equal_error_rate": rate}
         error = row.get("equal_error_rate") if chooses else None
         history.add(row)
@@ -132,6 +134,11 @@ def _updates(
         bar.set_postfix_str(", ".join(_words(shown, source.watched)))
         bar.update()
     return state
+
+
+def _model_of(state: TrainState) -> Any:
+    """Returns the trained model on this process alone; of class weights it may have a share."""
+    return trained_model(parallel.on_this_process(state.replace(params={}, opt_state=())))
 
 
 @jax.jit

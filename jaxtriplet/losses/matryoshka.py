@@ -97,7 +97,8 @@ def matryoshka(
         longest = found[lengths.index(max(lengths))]
         return (total, *longest[1:]) if isinstance(longest, tuple) else total
 
-    for name in ("init", "row_arguments"):  # of an object, `wraps` sees neither methods nor what its class has
+    # Of an object, `wraps` sees neither methods nor what its class has.
+    for name in ("init", "row_arguments", "class_arguments"):
         if hasattr(loss, name):
             setattr(summed, name, getattr(loss, name))
     return cast(_Loss, summed)

@@ -48,6 +48,8 @@ class Loss:
 
     row_arguments: ClassVar[tuple[str, ...]] = ("labels", "rows")
     """Which arguments are rows of the batch, to be spread over devices."""
+    class_arguments: ClassVar[tuple[str, ...]] = ("params",)
+    """Which arguments hold class weights, if any: those of two axes or more."""
 
     @property
     def command(self) -> str:
@@ -187,6 +189,7 @@ def loss(
         public.__signature__ = _as_called(signature)
         found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
+        public.class_arguments = [found.class_weights] if found.class_weights else []
         return cast(LossFunction[_Args], public)
 
     return declare

@@ -20,6 +20,8 @@ class Weighted:
     options: Mapping[str, Mapping[str, Any]]
     row_arguments: ClassVar[tuple[str, ...]] = ("labels", "embeddings")
     """Which arguments are rows of the batch, to be spread over devices."""
+    class_arguments: ClassVar[tuple[str, ...]] = ("params",)
+    """Which hold class weights, if any: of a tree, the arrays of two axes or more."""
 
     def init(
         self, key: jax.Array, width: int | None = None, num_classes: int | None = None

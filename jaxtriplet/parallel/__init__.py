@@ -59,10 +59,12 @@ from jaxtriplet.parallel.automatic import automatic as automatic
 from jaxtriplet.parallel.checking import check as check
 from jaxtriplet.parallel.meshes import (
     axes_of as axes_of,
+    by_classes as by_classes,
     by_rows as by_rows,
     check_divides as check_divides,
     data_mesh as data_mesh,
     fully_sharded as fully_sharded,
+    gathered as gathered,
     on_this_process as on_this_process,
     place as place,
     replicated as replicated,

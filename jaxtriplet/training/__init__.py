@@ -27,6 +27,7 @@ from jaxtriplet.training.contract import (
     LossFn as LossFn,
     Metrics as Metrics,
     TrainState as TrainState,
+    Update as Update,
 )
 from jaxtriplet.training.optimizers import kinds as kinds, make_optimizer as make_optimizer
 from jaxtriplet.training.schedules import margin_schedule as margin_schedule
