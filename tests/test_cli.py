@@ -99,7 +99,18 @@ NAMES = {
     "circle+contrastive+multi-similarity+nca": ["--scale", "20", "--margin", "0.5"],
     "lifted-structure+nt-xent+prototypical+tuplet-margin": ["--temperature", "0.3", "--margin", "0.2"],
     "aam-softmax+am-softmax+normalized-softmax+proxy-anchor+proxy-nca+soft-triple+0.1*sphereface2": [
-        *("--centers", "2", "--batches", "shuffled", "--margin-schedule", "exponential", "--margin-end", "2"),
+        *(
+            "--centers",
+            "2",
+            "--class-sample",
+            "5",
+            "--batches",
+            "shuffled",
+            "--margin-schedule",
+            "exponential",
+            "--margin-end",
+            "2",
+        ),
     ],
 }
 

@@ -132,6 +132,7 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         ({"recipe": "best", "loss": "deep-speaker", "batches": "shuffled"}, '`batches="shuffled"`: deep-speaker takes'),
         ({"recipe": "best", "batches": "random"}, "`batches` must be one of balanced, shuffled"),
         ({"recipe": "best", "centers": 3}, "`centers`: semi-hard has no class weights"),
+        ({"recipe": "best", "class_sample": 3}, "`class_sample`: semi-hard has no class weights"),
         ({"recipe": "best", "class_rate": 0.5}, "`class_rate`: semi-hard has no class weights"),
         ({"recipe": "best", "class_decay": 0.0}, "`class_decay`: semi-hard has no class weights"),
         ({"recipe": "best", "margin_schedule": "linear"}, "`margin_schedule`: semi-hard has no class weights"),

@@ -60,3 +60,39 @@ def test_devices_that_share_the_classes_draw_of_their_own(layout: str, x64: None
     assert len(set(np.array(classes).tolist())) == 48
     alone = jt.aam_softmax(np.searchsorted(classes, labels), rows, weights[np.array(classes)])
     np.testing.assert_allclose(found, alone, 1e-12)
+
+
+def test_a_sum_compares_with_the_classes_that_its_step_draws(x64: None) -> None:
+    rng = np.random.default_rng(0)
+    labels, rows, weights = rng.integers(0, 40, 6), rng.normal(size=(6, 4)), rng.normal(size=(40, 4))
+    loss_fn = losses.weighted({"aam_softmax": 1.0, "am_softmax": 0.5}, aam_softmax={"sample": 10})
+    params = {"aam_softmax": {"weights": weights}, "am_softmax": {"weights": weights}}
+    found = [float(loss_fn(params, labels, rows, step=jnp.int32(step))[0]) for step in (0, 1)]
+    rest = 0.5 * jt.am_softmax(labels, rows, weights)
+    for step, loss in enumerate(found):
+        key = jax.random.fold_in(jax.random.key(0), step)
+        classes, own = losses.sample_classes(key, labels, 40, 10)
+        assert loss == pytest.approx(float(jt.aam_softmax(own, rows, weights[classes]) + rest), rel=1e-12)
+    assert found[0] != found[1]
+    gradient = jax.grad(lambda params: loss_fn(params, labels, rows, step=jnp.int32(0))[0])(params)
+    assert np.sum(np.any(np.asarray(gradient["aam_softmax"]["weights"]) != 0, axis=1)) == 10
+    few = losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 1})
+    assert np.isfinite(few(params, labels, rows, step=jnp.int32(0))[0])  # never fewer than rows
+    with pytest.raises(ValueError, match="draws the classes of a step: give `step`"):
+        loss_fn(params, labels, rows)
+    with pytest.raises(ValueError, match="proxy_anchor has no option 'sample'"):
+        losses.weighted({"proxy_anchor": 1.0}, proxy_anchor={"sample": 10})
+
+
+def test_a_sum_draws_on_many_devices_of_the_classes_of_each(x64: None) -> None:
+    rng = np.random.default_rng(0)
+    labels, rows, weights = rng.integers(0, 64, 8).astype(np.int32), rng.normal(size=(8, 4)), rng.normal(size=(64, 4))
+    loss_fn = losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 64})
+    params, mesh = {"aam_softmax": {"weights": weights}}, Mesh(np.array(jax.devices()[:8]), "x")
+    mapped = jax.shard_map(
+        lambda params, *batch: loss_fn(params, *batch, step=jnp.int32(0), axis_name="x", class_axis_name="x")[0],
+        mesh=mesh,
+        in_specs=({"aam_softmax": {"weights": P("x")}}, P("x"), P("x")),
+        out_specs=P(),
+    )
+    np.testing.assert_allclose(jax.jit(mapped)(params, labels, rows), jt.aam_softmax(labels, rows, weights), 1e-12)

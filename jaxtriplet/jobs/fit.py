@@ -182,6 +182,8 @@ def objective_of(config: Config) -> Weighted:
         given = {name: getattr(numbers, name) for name in (*NUMBERS, "centers") if takes(loss, name)}
         given |= {"margin": margin_of(config, term)} if "margin" in given else {}
         own = options[loss.name] = {name: number for name, number in given.items() if number is not None}
+        if takes(loss, "class_sample") and numbers.class_sample is not None:
+            own["sample"] = numbers.class_sample
         if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus
         # A batch that is drawn by speakers has no more of them, on all devices together; a memory may hold others.

@@ -9,7 +9,14 @@ from jaxtriplet.losses import registry
 NUMBERS = ("margin", "temperature", "scale")
 """The numbers of losses that a config may set."""
 OF_CLASSES: Mapping[str, Any] = MappingProxyType(
-    {"centers": None, "margin_schedule": "none", "class_rate": 1.0, "class_decay": None, "fine_tune_margin": None}
+    {
+        "centers": None,
+        "class_sample": None,
+        "margin_schedule": "none",
+        "class_rate": 1.0,
+        "class_decay": None,
+        "fine_tune_margin": None,
+    }
 )
 """What is of use to losses with class weights alone, and what stands where there are none."""
 UNSET: Mapping[str, Any] = MappingProxyType({**dict.fromkeys(NUMBERS), "hinge": "relu", "memory": 0, **OF_CLASSES})
@@ -111,7 +118,7 @@ def takes(loss: registry.Loss, name: str) -> bool:
         return has_hinge(loss)
     if name == "memory":
         return loss.takes_memory
-    if name == "centers":
+    if name in ("centers", "class_sample"):
         return loss.meets_classes
     if name in OF_CLASSES:
         return loss.class_weights is not None and ("margin" not in name or takes(loss, "margin"))
@@ -152,7 +159,7 @@ def of_no_use(text: str, name: str) -> str | None:
     if name in NUMBERS:
         return f"{text} has no {name}{' to set: it is trained along' * any(name in part.trained for part in parts)}"
     others = {"hinge": f"{text} has no `hinge` to choose", "memory": f"`memory`: {text} takes none"}
-    lacks = " of which a class may have several" if name == "centers" else " with a margin"
+    lacks = " of which a class may have several" if name in ("centers", "class_sample") else " with a margin"
     has_classes = any(part.class_weights for part in parts)
     return others.get(name) or f"`{name}`: {text} has no class weights{lacks * has_classes}"
 

@@ -80,6 +80,9 @@ class Loss:
     ) = None
     hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
     centers: Annotated[int, described("Class weights of each class; else the loss's own number.", ge=1)] | None = None
+    class_sample: (
+        Annotated[int, described("Classes that an update compares with, its own and others; else all.", ge=1)] | None
+    ) = None
     margin_schedule: Annotated[str, described("How the margin to class weights grows from 0.", choices=_MARGINS)] = (
         "none"
     )

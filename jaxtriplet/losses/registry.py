@@ -20,6 +20,8 @@ _Args = ParamSpec("_Args")
 
 # What every loss takes, and callers of losses in general pass on their own account.
 SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size", "memory", "exchange", "ids", "class_axis_name")
+OF_CLASSES = ("centers", "sample")
+"""What `weighted` takes of a loss of rows and class weights: centres of each class, classes of a step."""
 _DIVISORS = {reductions.mean: "all terms", reductions.mean_active: "terms above zero", reductions.sum: "sum"}
 
 
@@ -132,10 +134,10 @@ class Loss:
         """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
         hints = typing.get_type_hints(self.function)
         shared = (name for name in ("reduce_fn", "block_size", "exchange") if name in self.signature.parameters)
-        known = [*self.numbers, *self.options, *shared, *(["centers"] if self.meets_classes else [])]
+        known = [*self.numbers, *self.options, *shared, *(OF_CLASSES if self.meets_classes else [])]
         for name, value in options.items():
-            if name == "centers" and name in known:
-                _checks.positive_integer(f"centers of {self.name}", value)
+            if name in OF_CLASSES and name in known:
+                _checks.positive_integer(f"{name} of {self.name}", value)
                 continue
             if name not in known:
                 hint = _checks.nearest(name, known) or f"; it has {', '.join(known)}"
