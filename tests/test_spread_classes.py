@@ -70,7 +70,7 @@ def test_terms_come_back_whole_and_weights_by_name_or_as_lists(x64: None) -> Non
     terms = {"reduce_fn": None}
     for mesh, over in ((LINE, "data"), (GRID, "hosts")):
         spread = partial(parallel.sharded, mesh=mesh, class_axis_name=over)
-        found = spread(jt.am_softmax)(labels, rows, weights=weights, **terms)
+        found = spread(jt.am_softmax)(labels, rows, weights=weights.tolist(), **terms)
         np.testing.assert_allclose(found, jt.am_softmax(labels, rows, weights, **terms), 1e-12)
         found = spread(jt.proxy_anchor)(labels, rows, weights.tolist(), **terms)
         np.testing.assert_allclose(found, jt.proxy_anchor(labels, rows, weights, **terms), 1e-12)
@@ -81,6 +81,8 @@ def test_what_cannot_be_spread_is_said() -> None:
     spread = partial(parallel.sharded, mesh=LINE, class_axis_name="data")
     with pytest.raises(ValueError, match=r"42 classes do not divide among 8 devices.* 48, .* the last 6"):
         spread(jt.aam_softmax)(labels, rows, weights[:42])
+    with pytest.raises(ValueError, match=r"class_axis_name must name axes of the mesh \(data\); got 'classes'"):
+        parallel.sharded(jt.aam_softmax, LINE, class_axis_name="classes")
     with pytest.raises(ValueError, match=r"no argument .* is class weights"):
         spread(jt.batch_hard)(labels, rows)
     cores = parallel.sharded(jt.proxy_nca, GRID, class_axis_name="cores")
