@@ -20,9 +20,10 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes
+from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes, terms_of
+from jaxtriplet.jobs.schedules import margin_of, rate_of
 from jaxtriplet.jobs.sources.source import Source
-from jaxtriplet.losses import Weighted, weighted
+from jaxtriplet.losses import Weighted, registry, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
 
 Batches = Callable[[int], Iterator[Batch]]
@@ -108,10 +109,11 @@ def _updates(
         bar.update(begin)
         say(f"goes on after {begin} updates")
     collapsed, chooses = CollapseMonitor(), source.watched != "training"
+    first, *_ = losses_of(config.loss.name)
     shown: Row = {}
     for step, batch in zip(range(begin, numbers.steps), batches(begin), strict=False):
         state, metrics = update(state, parallel.spread_rows(batch, mesh))
-        row = _row(step, jax.device_get(metrics))
+        row = _row(step, jax.device_get(metrics), first)
         for name in ("loss", "gradient_norm"):
             if not np.isfinite(row[name]):
                 stop(step, f"the {name.replace('_', ' ')} is {row[name]}", batch)
@@ -175,13 +177,16 @@ def objective_of(config: Config) -> Weighted:
         ({'batch_hard': 1.0, 'ge2e': 0.1}, {'batch_hard': {'margin': 0.3}, 'ge2e': {'num_speakers': 12}})
     """
     numbers, options = config.loss, dict[str, dict[str, Any]]()
-    for loss in losses_of(numbers.name):
-        given = {name: getattr(numbers, name) for name in NUMBERS if takes(loss, name)}
+    for term in terms_of(numbers.name):
+        loss = term.loss
+        given = {name: getattr(numbers, name) for name in (*NUMBERS, "centers") if takes(loss, name)}
+        given |= {"margin": margin_of(config, term)} if "margin" in given else {}
         own = options[loss.name] = {name: number for name, number in given.items() if number is not None}
         if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus
-        if "num_speakers" in loss.options and not numbers.memory:  # which may hold other speakers
-            own["num_speakers"] = config.data.speakers  # no batch has more, on all devices together
+        # A batch that is drawn by speakers has no more of them, on all devices together; a memory may hold others.
+        if "num_speakers" in loss.options and not numbers.memory and config.data.batches == "balanced":
+            own["num_speakers"] = config.data.speakers
     return weighted(parse_loss(numbers.name), **options)
 
 
@@ -192,49 +197,49 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
         config: The numbers.
 
     Returns:
-        AdamW under a rate that rises, then falls to 0; or plain gradient descent under one that is halved in steps,
-        with clipped gradients of which some parts are then scaled.
+        AdamW, or plain gradient descent with clipped gradients of which some parts are then scaled.
 
     Example:
         >>> optimizer_of(Config.of_recipe("ge2e")).init({"encoder": {}, "loss": {}}) is not None
         True
     """
-    numbers, steps = config.optimizer, config.training.steps
+    numbers, rate = config.optimizer, rate_of(config)
     if numbers.name == "adamw":
-        warmup, highest = min(numbers.warmup, steps // 2), numbers.learning_rate
-        rate = optax.warmup_cosine_decay_schedule(highest / (warmup + 1), highest, warmup, steps)
-        return training.make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
-    halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
+        return training.make_optimizer(
+            rate,
+            weight_decay=numbers.weight_decay,
+            clip_norm=numbers.clip_norm,
+            class_rate=numbers.class_rate,
+            class_decay=numbers.class_decay,
+        )
     scales = {
         "scalars": numbers.loss_scale,
         "projection": numbers.projection_scale,
         "encoder": 1.0,
-        "class_weights": 1.0,
+        "class_weights": numbers.class_rate,
     }
-    return optax.chain(
-        optax.clip_by_global_norm(numbers.clip_norm),
-        optax.multi_transform(
-            {part: optax.chain(optax.scale(scale), optax.sgd(halved)) for part, scale in scales.items()}, _kinds
-        ),
-    )
+    parts = {part: optax.chain(optax.scale(scale), optax.sgd(rate)) for part, scale in scales.items()}
+    decayed = optax.add_decayed_weights(numbers.class_decay or 0.0)
+    parts["class_weights"] = optax.chain(decayed, parts["class_weights"])
+    return optax.chain(optax.clip_by_global_norm(numbers.clip_norm), optax.multi_transform(parts, _kinds))
 
 
 def _kinds(params: Any) -> Any:
     return training.kinds(params) | {"encoder": models.kinds(params["encoder"])}
 
 
-def _row(step: int, metrics: training.Metrics) -> Row:
-    first, *_ = metrics.stats.values()
+def _row(step: int, metrics: training.Metrics, first: registry.Loss) -> Row:
+    share = "fraction_wrong" if first.meets_classes else "fraction_active"
     return {
         "step": step + 1,
         "loss": float(metrics.loss),
         "gradient_norm": float(metrics.gradient_norm),
-        "fraction_active": float(first.fraction_active),
+        share: float(metrics.stats[first.name].fraction_active),
     }
 
 
 def _words(shown: Row, judged: str) -> Iterator[str]:
-    rate = ("equal_error_rate", f"{judged} EER", ".2%")
-    for key, words, form in (("loss", "loss", ".4f"), ("fraction_active", "active", ".0%"), rate):
+    shares = ("fraction_active", "active", ".0%"), ("fraction_wrong", "wrong", ".0%")
+    for key, words, form in (("loss", "loss", ".4f"), *shares, ("equal_error_rate", f"{judged} EER", ".2%")):
         if key in shown:
             yield f"{words} {shown[key]:{form}}"

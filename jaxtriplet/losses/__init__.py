@@ -50,6 +50,7 @@ from jaxtriplet.losses.matryoshka import matryoshka as matryoshka
 from jaxtriplet.losses.paired import deep_speaker, triplet
 from jaxtriplet.losses.prototypical import angular_prototypical, prototypical
 from jaxtriplet.losses.proxies import proxy_anchor, proxy_nca, soft_triple
+from jaxtriplet.losses.sampling import sample_classes as sample_classes
 from jaxtriplet.losses.semi_hard import semi_hard
 from jaxtriplet.losses.tuplets import lifted_structure, tuplet_margin
 from jaxtriplet.losses.two_views import info_nce, sigmoid_contrastive

@@ -115,6 +115,6 @@ def _narrow(argument: Any, length: int) -> Any:
     """Returns an argument whose matrices, the class weights, are as narrow as the rows."""
 
     def one(leaf: Any) -> Any:
-        return leaf[:, :length] if isinstance(leaf, jax.Array | np.ndarray) and leaf.ndim == 2 else leaf
+        return leaf[..., :length] if isinstance(leaf, jax.Array | np.ndarray) and leaf.ndim >= 2 else leaf
 
     return jax.tree.map(one, argument)

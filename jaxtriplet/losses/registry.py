@@ -39,6 +39,8 @@ class Loss:
     """What its rows are."""
     trained: tuple[str, ...]
     """Which of its numbers are trained along with the encoder."""
+    anchors: Literal["rows", "classes"] = "rows"
+    """What its terms are of: rows (or given ones), or class weights."""
     centers: int = 1
     """How many centres of each class to draw, if it has class weights."""
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -70,6 +72,11 @@ class Loss:
     def class_weights(self) -> str | None:
         """The argument that holds a row for each class, trained along with the encoder; None if there is none."""
         return next(iter(_checks.rows_of(self.signature)[2:]), None) if self.rows == "batch" else None
+
+    @property
+    def meets_classes(self) -> bool:
+        """Whether each row has a term, against class weights of which a class may have several."""
+        return self.class_weights is not None and self.anchors == "rows"
 
     @property
     def takes_memory(self) -> bool:
@@ -125,7 +132,7 @@ class Loss:
         """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
         hints = typing.get_type_hints(self.function)
         shared = (name for name in ("reduce_fn", "block_size", "exchange") if name in self.signature.parameters)
-        known = [*self.numbers, *self.options, *shared, *(["centers"] if self.class_weights else [])]
+        known = [*self.numbers, *self.options, *shared, *(["centers"] if self.meets_classes else [])]
         for name, value in options.items():
             if name == "centers" and name in known:
                 _checks.positive_integer(f"centers of {self.name}", value)
@@ -149,6 +156,7 @@ def loss(
     also: Mapping[str, str] = MappingProxyType({}),
     sees: Literal["embeddings", "logits"] = "embeddings",
     trained: tuple[str, ...] = (),
+    anchors: Literal["rows", "classes"] = "rows",
     centers: int = 1,
 ) -> Callable[[Callable[_Args, Any]], LossFunction[_Args]]:
     """Returns the decorator that declares a loss: compiled, checked, documented, and known by its name.
@@ -163,7 +171,8 @@ def loss(
         also: Other words for that, by the option that makes them true.
         sees: What its rows are.
         trained: Which of its numbers are trained along with the encoder.
-        centers: How many centres of each class to draw, if it has class weights.
+        anchors: What its terms are of, if it has class weights.
+        centers: How many centres of each class to draw, likewise.
 
     Returns:
         A decorator; the function it returns is what users call.
@@ -178,7 +187,7 @@ def loss(
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
         public: Any = _checks.entry(_sound(function))
         public.__signature__ = _as_called(signature)
-        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, centers)
+        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         public.class_arguments = [found.class_weights] if found.class_weights else []
         return cast(LossFunction[_Args], public)
