@@ -117,10 +117,7 @@ def check(
         True
     """
     axes = axes_of(mesh, axis_name)
-    apart = () if class_axis_name is None else axes_of(mesh, class_axis_name)
-    for name, named in (("axis_name", axes), ("class_axis_name", apart)):
-        if unknown := [axis for axis in named if axis not in mesh.shape]:
-            raise ValueError(f"{name} must name axes of the mesh ({', '.join(mesh.axis_names)}); got {unknown[0]!r}")
+    apart = () if class_axis_name is None else axes_of(mesh, class_axis_name, name="class_axis_name")
     devices = size_of(mesh, axes)
     if devices < 2:
         raise ValueError(

@@ -40,11 +40,23 @@ def data_mesh(devices: Sequence[Any] | None = None, *, axis_name: str = "data") 
     return Mesh(np.array(devices), (axis_name,))
 
 
-def axes_of(mesh: Mesh, axis_name: AxisName = None) -> tuple[str, ...]:
-    """Returns the axes over which rows are spread: those named, or all of the mesh."""
+def axes_of(mesh: Mesh, axis_name: AxisName = None, *, name: str = "axis_name") -> tuple[str, ...]:
+    """Returns the axes over which rows are spread: those named, or all of the mesh.
+
+    Args:
+        mesh: The mesh.
+        axis_name: The axes, or None.
+        name: What the argument that names them is called.
+
+    Raises:
+        ValueError: The mesh has no such axis.
+    """
     if axis_name is None:
         return tuple(mesh.axis_names)
-    return (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
+    axes = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
+    if unknown := [axis for axis in axes if axis not in mesh.shape]:
+        raise ValueError(f"{name} must name axes of the mesh ({', '.join(mesh.axis_names)}); got {unknown[0]!r}")
+    return axes
 
 
 def size_of(mesh: Mesh, axes: Sequence[str]) -> int:
@@ -114,7 +126,8 @@ def by_classes(tree: _Tree, mesh: Mesh, *, axis_name: AxisName = None, least: in
     `"loss"` in parameters and has two axes or more. `make_update` then lets each device meet its own.
 
     Args:
-        tree: The state, or anything with shapes.
+        tree: The state, or anything with shapes, such as `jax.eval_shape(start)` of a function that makes a state:
+            `jax.jit(start, out_shardings=...)()` then draws the weights where they are to lie.
         mesh: The mesh.
         axis_name: The axes of the mesh over which classes are spread; None for all of them.
         least: Weights of fewer numbers than this stay whole on every device: to let rows travel would cost more.

@@ -44,8 +44,8 @@ def sharded(
         arrange them so.
 
     Raises:
-        ValueError: When it is called: rows or classes do not divide among the devices, no argument is class weights, or
-            `reduce_fn=None` and the axes of classes are not the first ones of those of rows.
+        ValueError: The mesh has no such axes; or when it is called: rows or classes do not divide among the devices, no
+            argument is class weights, or `reduce_fn=None` and the axes of classes are not the first of those of rows.
 
     Example:
         >>> import jax.numpy as jnp
@@ -56,11 +56,11 @@ def sharded(
         >>> float(jax.jit(loss)(labels, embeddings, 0.5))
         0.5
         >>> loss = jaxtriplet.parallel.sharded(jaxtriplet.proxy_nca, mesh, class_axis_name="data")
-        >>> round(float(jax.jit(loss)(labels, embeddings, jnp.eye(8, 16))), 4)  # log 8 - 1, and log 8
-        1.0397
+        >>> round(float(jax.jit(loss)(labels, jnp.ones((16, 8)), jnp.eye(8))), 4)  # log 8
+        2.0794
     """
     axes = axes_of(mesh, axis_name)
-    apart = () if class_axis_name is None else axes_of(mesh, class_axis_name)
+    apart = () if class_axis_name is None else axes_of(mesh, class_axis_name, name="class_axis_name")
     rows, classes, everywhere = PartitionSpec(axes), PartitionSpec(apart), PartitionSpec()
     declared, of_classes = declared_rows(loss), declared_classes(loss)
 
@@ -74,6 +74,7 @@ def sharded(
     def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
         names, arguments = by_position(loss, arguments, keywords)
         if apart:
+            keywords |= {name: _as_weights(name, keywords[name]) for name in of_classes if name in keywords}
             held = [*zip(names, arguments, strict=True), *keywords.items()]
             check_classes([one for name, one in held if name in of_classes], mesh, apart)
         specs = tuple(spec(*one) for one in zip(names, arguments, strict=True))
@@ -154,18 +155,18 @@ def by_position(
     of_classes = declared_classes(loss)
 
     def taken(name: str, argument: Any) -> Any:
-        if name in declared or (name in of_classes and _is_listed(argument)):
+        if name in declared:
             return _checks.rows_as_given(name, argument)
-        return argument
+        return _as_weights(name, argument) if name in of_classes else argument
 
     return names, tuple(taken(name, one) for name, one in zip(names, arguments, strict=True))
 
 
-def _is_listed(argument: Any) -> bool:
-    """Returns whether an argument is rows of Python's numbers, or an array of another library; not a tree of arrays."""
+def _as_weights(name: str, argument: Any) -> Any:
+    """Returns class weights, or a tree that holds some, as JAX takes them: lists of numbers, and arrays of others."""
     leaves = jax.tree.leaves(argument)
-    numbers = isinstance(argument, list | tuple) and all(isinstance(leaf, bool | int | float) for leaf in leaves)
-    return numbers or (hasattr(argument, "__array__") and not isinstance(argument, jax.Array))
+    is_listed = isinstance(argument, list | tuple) and all(isinstance(leaf, bool | int | float) for leaf in leaves)
+    return _checks.rows_as_given(name, argument) if is_listed or hasattr(argument, "__array__") else argument
 
 
 def names_of(function: Callable[..., Any], count: int) -> list[str]:
