@@ -367,7 +367,7 @@ def test_the_readme_has_a_row_for_each_loss_and_its_options_are_options() -> Non
     part = readme.split("### What the losses reach on JapaneseVowels")[1].split("\n### ")[0]
     rows = [words.split() for words in re.findall(r"^\| `([^`]+)` \|", part, re.MULTILINE)]
     names = [loss.command for loss in registry.LOSSES.values() if loss.rows != "given"]
-    assert sorted(name for name, *_ in rows) == sorted(names)
+    assert sorted(name for name, *_ in rows if "+" not in name) == sorted(names)
     for words in rows:
         asked = train.make_context("train", ["--loss", *words]).params
         numbers = {name: value for name in fields.fields_of(Config) if (value := asked.get(name)) is not None}
