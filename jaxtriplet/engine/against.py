@@ -74,8 +74,9 @@ class Against(NamedTuple):
     ) -> Found:
         """Returns what the classes hold of a loss whose anchors they are, and whose candidates the rows of all devices.
 
-        Devices that have the same classes share them; numbers may be one for each class [C]. The loss gets one more:
-        whether it is a class, 1 or 0, since padding fills up the last share.
+        Devices that have the same classes share them; numbers may be one for each class [C]. The loss gets three more:
+        whether it is a class, 1 or 0, since padding fills up the last share; how many classes have rows, and how many
+        there are, on all devices.
         """
         rows, classes, over = self.rows, self.classes, axes(self.axis_name)
         apart = self.apart.over if self.apart else ()
@@ -83,10 +84,11 @@ class Against(NamedTuple):
         classes = share_of(classes, alike) if alike else classes
         rows = jax.lax.all_gather(rows, self.rows_over, tiled=True) if self.rows_over else rows
         rows = varied(rows, tuple(axis for axis in apart if axis not in self.rows_over))
-        own = (*(self._of(jnp.asarray(number), classes) for number in numbers), classes.valid.astype(rows.values.dtype))
+        own = [self._of(jnp.asarray(number), classes) for number in numbers]
+        counts = [classes.valid, *_classes_with_rows(rows, classes, over)]
         told = jnp.sum(self.evidence) + jnp.sum(jax.lax.stop_gradient(numerics.evidence(classes.values)))
         found = measure(
-            *(loss, classes, rows, own, ANGLES),
+            *(loss, classes, rows, (*own, *(count.astype(rows.values.dtype) for count in counts)), ANGLES),
             each=each,
             block_size=block_size,
             strangers=True,
@@ -165,3 +167,12 @@ def against(
         everywhere or None,
         axes(axis_name),
     )
+
+
+def _classes_with_rows(rows: Rows, classes: Rows, over: tuple[str, ...]) -> tuple[jax.Array, jax.Array]:
+    """Returns how many classes have valid rows, and how many there are, of all devices; without a valid row none."""
+    place, count = rows.labels - classes.labels[0], len(classes.labels)
+    is_here = rows.valid & (place >= 0) & (place < count)
+    has_rows = jnp.zeros_like(classes.valid).at[jnp.where(is_here, place, count)].set(True, mode="drop")
+    counts = jnp.sum(classes.valid & has_rows), jnp.sum(classes.valid & jnp.any(rows.valid))
+    return jax.lax.psum(counts, over) if over else counts
