@@ -151,7 +151,6 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         (AAM | {"margin": 11.5}, "margin of aam_softmax is in radians, at most pi; got 11.5"),
         (AAM | {"loss": "batch-all+aam-softmax:4"}, "margin of aam_softmax is in radians, at most pi; got 4.0"),
         (AAM | {"fine_tune": 9, "fine_tune_margin": 30.0}, "margin of aam_softmax is in radians, at most pi; got 30.0"),
-        ({"recipe": "best", "loss": "tuplet-margin", "margin": 5.73}, "margin of tuplet_margin is in radians"),
         (AAM | {"margin_end": 3}, "`margin_end`: of no use without `margin_schedule`"),
         (AAM | {"fine_tune_margin": 0.5}, "`fine_tune_margin`: of no use without `fine_tune`"),
         (AAM | {"fine_tune": 9, "fine_tune_seconds": "0"}, "`fine_tune_seconds` must be numbers above 0"),
