@@ -104,7 +104,8 @@ def test_the_config_of_a_run_makes_the_same_run(call: Any, tmp_path: Path) -> No
     assert call("train", "--recipe", "points", *words, *margins, "--quiet", "--out", first).status == 0
     assert call("train", "--config", first / "config.json", "--quiet", "--out", second).status == 0
     assert rows_of(first) == rows_of(second)
-    assert all("fraction_wrong" in row for row in rows_of(first))  # of the first loss, not of the mined one
+    # Wrong are rows of the first loss, active are terms of the mined one.
+    assert all({"fraction_wrong", "fraction_active"} <= row.keys() for row in rows_of(first))
     # Four classes of two centres each.
     assert weights_in(first / "checkpoints" / "6" / "default")["params.loss.aam_softmax.weights"].shape == (4, 2, 3)
 
@@ -147,6 +148,15 @@ def test_the_network_of_the_recipe_makes_updates(data: Path, call: Any, tmp_path
     status, out, err = call(*words)
     assert status == 0, err
     assert 0 <= json.loads(out)["equal_error_rate"] <= 1
+
+
+@pytest.mark.usefixtures("points")
+def test_a_margin_that_will_not_be_whole_is_told(tmp_path: Path, call: Any) -> None:
+    words = ("--recipe", "points", "--loss", "aam-softmax", "--margin-schedule", "linear", "--margin-end")
+    done = call("train", *words, 7, "--quiet", "--out", tmp_path / "run")
+    assert (done.status, done.err) == (0, "jaxtriplet: the margin is whole after 7 updates, and this run has 6\n")
+    done = call("train", *words, 6, "--quiet", "--out", tmp_path / "whole")
+    assert (done.status, done.err) == (0, "")
 
 
 @pytest.mark.usefixtures("points")

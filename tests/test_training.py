@@ -378,7 +378,14 @@ def test_margins_of_classes_grow_together() -> None:
 
 @pytest.mark.parametrize(
     ("numbers", "message"),
-    [((0.2, -1, 3), "begin must be"), ((0.2, 5, 4), "end must be .* at least 5"), ((0.2, 0, 1, "exp"), "kind must be")],
+    [
+        ((0.2, -1, 3), "begin must be"),
+        ((0.2, 5, 4), "end must be .* at least 5"),
+        ((0.2, 0, 1, "exp"), "kind must be"),
+        ((math.nan, 0, 1), "margin must be a finite number"),
+        (("0.2", 0, 1), "margin must be a finite number"),
+        ((np.array([0.2, -0.1]), 0, 1), "margin must be a finite number, at least 0; got -0.1"),
+    ],
 )
 def test_other_schedules_are_refused(numbers: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -402,6 +409,19 @@ def test_the_average_is_that_of_all_steps_whose_weights_decay(decay: float) -> N
 def test_an_average_of_no_steps_or_of_more_than_all_is_refused(decay: float) -> None:
     with pytest.raises(ValueError, match=r"average_decay must be in \[0, 1\)"):
         make_update(both(), average_decay=decay)
+
+
+def test_a_sharding_without_its_mesh_is_refused() -> None:
+    with pytest.raises(ValueError, match="give its mesh too"):
+        make_update(both(), state_sharding=parallel.replicated(parallel.data_mesh()))
+
+
+@pytest.mark.parametrize("sizes", [(4, -2), (4, 8.0), ("4", 8), (0, 8)], ids=str)
+def test_sizes_of_class_weights_are_whole_numbers(sizes: Any) -> None:
+    numbers: Any = dict(zip(("width", "num_classes"), sizes, strict=True))
+    loss_fn = losses.weighted({"aam_softmax": 1.0})
+    with pytest.raises(ValueError, match="must be a whole number above 0"):
+        create_state(lambda _, rows: rows, loss_fn, make_optimizer(0.1), seed=0, params={}, **numbers)
 
 
 def with_classes() -> losses.Weighted:

@@ -36,14 +36,15 @@ def option(name: str, value: object, known: Collection[str]) -> None:
 
 
 def nearest(word: object, known: Collection[str]) -> str:
-    """Returns a hint at the nearest of the known words, empty if none is near.
+    """Returns a hint at the nearest of the known words, in capitals or not; empty if none is near.
 
     Example:
-        >>> nearest("margn", ["margin", "scale"])
-        '; did you mean margin?'
+        >>> nearest("margn", ["margin", "scale"]), nearest("AAM", ["am", "aam"])
+        ('; did you mean margin?', '; did you mean aam?')
     """
-    found = difflib.get_close_matches(str(word), known, 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    small = {one.lower(): one for one in known}
+    found = difflib.get_close_matches(str(word).lower(), small, 1)
+    return f"; did you mean {small[found[0]]}?" if found else ""
 
 
 def functions(**callables: object) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 from jaxtriplet import _checks, _files
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
-from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takers
+from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takers, takes, terms_of
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
 from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, FineTuning, Judging, Loss, Optimizer, Training
 
@@ -170,9 +170,16 @@ class Config:
         if self.data.batches == "shuffled" and self.loss.in_thirds:
             reason = f"{self.loss.name} takes anchors, positives and negatives, which are drawn"
             raise ValueError(f'`batches="shuffled"`: {reason}')
+        if self.loss.margin_schedule != "none" and not self.loss.margin_end:
+            raise ValueError("`margin_schedule` needs `margin_end`: after how many updates is the margin whole?")
         if self.loss.margin_end < self.loss.margin_begin:
             begin, end = self.loss.margin_begin, self.loss.margin_end
             raise ValueError(f"`margin_end` must be at least `margin_begin`; got {end} and {begin}")
+        for loss, _, own in terms_of(self.loss.name):
+            margins = [self.loss.margin if own is None else own] if takes(loss, "margin") else []
+            margins += [self.fine_tuning.fine_tune_margin] if takes(loss, "fine_tune_margin") else []
+            for margin in margins:
+                loss.check({} if margin is None else {"margin": margin})
         if self.tuned_from is not None:
             if self.tuned_from < 1:
                 raise ValueError(f"`fine_tune` must be below `steps`, {self.training.steps}")

@@ -109,11 +109,11 @@ def _updates(
         bar.update(begin)
         say(f"goes on after {begin} updates")
     collapsed, chooses = CollapseMonitor(), source.watched != "training"
-    first, *_ = losses_of(config.loss.name)
+    losses = losses_of(config.loss.name)
     shown: Row = {}
     for step, batch in zip(range(begin, numbers.steps), batches(begin), strict=False):
         state, metrics = update(state, parallel.spread_rows(batch, mesh))
-        row = _row(step, jax.device_get(metrics), first)
+        row = _row(step, jax.device_get(metrics), losses)
         for name in ("loss", "gradient_norm"):
             if not np.isfinite(row[name]):
                 stop(step, f"the {name.replace('_', ' ')} is {row[name]}", batch)
@@ -230,14 +230,13 @@ def _kinds(params: Any) -> Any:
     return training.kinds(params) | {"encoder": models.kinds(params["encoder"])}
 
 
-def _row(step: int, metrics: training.Metrics, first: registry.Loss) -> Row:
-    share = "fraction_wrong" if first.meets_classes else "fraction_active"
-    return {
-        "step": step + 1,
-        "loss": float(metrics.loss),
-        "gradient_norm": float(metrics.gradient_norm),
-        share: float(metrics.stats[first.name].fraction_active),
-    }
+def _row(step: int, metrics: training.Metrics, losses: list[registry.Loss]) -> Row:
+    """Returns the figures of a step: of each kind of share, that of the first loss in the sum which has it."""
+    row = {"step": step + 1, "loss": float(metrics.loss), "gradient_norm": float(metrics.gradient_norm)}
+    for loss in losses:
+        share = "fraction_wrong" if loss.meets_classes else "fraction_active"
+        row.setdefault(share, float(metrics.stats[loss.name].fraction_active))
+    return row
 
 
 def _words(shown: Row, judged: str) -> Iterator[str]:

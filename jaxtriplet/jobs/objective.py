@@ -59,6 +59,8 @@ def terms_of(text: str) -> list[Term]:
         name, colon, gap = (part.strip() for part in named.partition(":"))
         if not name:
             raise ValueError(f"{text!r} lacks a loss; known: {', '.join(registry.trainable())}")
+        if name[0] in "0123456789.":
+            raise ValueError(f"{term.strip()!r} in {text!r}: a weight and * stand before a loss, as in 0.5*semi-hard")
         loss = registry.find_trainable(name)
         if any(loss == other.loss for other in found):
             raise ValueError(f"{text!r} names {loss.command} twice")

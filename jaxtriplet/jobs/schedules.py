@@ -37,6 +37,23 @@ def rate_of(config: Config) -> optax.Schedule:
     return optax.join_schedules([rate, optax.cosine_decay_schedule(own, tuned.fine_tune)], [config.tuned_from])
 
 
+def unreached(config: Config) -> str | None:
+    """Returns a warning in words if the margin of class weights is not whole before the last update; else None.
+
+    Args:
+        config: The numbers.
+
+    Example:
+        >>> unreached(Config.of_recipe("aam")), unreached(Config.of_recipe("aam", steps=20))
+        (None, 'the margin is whole after 800 updates, and this run has 20')
+    """
+    numbers, steps = config.loss, config.training.steps
+    if numbers.margin_schedule == "none" or numbers.margin_end <= (last := config.tuned_from or steps):
+        return None
+    updates = f"{last}" if last == steps else f"{last} before those that fine-tune"
+    return f"the margin is whole after {numbers.margin_end} updates, and this run has {updates}"
+
+
 def margin_of(config: Config, term: Term) -> float | optax.Schedule | None:
     """Returns the margin that a config sets for a loss which takes one: a number, or one by the number of the update.
 

@@ -70,7 +70,12 @@ class Loss:
             hints="jaxtriplet.losses.registry:trainable",
         ),
     ] = "batch-all"
-    margin: Annotated[float, described("Gap to keep between speakers; else the loss's own.", ge=0)] | None = 0.2
+    margin: (
+        Annotated[
+            float, described("Gap to keep between speakers, of aam-softmax in radians; else the loss's own.", ge=0)
+        ]
+        | None
+    ) = 0.2
     temperature: (
         Annotated[float, described("What losses of softmax divide by, nt-xent say; else the loss's own.", ge=1e-9)]
         | None
@@ -81,7 +86,8 @@ class Loss:
     hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
     centers: Annotated[int, described("Class weights of each class; else the loss's own number.", ge=1)] | None = None
     class_sample: (
-        Annotated[int, described("Classes that an update compares with, its own and others; else all.", ge=1)] | None
+        Annotated[int, described("Classes that an update compares with, at least as many as rows; else all.", ge=1)]
+        | None
     ) = None
     margin_schedule: Annotated[str, described("How the margin to class weights grows from 0.", choices=_MARGINS)] = (
         "none"

@@ -12,8 +12,9 @@ from jaxtriplet.jobs import nonfinite, notes, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fit
 from jaxtriplet.jobs.history import Row
-from jaxtriplet.jobs.meeting import by_first, devices_for, meet
+from jaxtriplet.jobs.meeting import by_first, devices_for, meet, warn
 from jaxtriplet.jobs.recipes import usual
+from jaxtriplet.jobs.schedules import unreached
 from jaxtriplet.jobs.sources import find
 from jaxtriplet.jobs.sources.source import Run, Source
 
@@ -116,6 +117,8 @@ def train(
             runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
             runs.begin(folder, settings, content, overwrite=overwrite)
             source.report()
+            if words := unreached(asked):
+                warn(words)
 
         by_first(begin)
         held.enter_context(notes.resumable(folder))  # before, there is nothing to go on from

@@ -85,7 +85,7 @@ def am_softmax(
     return met.loss(_COSINE_MARGIN, (scale, met.of_own_class(margin)), reduce_fn, has_aux, block_size)
 
 
-@loss(term="each row: its own class, whose angle is widened by a margin, against all others")
+@loss(term="each row: its own class, whose angle is widened by a margin, against all others", angles=("margin",))
 def aam_softmax(
     labels: ArrayLike,
     embeddings: ArrayLike,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -45,6 +46,8 @@ class Loss:
     """What its terms are of: rows (or given ones), or class weights."""
     centers: int = 1
     """How many centres of each class to draw, if it has class weights."""
+    angles: tuple[str, ...] = ()
+    """Which of its numbers are angles, in radians: of no sense beyond pi, where degrees would be."""
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The options that make the variant."""
 
@@ -146,6 +149,8 @@ class Loss:
                 _checks.static(name, value, hints.get(name))
             elif not callable(value) and not isinstance(value, jax.Array | np.ndarray):
                 _checks.finite(f"{name} of {self.name}", value)
+                if name in self.angles and value > math.pi:
+                    raise ValueError(f"{name} of {self.name} is in radians, at most pi; got {value}")
 
 
 LOSSES: dict[str, Loss] = {}
@@ -160,6 +165,7 @@ def loss(
     trained: tuple[str, ...] = (),
     anchors: Literal["rows", "classes"] = "rows",
     centers: int = 1,
+    angles: tuple[str, ...] = (),
 ) -> Callable[[Callable[_Args, Any]], LossFunction[_Args]]:
     """Returns the decorator that declares a loss: compiled, checked, documented, and known by its name.
 
@@ -175,6 +181,7 @@ def loss(
         trained: Which of its numbers are trained along with the encoder.
         anchors: What its terms are of, if it has class weights.
         centers: How many centres of each class to draw, likewise.
+        angles: Which of its numbers are angles, in radians.
 
     Returns:
         A decorator; the function it returns is what users call.
@@ -189,7 +196,7 @@ def loss(
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
         public: Any = _checks.entry(_sound(function))
         public.__signature__ = _as_called(signature)
-        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers)
+        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers, angles)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         public.class_arguments = [found.class_weights] if found.class_weights else []
         return cast(LossFunction[_Args], public)

@@ -120,7 +120,16 @@ class Weighted:
         count, rows = len(options[name]), devices * len(labels)
         size = min(count, max(rows, -(-size // sharing)))
         classes, own = sample_classes(jax.random.fold_in(jax.random.key(0), step), labels, count, size, **shared)
-        return own, {**options, name: options[name][classes]}
+        drawn, over = classes, shared.get("class_axis_name")
+        if over is not None:  # numbers of classes are given whole, those of all devices
+            index = jax.lax.axis_index(over)
+            mine = jnp.zeros((sharing, size), classes.dtype).at[index].set(classes + count * index)
+            drawn = jax.lax.psum(mine, over).ravel()
+        each = {key: jnp.asarray(options[key]) for key in loss.numbers if jnp.ndim(options.get(key, 0))}
+        for key, number in each.items():
+            _checks.for_each_class(number, count * sharing)
+            each[key] = number[drawn]
+        return own, {**options, **each, name: options[name][classes]}
 
     def _options(self, loss: registry.Loss, step: jax.Array | None) -> dict[str, Any]:
         given = self.options.get(loss.name, {})

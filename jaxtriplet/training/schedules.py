@@ -6,6 +6,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 
@@ -34,7 +35,7 @@ def margin_schedule(
         A function from the number of the step to the margin, as `losses.weighted` takes it.
 
     Raises:
-        ValueError: `begin` is below 0 or after `end`, or there is no such kind.
+        ValueError: The margin is not finite or below 0, `begin` is below 0 or after `end`, or there is no such kind.
 
     Example:
         >>> schedule = margin_schedule(0.2, 100, 200)
@@ -45,6 +46,8 @@ def margin_schedule(
         `MarginScheduler` of WeSpeaker: Wang et al., "Wespeaker: A Research and Production oriented Speaker Embedding
         Learning Toolkit", 2023.
     """
+    for one in [margin] if jnp.ndim(margin) == 0 else margin.tolist() if isinstance(margin, np.ndarray) else []:
+        _checks.finite("margin", one, least=0)
     _checks.finite("begin", begin, least=0)
     _checks.finite("end", end, least=begin)
     _checks.option("kind", kind, ("exponential", "linear"))

@@ -44,8 +44,8 @@ def create_state(
         A state that `make_update(loss_fn)` takes; it shares no memory with the model, since the first step donates it.
 
     Raises:
-        ValueError: The model keeps batch statistics, parameters are missing, or the loss needs a size, or takes no
-            memory.
+        ValueError: The model keeps batch statistics, parameters are missing, the loss needs a size, or takes no memory,
+            or a size is no whole number above 0.
     """
     graph: Any = model
     encoder, rest = params, None
@@ -62,6 +62,9 @@ def create_state(
         raise ValueError("a model that is a plain function needs its `params`")
     if memory is not None and "memory" not in inspect.signature(loss_fn).parameters:
         raise ValueError("`memory`: the loss takes none")
+    for name, size in (("width", width), ("num_classes", num_classes)):
+        if size is not None:
+            _checks.positive_integer(name, size)
     key = jax.random.key(seed)
     # No step has this number.
     trained_along = loss_fn.init(jax.random.fold_in(key, 2**31 - 1), width, num_classes)

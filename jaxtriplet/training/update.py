@@ -60,8 +60,8 @@ def make_update(
         memory, the loss meets it, and the rows of the step then come in.
 
     Raises:
-        ValueError: Both a mesh and an axis name are given; when called, micro-batches do not divide the batch, or class
-            weights are spread over different axes.
+        ValueError: Both a mesh and an axis name are given, or a sharding without a mesh; when called, micro-batches do
+            not divide the batch, or class weights are spread over different axes.
 
     Reference:
         Micro-batches: Gao, Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
@@ -69,6 +69,8 @@ def make_update(
     """
     if mesh is not None and axis_name is not None:
         raise ValueError("mesh is the global view, axis_name a device's own: give one of them")
+    if mesh is None and state_sharding is not None:
+        raise ValueError("state_sharding says where the state lies in the global view: give its mesh too")
     if micro_batch is not None:
         _checks.positive_integer("micro_batch", micro_batch)
     if not (isinstance(average_decay, Real) and 0 <= average_decay < 1):
