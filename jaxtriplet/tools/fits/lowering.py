@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from jaxtriplet import losses, parallel
+from jaxtriplet.losses.registry import Loss
 from jaxtriplet.models import build
 from jaxtriplet.tools.fits import targets
 from jaxtriplet.tools.fits.programs import Program
@@ -28,11 +29,19 @@ def _loss(program: Program, mesh: Mesh) -> Any:
     labels = rows((program.batch_size,), jnp.int32)
     embeddings = rows((program.batch_size, program.dim), jnp.float32)
     given = [embeddings if of_two_views(loss) else labels, embeddings]
+    apart = program.class_weights == "apart"
     if loss.class_weights:
-        given.append(whole((program.classes, program.dim), jnp.float32))
+        given.append((rows if apart else whole)(program.shape_of_weights, jnp.float32))
     inexact = tuple(place for place, one in enumerate(given) if one.dtype == jnp.float32)
-    mapped = partial(parallel.sharded(loss, mesh), **_exchange(program))
+    mapped = _apart(loss, mesh) if apart else partial(parallel.sharded(loss, mesh), **_exchange(program))
     return jax.jit(jax.value_and_grad(mapped, argnums=inexact)).lower(*given)
+
+
+def _apart(loss: Loss, mesh: Mesh) -> Any:
+    """The loss of a batch and of class weights, both of which are spread over all devices."""
+    axes = mesh.axis_names
+    own = partial(loss, axis_name=axes, class_axis_name=axes)
+    return jax.shard_map(own, mesh=mesh, in_specs=PartitionSpec(axes), out_specs=PartitionSpec())
 
 
 def _exchange(program: Program) -> dict[str, str]:
