@@ -22,9 +22,9 @@ from jaxtriplet.types import AxisName, Memory, ReduceFn, Terms
 
 
 def statistics(pairs: engine.Pairs, numbers: Any) -> Any:
-    """What an anchor knows of its candidates, whose scores are [candidate, anchor]."""
+    """What an anchor knows of its candidates, whose scores are [anchor, candidate]."""
     alpha, beta, base = numbers
-    positive, negative = masks.multi_similarity(pairs.scores, pairs.positive, pairs.negative)
+    positive, negative = masks.multi_similarity(pairs.scores, pairs.positive, pairs.negative, axis=1)
     pull = engine.LogSumExp(-alpha * (pairs.scores - base), positive)
     push = engine.LogSumExp(beta * (pairs.scores - base), negative)
     return pull, push, engine.Count(positive), engine.Count(negative)

@@ -1,7 +1,7 @@
 """Which rows of a batch form pairs and triplets, as boolean algebra on labels, and miners that choose among pairs.
 
-Miners take scores and masks [candidate, anchor] and look down the columns: they work on a tile of the engine as on a
-whole matrix, and have no gradient. `examples/own_loss.py` mines a loss of its own by them.
+Miners take scores and masks [candidate, anchor], or [anchor, candidate] with `axis=1`: they work on tiles and pairs of
+the engine as on a whole matrix, and have no gradient. `examples/own_loss.py` mines a loss of its own by them.
 """
 
 import jax
@@ -87,33 +87,35 @@ def triplet(labels: ArrayLike, where: ArrayLike | None = None) -> jax.Array:
     return anchor_positive(labels, where)[:, :, None] & anchor_negative(labels, where)[:, None, :]
 
 
-def farthest(distances: jax.Array, mask: jax.Array) -> jax.Array:
+def farthest(distances: jax.Array, mask: jax.Array, *, axis: int = 0) -> jax.Array:
     """Returns the candidate at the largest distance from each anchor, among those of the mask: the hardest positive.
 
     Args:
         distances: Floats [candidate, anchor].
         mask: Booleans [candidate, anchor], such as which are positives.
+        axis: That of the candidates: 1 for [anchor, candidate].
 
     Returns:
-        Booleans [candidate, anchor], one True for each anchor that has a candidate (the first of those that tie).
+        Booleans in the shape of the mask, one True for each anchor that has a candidate (the first of those that tie).
 
     Example:
         >>> import jax.numpy as jnp
         >>> farthest(jnp.array([[0.5], [2.0], [1.0]]), jnp.array([[True], [False], [True]]))[:, 0].tolist()
         [False, False, True]
     """
-    return nearest(-distances, mask)
+    return nearest(-distances, mask, axis=axis)
 
 
-def nearest(distances: jax.Array, mask: jax.Array) -> jax.Array:
+def nearest(distances: jax.Array, mask: jax.Array, *, axis: int = 0) -> jax.Array:
     """Returns the candidate at the smallest distance from each anchor, among those of the mask: the hardest negative.
 
     Args:
         distances: Floats [candidate, anchor].
         mask: Booleans [candidate, anchor], such as which are negatives.
+        axis: That of the candidates: 1 for [anchor, candidate].
 
     Returns:
-        Booleans [candidate, anchor], one True for each anchor that has a candidate (the first of those that tie).
+        Booleans in the shape of the mask, one True for each anchor that has a candidate (the first of those that tie).
 
     Example:
         >>> import jax.numpy as jnp
@@ -121,12 +123,12 @@ def nearest(distances: jax.Array, mask: jax.Array) -> jax.Array:
         [False, False, True]
     """
     allowed = jnp.where(mask, jax.lax.stop_gradient(distances), jnp.inf)
-    row = jax.lax.broadcasted_iota(jnp.int32, allowed.shape, 0)
-    return mask & (row == jnp.argmin(allowed, axis=0, keepdims=True).astype(jnp.int32))
+    place = jax.lax.broadcasted_iota(jnp.int32, allowed.shape, axis)
+    return mask & (place == jnp.argmin(allowed, axis=axis, keepdims=True).astype(jnp.int32))
 
 
 def multi_similarity(
-    similarities: jax.Array, positive: jax.Array, negative: jax.Array, margin: float = 0.1
+    similarities: jax.Array, positive: jax.Array, negative: jax.Array, margin: float = 0.1, *, axis: int = 0
 ) -> tuple[jax.Array, jax.Array]:
     r"""Returns the pairs worth looking at, as multi-similarity mining has them.
 
@@ -138,10 +140,11 @@ def multi_similarity(
         positive: Booleans [candidate, anchor], which candidates are positives.
         negative: Booleans [candidate, anchor], which are negatives.
         margin: The margin m, in units of the similarity; 0.1 in the paper.
+        axis: That of the candidates: 1 for [anchor, candidate].
 
     Returns:
-        The positives and the negatives that count, booleans [candidate, anchor]. An anchor without a positive keeps no
-        negative, and one without a negative no positive.
+        The positives and the negatives that count, booleans in the shape of the masks. An anchor without a positive
+        keeps no negative, and one without a negative no positive.
 
     Example:
         >>> import jax.numpy as jnp
@@ -155,6 +158,6 @@ def multi_similarity(
         2019.
     """
     scores = jax.lax.stop_gradient(similarities)
-    least = jnp.min(jnp.where(positive, scores, jnp.inf), axis=0, keepdims=True)
-    most = jnp.max(jnp.where(negative, scores, -jnp.inf), axis=0, keepdims=True)
+    least = jnp.min(jnp.where(positive, scores, jnp.inf), axis=axis, keepdims=True)
+    most = jnp.max(jnp.where(negative, scores, -jnp.inf), axis=axis, keepdims=True)
     return positive & (scores < most + margin), negative & (scores > least - margin)

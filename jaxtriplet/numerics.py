@@ -48,8 +48,8 @@ def inner(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 def safe_divide(numerator: jax.Array, count: jax.Array) -> jax.Array:
-    """Returns `numerator / count`, and the numerator itself (0, or a NaN that must not vanish) where the count is 0."""
-    return numerator / jnp.where(count > 0, count, 1)
+    """Returns `numerator / count`, and where the count is 0, 0, or a NaN that must not vanish."""
+    return jnp.where(count > 0, numerator, 0 * numerator) / jnp.where(count > 0, count, 1)
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:

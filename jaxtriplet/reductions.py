@@ -1,7 +1,8 @@
 """How the terms of a loss become one number: `reduce_fn(total, valid, active) -> scalar`.
 
 The three are float scalars, already summed over all rows and devices: the sum of the terms, how many there are, and how
-many of them are above zero. Any pure function of this form may be passed as `reduce_fn`; 0 / 0 should be 0.
+many of them are active: above zero, or of rows that are not yet right, where rows meet class weights. Any pure function
+of this form may be passed as `reduce_fn`; 0 / 0 should be 0.
 """
 
 import jax
@@ -30,7 +31,7 @@ def mean(total: jax.Array, valid: jax.Array, active: jax.Array) -> jax.Array:
 
 
 def mean_active(total: jax.Array, valid: jax.Array, active: jax.Array) -> jax.Array:
-    """Mean over the terms above zero, `total / active`.
+    """Mean over the active terms, those above zero, `total / active`.
 
     Args:
         total: The sum of the terms.
@@ -38,7 +39,7 @@ def mean_active(total: jax.Array, valid: jax.Array, active: jax.Array) -> jax.Ar
         active: The number of terms above zero.
 
     Returns:
-        A scalar, 0 where no term is above zero.
+        A scalar, 0 where no term is active.
 
     Example:
         >>> import jax.numpy as jnp

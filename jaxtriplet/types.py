@@ -46,7 +46,7 @@ class Terms(NamedTuple):
     valid: jax.Array
     """How many terms it has."""
     active: jax.Array
-    """How many of them are above zero."""
+    """How many of them are above zero; of a row that meets class weights, whether it is not yet right."""
 
 
 class Memory(NamedTuple):
@@ -71,7 +71,7 @@ class Stats(NamedTuple):
     num_valid: jax.Array
     """The number of terms."""
     num_active: jax.Array
-    """The number of terms above zero."""
+    """The number of terms above zero; of rows that meet class weights, how many are not yet right."""
     fraction_active: jax.Array
     """`num_active / num_valid`."""
     mean_positive_distance: jax.Array

@@ -130,6 +130,8 @@ class Row:
     """Whether it matters which row of a label comes first."""
     sorts: bool = False
     """Whether large classes go another way than small ones."""
+    alike: str = ""
+    """The loss that goes the same way through everything, and stands for this one where each compiles anew."""
     centers: Mapping[str, int] = field(default_factory=dict)
     """Of class weights, how many centres there are for each class, by the word of these options; else one."""
 
@@ -151,7 +153,7 @@ ROWS = {
     "contrastive": Row(contrastive.contrastive, (0.9,), also={"positive margin": {"positive_margin": 0.3}}),
     "supervised_contrastive": Row(softmax.supervised_contrastive, (0.4,)),
     "nt_xent": Row(softmax.nt_xent, (0.4,), also={"decoupled": {"decoupled": True}}),
-    "nca": Row(softmax.nca, (0.8,)),
+    "nca": Row(softmax.nca, (0.8,), alike="supervised_contrastive"),
     "multi_similarity": Row(soft_sums.multi_similarity, (2.0, 5.0, 0.3)),
     "circle": Row(soft_sums.circle, (0.4, 5.0), held=lambda rows, margin, scale: {"held": (rows, margin)}),
     "lifted_structure": Row(soft_sums.lifted_structure, (0.8,)),
@@ -163,8 +165,8 @@ ROWS = {
     "triplet": Row(paired.triplet),
     "deep_speaker": Row(paired.deep_speaker),
     "siamese_kl_hinge": Row(kl.siamese_kl_hinge, also={"one_sided": {"symmetric": False, "from_logits": False}}),
-    "normalized_softmax": Row(of_classes.normalized_softmax, (0.3,)),
-    "am_softmax": Row(of_classes.am_softmax, (0.3, 5.0)),
+    "normalized_softmax": Row(of_classes.normalized_softmax, (0.3,), alike="aam_softmax"),
+    "am_softmax": Row(of_classes.am_softmax, (0.3, 5.0), alike="aam_softmax"),
     "aam_softmax": Row(
         partial(of_classes.aam_softmax, beyond="linear"),
         (0.6, 5.0),
@@ -175,7 +177,7 @@ ROWS = {
     "aam_softmax_none": Row(partial(of_classes.aam_softmax, beyond="none"), (0.9, 5.0)),
     "sphereface2": Row(of_classes.sphereface2, (0.2, 4.0, -0.5)),
     "sphereface2_angle": Row(partial(of_classes.sphereface2, margin_type="angle"), (0.2, 4.0, -0.5)),
-    "proxy_nca": Row(of_classes.proxy_nca, (1.5,)),
+    "proxy_nca": Row(of_classes.proxy_nca, (1.5,), alike="aam_softmax"),
     "proxy_anchor": Row(of_classes.proxy_anchor, (0.2, 5.0)),
     "soft_triple": Row(of_classes.soft_triple, (5.0, 0.4, 0.2), also={"centers": {}}, centers={"centers": 3}),
     "toy": Row(toy_loops.toy, (2.0, 3.0, 0.8)),
@@ -260,6 +262,9 @@ LOSSES = [
 
 # One of each, for the tests that compile anew.
 PLAIN = [case for case in LOSSES if case.plain]
+
+# Those that stand for all: what every property is held to without `--exhaustive`.
+STANDING = [case for case in PLAIN if not ROWS[case.declared.name].alike]
 
 # The losses that take any distance with every other one; their variants do not look at distances differently.
 BY_DISTANCE = [

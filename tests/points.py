@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from jaxtriplet import parallel
-from jaxtriplet.data import SpeakerSampler
+from jaxtriplet.data import sampler_of
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.jobs.sources import SOURCES
@@ -56,7 +56,10 @@ class Points(Source):
 
     def batches(self, shares: int) -> Callable[[int], Iterator[Batch]]:
         data, steps = self.config.data, self.config.training.steps
-        sampler = SpeakerSampler(self._labels, speakers=data.speakers, utterances=data.utterances, seed=0)
+        shuffled = data.batches == "shuffled"
+        sampler = sampler_of(
+            self._labels, speakers=data.speakers, utterances=data.utterances, seed=0, shuffled=shuffled
+        )
 
         def from_step(begin: int) -> Iterator[Batch]:
             for step in range(begin, steps):

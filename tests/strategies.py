@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
+from jaxtriplet.losses import registry
+
 from .cases import CASES, DIM, PLAIN, REDUCTIONS, Case, random_rows
 from .reference import distances
 
@@ -55,7 +57,9 @@ class Program:
     @property
     def is_of_angles(self) -> bool:
         """Whether only the directions of rows matter."""
-        return self.distance == "cosine" or self.case.declared.name in ("tuplet_margin", "angular_prototypical")
+        declared = self.case.declared
+        of_classes = declared.class_weights is not None and declared.name in registry.LOSSES  # no toy
+        return self.distance == "cosine" or of_classes or declared.name in ("tuplet_margin", "angular_prototypical")
 
     @cached_property
     def distance(self) -> str | None:

@@ -1,16 +1,14 @@
 """Classes apart: each device holds a share of them and meets all rows; loss and gradients are those of one device."""
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from jax.sharding import Mesh, PartitionSpec as P
 
-import jaxtriplet as jt
 from jaxtriplet.losses import registry
 
 from .cases import ROWS

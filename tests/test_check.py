@@ -211,6 +211,35 @@ def test_losses_of_the_package_agree(name: str) -> None:
     )
 
 
+CLASSES = np.random.default_rng(4).normal(size=(16, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("over", [None, "cores", ("hosts", "cores")], ids=str)
+def test_class_weights_are_compared_whole_and_apart(over: Any) -> None:
+    grid = jax.make_mesh((4, 2), ("hosts", "cores"))
+    settings = ["shard_map", "pmap"] if over else ["global view"]
+    report = parallel.check(
+        *(jt.am_softmax, grid, LABELS, EMBEDDINGS, CLASSES), where=WHERE, class_axis_name=over, settings=settings
+    )
+    assert report.devices == 8
+    assert {name for one in report.settings for name in one.gradient_errors or ()} == {"embeddings", "weights"}
+
+
+def test_a_loss_that_takes_a_share_of_the_classes_for_all_of_them_differs() -> None:
+    def alone(labels: Any, rows: Any, weights: Any, *, axis_name: Any, class_axis_name: Any = None) -> Any:
+        own = jnp.take(weights, labels % len(weights), axis=0)
+        found = jnp.sum((rows - own) ** 2)
+        return found if axis_name is None else jax.lax.psum(found, axis_name)
+
+    declared: Any = alone
+    declared.row_arguments, declared.class_arguments = ["labels", "rows"], ["weights"]
+    found = parallel.check(alone, MESH, LABELS, EMBEDDINGS, CLASSES, class_axis_name="data", strict=False)
+    assert found.verdict == "differs"
+    assert parallel.check(alone, MESH, LABELS, EMBEDDINGS, CLASSES).verdict == "agrees"
+    with pytest.raises(ValueError, match="15 classes do not divide among 8 devices"):
+        parallel.check(alone, MESH, LABELS, EMBEDDINGS, CLASSES[1:], class_axis_name="data")
+
+
 def test_what_differs_is_raised_with_the_report() -> None:
     with pytest.raises(ValueError, match=r"(?s)8 devices against one.*pmap .*differs.*- the value is 8 times"):
         parallel.check(partial(pairs, mistake="too large"), MESH, LABELS, EMBEDDINGS, MARGIN, settings=["pmap"])
@@ -247,6 +276,8 @@ def no_axis(labels: Any, rows: Any, margin: Any) -> Any:
 BAD: dict[str, tuple[Any, ...]] = {
     "one device": (pairs, {"mesh": parallel.data_mesh(jax.devices()[:1])}, "at least 2 devices"),
     "another axis": (pairs, {"axis_name": "rows"}, r"must name axes of the mesh \(data\); got 'rows'"),
+    "another axis of classes": (pairs, {"class_axis_name": "rows"}, "class_axis_name must name axes of the mesh"),
+    "no classes": (pairs, {"class_axis_name": "data"}, "loss_fn must take what `check` was given"),
     "another setting": (pairs, {"settings": ["vmap"]}, "settings must be of global view, shard_map, pmap"),
     "a setting alone": (pairs, {"settings": "pmap "}, "settings must be of"),
     "tolerance": (pairs, {"tolerance": -1.0}, "tolerance"),

@@ -98,6 +98,20 @@ NAMES = {
     "supervised-contrastive+0.1*angular-prototypical": ["--temperature", "0.3"],
     "circle+contrastive+multi-similarity+nca": ["--scale", "20", "--margin", "0.5"],
     "lifted-structure+nt-xent+prototypical+tuplet-margin": ["--temperature", "0.3", "--margin", "0.2"],
+    "aam-softmax+am-softmax+normalized-softmax+proxy-anchor+proxy-nca+soft-triple+0.1*sphereface2": [
+        *(
+            "--centers",
+            "2",
+            "--class-sample",
+            "5",
+            "--batches",
+            "shuffled",
+            "--margin-schedule",
+            "exponential",
+            "--margin-end",
+            "2",
+        ),
+    ],
 }
 
 
@@ -219,4 +233,4 @@ def test_missing_recordings_name_their_extra_in_one_line(capsys: Any, monkeypatc
 
 
 def test_sums_of_losses_are_read() -> None:
-    assert parse_loss(" 2*batch-hard+0.5 * ge2e") == {"batch-hard": 2.0, "ge2e": 0.5}
+    assert parse_loss(" 2*batch-hard:0.3+0.5 * ge2e") == {"batch-hard": 2.0, "ge2e": 0.5}

@@ -44,6 +44,10 @@ OLD_SPEECH = json.loads(
 )
 
 
+AAM: dict[str, Any] = {"recipe": "best", "loss": "aam-softmax"}
+NORMALIZED: dict[str, Any] = {"recipe": "best", "loss": "normalized-softmax"}
+
+
 def written(folder: Path, content: object) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / "config.json"
@@ -122,6 +126,27 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         ({"recipe": "best", "loss": "kl-hinge", "hinge": "softplus"}, "`hinge`"),
         ({"recipe": "best", "loss": "deep-speaker", "memory": 64}, "`memory`: deep-speaker takes none"),
         ({"recipe": "best", "memory": -1}, "`memory` must be"),
+        ({"recipe": "best", "loss": "ge2e:0.1"}, "ge2e has no margin, as 'ge2e:0.1' says"),
+        ({"recipe": "best", "loss": "semi-hard:-1"}, "the margin '-1' in 'semi-hard:-1' is not a number of at least 0"),
+        ({"recipe": "best", "loss": "semi-hard:0.2", "margin": 0.1}, "`margin`: semi-hard:0.2 has one for each loss"),
+        ({"recipe": "best", "loss": "deep-speaker", "batches": "shuffled"}, '`batches="shuffled"`: deep-speaker takes'),
+        ({"recipe": "best", "batches": "random"}, "`batches` must be one of balanced, shuffled"),
+        ({"recipe": "best", "centers": 3}, "`centers`: semi-hard has no class weights"),
+        ({"recipe": "best", "class_sample": 3}, "`class_sample`: semi-hard has no class weights"),
+        ({"recipe": "best", "class_rate": 0.5}, "`class_rate`: semi-hard has no class weights"),
+        ({"recipe": "best", "class_decay": 0.0}, "`class_decay`: semi-hard has no class weights"),
+        ({"recipe": "best", "margin_schedule": "linear"}, "`margin_schedule`: semi-hard has no class weights"),
+        (NORMALIZED | {"margin_schedule": "linear"}, "normalized-softmax has no class weights with a margin"),
+        (NORMALIZED | {"loss": "proxy-anchor", "centers": 3}, "proxy-anchor has no class weights of which a class may"),
+        (AAM | {"margin_schedule": "exp"}, "`margin_schedule` must be one of none, linear, exponential"),
+        (AAM | {"margin_schedule": "linear", "margin_end": 3, "margin_begin": 4}, "`margin_end` must be at least"),
+        (AAM | {"margin_end": 3}, "`margin_end`: of no use without `margin_schedule`"),
+        (AAM | {"fine_tune_margin": 0.5}, "`fine_tune_margin`: of no use without `fine_tune`"),
+        (AAM | {"fine_tune": 9, "fine_tune_seconds": "0"}, "`fine_tune_seconds` must be numbers above 0"),
+        ({"recipe": "best", "fine_tune": 9, "fine_tune_margin": 0.5}, "`fine_tune_margin`: semi-hard has no class"),
+        ({"recipe": "best", "fine_tune": 9, "steps": 9}, "`fine_tune` must be below `steps`, 9"),
+        ({"recipe": "best", "fine_tune": 9, "speeds": "0.9"}, "`fine_tune` is at speed 1, which is not among `speeds`"),
+        ({"recipe": "japanese-vowels", "fine_tune": 9, "fine_tune_seconds": "3"}, "of no use without `data`"),
     ],
     ids=str,
 )
@@ -155,6 +180,69 @@ def test_each_loss_of_a_sum_has_the_numbers_that_it_takes() -> None:
         "circle": {},
         "nt_xent": {},
     }
+
+
+def margins(config: Config, step: int = 0) -> dict[str, float]:
+    """The margin of each loss at a step, where it is not the loss's own."""
+    given = {name: options["margin"] for name, options in objective_of(config).options.items() if "margin" in options}
+    return {name: round(float(one(step)), 6) if callable(one) else one for name, one in given.items()}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "numbers", "expected"),
+    [
+        # Each loss of a sum has its own margin, if one for all was not found for all.
+        ("japanese-vowels", {"loss": "aam-softmax+0.5*semi-hard"}, {}),
+        ("japanese-vowels", {"loss": "batch-all+0.5*semi-hard"}, {"batch_all": 0.6, "semi_hard": 0.6}),
+        ("japanese-vowels", {"loss": "aam-softmax:0.3+semi-hard"}, {"aam_softmax": 0.3, "semi_hard": 0.6}),
+        ("best", {"loss": "aam-softmax+semi-hard"}, {}),
+        ("best", {"loss": "aam-softmax"}, {}),
+        ("best", {"loss": "aam-softmax + semi-hard : 0.5"}, {"semi_hard": 0.5}),
+        ("best", {"loss": "aam-softmax+semi-hard:0", "margin": 0.1}, {"aam_softmax": 0.1, "semi_hard": 0.0}),
+        ("best", {"loss": "semi-hard+2*am-softmax", "margin": 0.1}, {"semi_hard": 0.1, "am_softmax": 0.1}),
+    ],
+)
+def test_each_loss_of_a_sum_has_its_own_margin(recipe: str, numbers: Any, expected: Any, tmp_path: Path) -> None:
+    config = Config.of_recipe(recipe, **numbers)
+    assert margins(config) == expected
+    assert Config.read(written(tmp_path, config.nested())) == config
+    assert Config.of_recipe(recipe).replace(**numbers).loss.name == config.loss.name
+
+
+def test_the_margin_of_class_weights_follows_the_update_and_no_other_does() -> None:
+    numbers: dict[str, Any] = {"margin_schedule": "linear", "margin_begin": 10, "margin_end": 30, "steps": 60}
+    config = Config.of_recipe("best", loss="semi-hard:0.6+aam-softmax", **numbers)
+    grown = [margins(config, step) for step in (0, 10, 20, 30, 59)]
+    assert [found["aam_softmax"] for found in grown] == [0.0, 0.0, 0.1, 0.2, 0.2]
+    assert {found["semi_hard"] for found in grown} == {0.6}
+    tuned = config.replace(fine_tune=20, fine_tune_margin=0.5)
+    assert [margins(tuned, step)["aam_softmax"] for step in (0, 20, 39, 40, 59)] == [0.0, 0.1, 0.2, 0.5, 0.5]
+    assert margins(tuned.replace(margin_schedule="none"), 39)["aam_softmax"] == 0.2
+    assert margins(tuned.replace(fine_tune_margin=None), 59)["aam_softmax"] == 0.2
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_a_recipe_says_of_class_weights_is_of_use_to_losses_that_have_them(replaced: bool) -> None:
+    def with_loss(loss: str) -> Config:
+        return Config.of_recipe("aam").replace(loss=loss) if replaced else Config.of_recipe("aam", loss=loss)
+
+    mined, other = with_loss("semi-hard"), with_loss("am-softmax")
+    assert (mined.data.batches, mined.loss.margin_schedule, mined.optimizer.class_decay) == ("balanced", "none", None)
+    assert with_loss("aam-softmax+semi-hard").data.batches == "balanced"
+    assert (other.data.batches, other.loss.margin_schedule) == ("shuffled", "exponential")
+    # What was found for one margin softmax is not that of another.
+    assert (other.loss.margin, other.loss.scale, other.fine_tuning.fine_tune_margin) == (None, None, None)
+
+
+def test_a_recipe_knows_how_to_fine_tune_if_it_is_asked_to() -> None:
+    assert Config.of_recipe("aam").tuned_from is None
+    for tuned in (Config.of_recipe("aam", fine_tune=100), Config.of_recipe("aam").replace(fine_tune=100)):
+        assert (tuned.tuned_from, tuned.fine_tuning.fine_tune_margin) == (2900, 0.5)
+        assert tuned.fine_tuning.crop_seconds == (6.0,)
+
+
+def test_ge2e_is_not_told_how_many_speakers_shuffled_batches_have() -> None:
+    assert objective_of(Config.of_recipe("japanese-vowels", loss="ge2e", batches="shuffled")).options == {"ge2e": {}}
 
 
 @pytest.mark.usefixtures("points")

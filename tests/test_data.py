@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from jaxtriplet.data import SpeakerSampler, TripletSampler, japanese_vowels
+from jaxtriplet.data import ShuffledSampler, SpeakerSampler, TripletSampler, japanese_vowels, sampler_of
 
 RAGGED = np.array([5, 5, 5, 5, 5, 9, 9, 2, 7, 7, 7, -1, -1, -1, -1, 5])
 STEPS = range(20)
@@ -50,8 +50,9 @@ def test_japanese_vowels_without_sktime(monkeypatch):
     [
         lambda seed: SpeakerSampler(RAGGED, speakers=3, utterances=3, seed=seed),
         lambda seed: TripletSampler(RAGGED, triplets=8, seed=seed),
+        lambda seed: ShuffledSampler(len(RAGGED), rows=5, seed=seed),
     ],
-    ids=["speakers", "triplets"],
+    ids=["speakers", "triplets", "shuffled"],
 )
 def test_a_step_is_a_function_of_seed_and_step(make):
     sampler = make(3)
@@ -133,3 +134,32 @@ def test_bad_speaker_sampler(labels, numbers, message):
 def test_bad_triplet_sampler(labels, triplets, message):
     with pytest.raises(ValueError, match=message):
         TripletSampler(labels, triplets=triplets, seed=0)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 16, 23])
+def test_shuffled_batches_are_epochs_one_after_the_other(rows):
+    sampler = ShuffledSampler(len(RAGGED), rows=rows, seed=0)
+    drawn = [sampler[step] for step in range(4 * len(RAGGED))]
+    assert {len(batch) for batch in drawn} == {rows}
+    epochs = np.concatenate(drawn).reshape(-1, len(RAGGED))
+    np.testing.assert_array_equal(np.sort(epochs), np.broadcast_to(np.arange(len(RAGGED)), epochs.shape))
+    assert len({tuple(epoch) for epoch in epochs}) == len(epochs)
+
+
+def test_a_sampler_is_chosen_by_what_is_asked_for():
+    numbers = {"speakers": 3, "utterances": 4, "seed": 3}
+    expected = [
+        SpeakerSampler(RAGGED, **numbers),
+        ShuffledSampler(len(RAGGED), rows=12, seed=3),
+        TripletSampler(RAGGED, triplets=4, seed=3, shares=2),
+    ]
+    for other, options in zip(expected, ({}, {"shuffled": True}, {"triplet_shares": 2}), strict=True):
+        np.testing.assert_array_equal(sampler_of(RAGGED, **numbers, **options)[6], other[6])
+    with pytest.raises(ValueError, match="triplets are drawn"):
+        sampler_of(RAGGED, **numbers, shuffled=True, triplet_shares=1)
+
+
+@pytest.mark.parametrize(("size", "rows", "message"), [(0, 3, "size must be"), (3, 0, "rows must be")])
+def test_bad_shuffled_sampler(size, rows, message):
+    with pytest.raises(ValueError, match=message):
+        ShuffledSampler(size, rows=rows, seed=0)

@@ -110,7 +110,16 @@ def test_crops_are_pieces_from_anywhere(tmp_path, room):
     assert 0.95 * room <= max(starts) <= room
 
 
-@pytest.mark.parametrize("changes", [{}, {"speeds": (1.0, 0.9, 1.1)}], ids=["plain", "speeds"])
+SPEEDS = {"speeds": (0.9, 1.0, 1.1)}
+KINDS = {
+    "plain": {},
+    "speeds": SPEEDS,
+    "shuffled": {"shuffled": True, **SPEEDS},
+    "fine-tuned": {"tuned_from": 4, "tuned_seconds": (0.5, 0.6), **SPEEDS},
+}
+
+
+@pytest.mark.parametrize("changes", KINDS.values(), ids=KINDS)
 def test_only_seed_and_step_count(index, changes):
     straight = [crops(index, **changes)[step] for step in range(8)]
     back = [crops(index, **changes)[step] for step in reversed(range(8))][::-1]
@@ -158,8 +167,33 @@ def test_speeds_are_speakers(tmp_path):
 def test_speeds_keep_sessions_apart(index):
     batches = crops(index, speakers=9, utterances=2, speeds=(1.0, 0.9, 1.1))
     for step in range(10):
-        rows = batches._sampler[step].reshape(9, 2) % len(index)
+        rows = batches._first.sampler[step].reshape(9, 2) % len(index)
         assert (index.sessions[rows[:, 0]] != index.sessions[rows[:, 1]]).all()
+
+
+def test_shuffled_crops_are_of_each_recording_once_an_epoch_at_each_speed(index):
+    size = 3 * len(index)
+    batches = crops(index, speakers=size // 3, utterances=3, shuffled=True, **SPEEDS)  # as many rows as an epoch
+    several = crops(index, speakers=2, utterances=4, shuffled=True, **SPEEDS)
+    counts = np.bincount(index.labels)
+    for step in range(3):
+        np.testing.assert_array_equal(np.bincount(batches[step].labels), np.tile(counts, 3))
+    assert all(len(several[step].labels) == 8 for step in range(size))
+    # More than two speakers, and no order.
+    assert any(len(set(several[step].labels.tolist())) > 2 for step in range(size))
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_fine_tuning_hears_other_lengths_and_no_other_speed(index, shuffled):
+    numbers = {"speakers": 3, "shuffled": shuffled, **SPEEDS}
+    before, tuned = crops(index, **numbers), crops(index, tuned_from=6, tuned_seconds=(0.5, 0.6), **numbers)
+    assert_same([tuned[step] for step in range(6)], [before[step] for step in range(6)])
+    later = [tuned[step] for step in range(6, 26)]
+    assert {batch.waveforms.shape[1] / RATE for batch in later} == {0.5, 0.6}
+    # The second speed is 1, so that the original speakers are the second three.
+    assert {label for batch in later for label in batch.labels.tolist()} == {3, 4, 5}
+    assert tuned.num_speakers == 9
+    assert {crops(index, tuned_from=0)[step].waveforms.shape[1] / RATE for step in range(12)} == set(SECONDS)
 
 
 def test_memory_is_read_once(index, monkeypatch):
@@ -197,6 +231,9 @@ def test_a_file_that_vanishes_is_named(tmp_path):
         ({"seconds": (1.6, 0.0)}, "seconds must be numbers above 0"),
         ({"speeds": (1.0, -0.9)}, "speeds must be numbers above 0"),
         ({"sample_rate": 0}, "sample_rate must be"),
+        ({"tuned_from": 3, "tuned_seconds": (-1.0,)}, "tuned_seconds must be numbers above 0"),
+        ({"tuned_from": 3, "speeds": (0.9, 1.1)}, "fine-tuning is at speed 1, which must be one of the speeds"),
+        ({"shuffled": True, "triplet_shares": 1}, "triplets are drawn, and no shuffled rows"),
     ],
 )
 def test_bad_numbers(index, changes, message):

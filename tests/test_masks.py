@@ -72,6 +72,13 @@ def test_miners_choose_what_loops_choose() -> None:
     positive[:, 0], negative[:, 1] = False, False
     far, near = jt.masks.farthest(scores, positive), jt.masks.nearest(scores, negative)
     own, other = jt.masks.multi_similarity(scores, positive, negative, 0.25)
+    turned = [
+        jt.masks.farthest(scores.T, positive.T, axis=1),
+        jt.masks.nearest(scores.T, negative.T, axis=1),
+        *jt.masks.multi_similarity(scores.T, positive.T, negative.T, 0.25, axis=1),
+    ]
+    for along_rows, down_columns in zip(turned, (far, near, own, other), strict=True):
+        np.testing.assert_array_equal(along_rows.T, down_columns)
     for a in range(9):
         positives, negatives = (np.flatnonzero(mask[:, a]) for mask in (positive, negative))
         hardest = [max(positives, key=lambda p: (scores[p, a], -p))] if len(positives) else []

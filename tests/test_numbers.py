@@ -14,7 +14,7 @@ import pytest
 import jaxtriplet as jt
 
 from . import judge
-from .cases import BATCHES, DISTANCES, LOSSES, Case, rows_of
+from .cases import BATCHES, DISTANCES, LOSSES, STANDING, Case, rows_of
 from .modes import trials
 
 LABELS = np.repeat(np.arange(8, dtype=np.int32), 4)
@@ -332,7 +332,7 @@ def with_number(case: Case, place: int, number: float) -> dict[str, Any]:
     return judge.run(replace(case, numbers=numbers), *given, function=lambda _: judge.compiled(case))
 
 
-@trials("case", LOSSES, always=lambda case: case.plain, ids=lambda case: case.name)
+@trials("case", LOSSES, always=lambda case: case in STANDING, ids=lambda case: case.name)
 def test_a_number_that_is_nan_comes_out(case: Case) -> None:
     """No hinge swallows it: value and gradients are NaN."""
     for place in (place for place, number in enumerate(case.numbers) if np.ndim(number) == 0):
@@ -360,7 +360,7 @@ def test_an_infinite_margin_is_no_number_like_any(case: Case, sign: int) -> None
 @trials(
     "case",
     [case for case in MARGINS if case not in NOT_LINEAR],
-    always=lambda case: case.plain,
+    always=lambda case: case in STANDING,
     ids=lambda case: case.name,
 )
 def test_an_infinite_margin_is_the_limit(case: Case, sign: int) -> None:

@@ -193,6 +193,23 @@ def test_what_does_not_divide_is_said_by_every_process_before_the_first_step(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.exhaustive
+def test_class_weights_that_two_processes_share_are_whole_for_one(tmp_path: Path) -> None:
+    words = ["-m", "tests.places", "train", "--recipe", "points", "--loss", "am-softmax", "--scale", "10", "--quiet"]
+    words += ["--speakers", "8", "--utterances", "2", "--learning-rate", "0.01", "--checkpoint-every", "2"]
+    with job(2, 4, [*words, "--out", str(tmp_path / "run"), "--distributed"], named=True) as running:
+        for status, _, errors in ends(running):
+            assert status == 0, errors
+    together = curve(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "6")
+    for folder, more in (("run", "--resume"), ("whole", "--quiet")):
+        command = [sys.executable, *words, "--out", str(tmp_path / folder), more]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment(1), check=False)
+        assert done.returncode == 0, done.stderr
+    for found in (together, curve(tmp_path / "run")):
+        np.testing.assert_allclose(found, curve(tmp_path / "whole"), 1e-4)
+
+
 ONE_FAILS = """
 import jax, runpy
 from tests.points import Points

@@ -1,5 +1,6 @@
 """The compiled update: one trace, donated, sums of losses, and the same run on one device and on eight."""
 
+import math
 from functools import cache, partial
 from typing import Any
 
@@ -14,7 +15,16 @@ from flax import nnx
 from jaxtriplet import batch_all, losses, parallel
 from jaxtriplet.models import BLSTM, embed
 from jaxtriplet.speech.features import augment
-from jaxtriplet.training import Batch, TrainState, create_state, kinds, make_optimizer, make_update, trained_model
+from jaxtriplet.training import (
+    Batch,
+    TrainState,
+    create_state,
+    kinds,
+    make_optimizer,
+    make_update,
+    margin_schedule,
+    trained_model,
+)
 
 # One worker takes them all: they share what takes long to make.
 pytestmark = pytest.mark.xdist_group("training")
@@ -340,6 +350,39 @@ def test_a_margin_that_follows_a_schedule_is_that_of_the_step() -> None:
     expected = [batch_all(images(0).labels, embeddings, float(margin(step))) for step in range(4)]
     np.testing.assert_allclose([loss for loss, _ in seen], expected, 1e-5)
     assert len({float(value) for value in expected}) == 4
+
+
+def of_wespeaker(step: int, margin: float, begin: int, end: int, kind: str) -> float:
+    """The loop of its MarginScheduler, from a margin of 0."""
+    if step < begin:
+        return 0.0
+    if step >= end:
+        return margin
+    way = (step - begin) / (end - begin)
+    return margin * (way if kind == "linear" else 1.0 - math.exp(way * math.log(1e-3 / (1.0 + 1e-6))))
+
+
+@pytest.mark.parametrize("kind", ["exponential", "linear"])
+@pytest.mark.parametrize(("begin", "end"), [(0, 7), (3, 20), (5, 6), (4, 4), (0, 0)])
+def test_a_margin_grows_as_wespeakers(kind: Any, begin: int, end: int, x64: None) -> None:
+    steps = jnp.arange(24)
+    found = jax.jit(jax.vmap(margin_schedule(0.2, begin, end, kind)))(steps)
+    np.testing.assert_allclose(found, [of_wespeaker(step, 0.2, begin, end, kind) for step in range(24)], 1e-12)
+
+
+def test_margins_of_classes_grow_together() -> None:
+    margins = np.array([0.1, 0.4], np.float32)
+    found = margin_schedule(margins, 2, 10)(jnp.int32(5))
+    np.testing.assert_allclose(found, margins * of_wespeaker(5, 1.0, 2, 10, "exponential"), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [((0.2, -1, 3), "begin must be"), ((0.2, 5, 4), "end must be .* at least 5"), ((0.2, 0, 1, "exp"), "kind must be")],
+)
+def test_other_schedules_are_refused(numbers: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        margin_schedule(*numbers)
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9, 0.99])

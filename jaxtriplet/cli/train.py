@@ -37,7 +37,9 @@ def _in_help(field: Field) -> str:
         default = None if default is None else f"{default}; with --data that of the recipe"
     else:
         by_recipe = any(field.name in numbers for numbers in RECIPES.values())
-        default = f"{'that of the recipe, or ' * by_recipe}{field.of(Config())}"
+        words = ["that of the recipe"] if by_recipe else []
+        words += [] if (usual_one := field.of(Config())) is None else [str(usual_one)]
+        default = ", or ".join(words) or None
     return f"{field.meta.description}{'' if default is None else f'  [default: {default}]'}"
 
 

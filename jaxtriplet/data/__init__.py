@@ -13,7 +13,13 @@ from jaxtriplet.data.recordings import (
     recordings as recordings,
     recordings_of as recordings_of,
 )
-from jaxtriplet.data.sampler import SpeakerSampler as SpeakerSampler, TripletSampler as TripletSampler
+from jaxtriplet.data.sampler import (
+    Sampler as Sampler,
+    ShuffledSampler as ShuffledSampler,
+    SpeakerSampler as SpeakerSampler,
+    TripletSampler as TripletSampler,
+    sampler_of as sampler_of,
+)
 from jaxtriplet.data.speakers import require_pairs as require_pairs, split_by_speaker as split_by_speaker
 from jaxtriplet.data.trials import Trials as Trials, read_trials as read_trials
 from jaxtriplet.data.whole import Whole as Whole, whole_recordings as whole_recordings

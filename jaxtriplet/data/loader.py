@@ -8,7 +8,7 @@ import numpy as np
 from jaxtriplet import _checks
 from jaxtriplet.data.audio import library, resample
 from jaxtriplet.data.recordings import Recordings
-from jaxtriplet.data.sampler import SpeakerSampler, TripletSampler
+from jaxtriplet.data.sampler import Sampler, sampler_of
 from jaxtriplet.data.speakers import require_pairs
 
 _Batch = TypeVar("_Batch", covariant=True)
@@ -49,6 +49,16 @@ class Waveforms(NamedTuple):
     labels: np.ndarray
 
 
+class _Drawn(NamedTuple):
+    """What the batches of a stretch of steps are drawn from."""
+
+    rows: np.ndarray
+    sampler: Sampler
+    """Of places among these."""
+    lengths: list[int]
+    """That a crop can have, in samples."""
+
+
 class Crops:
     """Batches of P speakers with K random crops each: `crops[step]` gives the batch of a step.
 
@@ -69,6 +79,11 @@ class Crops:
         memory: Bytes of decoded recordings to keep, so that no epoch decodes these again.
         triplet_shares: None for P x K crops. A number of devices for P * K // 3 triplets, as `TripletSampler` draws
             them and `deep_speaker` takes them.
+        shuffled: Whether to draw P * K rows of all speakers, as `ShuffledSampler` does: each recording once in an
+            epoch at each speed.
+        tuned_from: The step from which on crops have the lengths `tuned_seconds`, and speed 1 alone, for fine-tuning;
+            None for never.
+        tuned_seconds: The lengths that a batch can have from then on; none for those before.
         share: Which rows of a batch to give: those of one of several processes.
 
     Attributes:
@@ -108,23 +123,40 @@ class Crops:
         sample_rate: int = 16_000,
         memory: int = 1 << 29,
         triplet_shares: int | None = None,
+        shuffled: bool = False,
+        tuned_from: int | None = None,
+        tuned_seconds: Sequence[float] = (),
         share: slice = slice(None),
     ) -> None:
         """Checks that the recordings can fill a batch."""
         require_pairs(index)
         _checks.positive_integer("sample_rate", sample_rate)
-        for name, values in (("seconds", seconds), ("speeds", speeds)):
+        seconds, tuned_seconds, speeds = tuple(seconds), tuple(tuned_seconds or seconds), tuple(speeds)
+        for name, values in (("seconds", seconds), ("tuned_seconds", tuned_seconds), ("speeds", speeds)):
             if not values or min(values) <= 0:
-                raise ValueError(f"{name} must be numbers above 0; got {tuple(values)}")
+                raise ValueError(f"{name} must be numbers above 0; got {values}")
+        if tuned_from is not None and 1 not in speeds:
+            raise ValueError(f"fine-tuning is at speed 1, which must be one of the speeds; got {speeds}")
         self.num_speakers = len(index.speakers) * len(speeds)
         self._labels, sessions = _copies(index.labels, len(speeds)), _copies(index.sessions, len(speeds))
-        self._sampler = (
-            SpeakerSampler(self._labels, speakers=speakers, utterances=utterances, seed=seed, sessions=sessions)
-            if triplet_shares is None
-            else TripletSampler(self._labels, triplets=speakers * utterances // 3, seed=seed, shares=triplet_shares)
-        )
-        self._speeds, self._seed, self._share = tuple(speeds), seed, share
-        self._lengths = [round(length * sample_rate) for length in seconds]
+
+        def drawn(rows: np.ndarray, seconds: Sequence[float]) -> _Drawn:
+            sampler = sampler_of(
+                self._labels[rows],
+                speakers=speakers,
+                utterances=utterances,
+                seed=seed,
+                sessions=sessions[rows],
+                shuffled=shuffled,
+                triplet_shares=triplet_shares,
+            )
+            return _Drawn(rows, sampler, [round(length * sample_rate) for length in seconds])
+
+        of_all, self._tuned_from = np.arange(len(self._labels)), tuned_from
+        self._first = drawn(of_all, seconds)
+        if tuned_from is not None:
+            self._tuned = drawn(of_all[np.array(speeds).repeat(len(index)) == 1], tuned_seconds)
+        self._speeds, self._seed, self._share = speeds, seed, share
         self._recordings = _Decoded(index, sample_rate, memory)
 
     def __len__(self) -> int:
@@ -132,10 +164,12 @@ class Crops:
         return _ENDLESS
 
     def __getitem__(self, step: int) -> Waveforms:
-        """Returns the batch of a step, speaker by speaker (or anchors, positives, negatives)."""
-        rows = self._sampler[step]
+        """Returns the batch of a step, speaker by speaker (or anchors, positives, negatives; or shuffled)."""
+        tuned = self._tuned_from is not None and step >= self._tuned_from
+        among, sampler, lengths = self._tuned if tuned else self._first
+        rows = among[sampler[step]]
         rng = np.random.default_rng((self._seed, step, 1))  # 1: another stream than the sampler's
-        length = self._lengths[rng.integers(len(self._lengths))]
+        length = lengths[int(rng.integers(len(lengths)))]
         rows, places = rows[self._share], rng.random(len(rows))[self._share]
         crops = [self._crop(row, length, where) for row, where in zip(rows, places, strict=True)]
         return Waveforms(*padded(crops, length), self._labels[rows])

@@ -1,9 +1,19 @@
 """Samplers without state: a batch depends on the seed and the step alone, so a resumed run draws the same ones."""
 
+import functools
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxtriplet import _checks
+
+
+class Sampler(Protocol):
+    """Rows of a data set by the number of a step."""
+
+    def __getitem__(self, step: int, /) -> np.ndarray:
+        """Returns the rows of a step, integers."""
 
 
 class SpeakerSampler:
@@ -116,6 +126,80 @@ class TripletSampler:
         negative = (start + count + rng.integers(0, len(self._order) - count)) % len(self._order)
         thirds = np.reshape([anchor, positive, negative], (3, self._shares, -1))
         return self._order[thirds.swapaxes(0, 1).ravel()]
+
+
+class ShuffledSampler:
+    """Batches of rows in a random order, `sampler[step]`: each row once in an epoch, and then in another order.
+
+    Where an epoch ends within a batch, the next one goes on, so that all batches are of one size.
+
+    Args:
+        size: Number of rows of the data set, N.
+        rows: Number of rows in a batch, B.
+        seed: Seed of the draws, a non-negative integer.
+
+    Raises:
+        ValueError: If N or B is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxtriplet.data import ShuffledSampler
+        >>> sampler = ShuffledSampler(6, rows=4, seed=0)
+        >>> np.bincount(np.concatenate([sampler[step] for step in range(3)])).tolist()
+        [2, 2, 2, 2, 2, 2]
+    """
+
+    def __init__(self, size: int, *, rows: int, seed: int) -> None:
+        """Remembers the sizes."""
+        _checks.positive_integer("size", size)
+        _checks.positive_integer("rows", rows)
+        self._size, self._rows, self._seed = size, rows, seed
+        self._order = functools.lru_cache(maxsize=2)(self._permutation)  # an epoch may have millions of rows
+
+    def __getitem__(self, step: int) -> np.ndarray:
+        """Returns the rows of a step, [B] integers."""
+        epochs, places = np.divmod(np.arange(step * self._rows, (step + 1) * self._rows), self._size)
+        return np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, epoch)).permutation(self._size)
+
+
+def sampler_of(
+    labels: ArrayLike,
+    *,
+    speakers: int,
+    utterances: int,
+    seed: int,
+    sessions: ArrayLike | None = None,
+    shuffled: bool = False,
+    triplet_shares: int | None = None,
+) -> Sampler:
+    """Returns the sampler of batches of P * K rows: P speakers with K utterances each, or what is asked for instead.
+
+    Args:
+        labels: Speaker of each row of the data set, [N] integers.
+        speakers: Number of speakers, P.
+        utterances: Number of utterances of each, K.
+        seed: Seed of the draws, a non-negative integer.
+        sessions: Session of each row, [N] integers; None if all are alike.
+        shuffled: Whether rows are drawn as `ShuffledSampler` does.
+        triplet_shares: None; or a number of devices for P * K // 3 triplets, as `TripletSampler` draws them.
+
+    Raises:
+        ValueError: The labels do not fill a batch, or triplets are asked for that are shuffled.
+
+    Example:
+        >>> sampler_of([7, 7, 8, 8], speakers=2, utterances=2, seed=0, shuffled=True)[0].shape
+        (4,)
+    """
+    if triplet_shares is not None:
+        if shuffled:
+            raise ValueError("triplets are drawn, and no shuffled rows")
+        return TripletSampler(labels, triplets=speakers * utterances // 3, seed=seed, shares=triplet_shares)
+    if shuffled:
+        return ShuffledSampler(len(_integers("labels", labels, "N")), rows=speakers * utterances, seed=seed)
+    return SpeakerSampler(labels, speakers=speakers, utterances=utterances, seed=seed, sessions=sessions)
 
 
 def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,8 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
 - `tiles`: a tile of distances, how a batch is cut into tiles, and any function of anchors run tile by tile;
 - `rules`: what rules are made of, with a loop over positives for small classes and a sort for large ones;
 - `mining`: `mine` itself; `derivative`: gradients made in the forward pass; `formula`: rules of formulas;
-- `separable`: losses of row `statistics`, and `measuring`: `measure` for these, by `whole_rows` or by `merged_rows`;
+- `separable`: losses of row `statistics` and `extremes`; `measuring`: `measure` for these, by `whole_rows` or
+  `merged_rows`;
 - `against`: rows and the weights of classes, which may stay `apart`, each device with its own;
 - `memory`: rows of earlier batches;
 - `outcome`: sums that merge over tiles and devices, and how they become a loss and its statistics, `conclude`.
@@ -18,6 +19,7 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
 
 from jaxtriplet.engine.against import Against as Against, against as against
 from jaxtriplet.engine.classes import columns as columns
+from jaxtriplet.engine.extremes import Few as Few, Highest as Highest, Max as Max
 from jaxtriplet.engine.formula import formula as formula
 from jaxtriplet.engine.measuring import measure as measure
 from jaxtriplet.engine.mining import mine as mine
@@ -54,13 +56,5 @@ from jaxtriplet.engine.rules import (
     triplets as triplets,
 )
 from jaxtriplet.engine.separable import Pairs as Pairs, Separable as Separable
-from jaxtriplet.engine.statistics import (
-    Count as Count,
-    Few as Few,
-    Highest as Highest,
-    LogSumExp as LogSumExp,
-    Max as Max,
-    Sum as Sum,
-    low as low,
-)
+from jaxtriplet.engine.statistics import Count as Count, LogSumExp as LogSumExp, Sum as Sum, low as low
 from jaxtriplet.engine.tiles import Tile as Tile, by_tiles as by_tiles

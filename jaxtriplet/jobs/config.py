@@ -13,14 +13,15 @@ from typing import Annotated, Any, Self
 
 from jaxtriplet import _checks, _files
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
-from jaxtriplet.jobs.objective import NUMBERS, has_hinge, losses_of, takes
+from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takers
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
-from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, Judging, Loss, Optimizer, Training
+from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, FineTuning, Judging, Loss, Optimizer, Training
 
 FORMAT = 3
 """Of config.json and the run beside it; those of 2 had no checksums, the first ones were flat and had no number."""
 READABLE = (2, 3)
 """The numbers that this version reads."""
+_OF_ANY_CLASSES = ("margin_schedule", "class_rate", "class_decay")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Config:
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     training: Training = dataclasses.field(default_factory=Training)
+    fine_tuning: FineTuning = dataclasses.field(default_factory=FineTuning)
     judging: Judging = dataclasses.field(default_factory=Judging)
 
     @property
@@ -54,6 +56,11 @@ class Config:
         """How many rows a batch has: P x K, or the most of these that are in thirds."""
         rows = self.data.speakers * self.data.utterances
         return rows // 3 * 3 if self.loss.in_thirds else rows
+
+    @property
+    def tuned_from(self) -> int | None:
+        """The number of the first update that fine-tunes, from 0; None if none does."""
+        return self.training.steps - self.fine_tuning.fine_tune if self.fine_tuning.fine_tune else None
 
     @classmethod
     def of_recipe(cls, recipe: str, **numbers: Any) -> Self:
@@ -72,6 +79,9 @@ class Config:
         values = _for_loss(given, loss)
         for one in reversed(losses_of(loss)):
             values |= chosen.get(one.command, {})
+        for name in NUMBERS:  # which are one for all losses of a sum: if not found for all, each has its own
+            if len({chosen.get(one.command, {}).get(name) for one in takers(loss, name)}) > 1:
+                values[name] = None
         return cls._made(values, numbers)
 
     @classmethod
@@ -129,31 +139,45 @@ class Config:
             asked: What somebody asked for, in place of that.
         """
         loss = asked.get("loss", values.get("loss", Loss().name))
-        parts = losses_of(loss)
-        useless = {name for name in NUMBERS if not any(takes(part, name) for part in parts)}
-        for name in useless:  # no loss of the sum has it, but it must be a number
+        useless = {name: reason for name in UNSET if (reason := of_no_use(loss, name))}
+        for name in useless.keys() & {*NUMBERS}:  # no loss of the sum has it, but it must be a number
             if values.get(name) is not None:
                 _checks.finite(f"`{name}`", values[name])
-        merged = {**_for_loss(values, loss), **dict.fromkeys(useless), **asked}
-        source = merged.get("source", Data().source)
+        merged = {**_for_loss(values, loss), **dict.fromkeys(useless.keys() & {*NUMBERS}), **asked}
+        source, fields = merged.get("source", Data().source), fields_of(cls)
         config: Self = build(cls, merged)
-        if strangers := [f"`{name}`" for name in asked if fields_of(cls)[name].extra["only"] not in (None, source)]:
+        if strangers := [f"`{name}`" for name in asked if fields[name].extra["only"] not in (None, source)]:
             when = {"recordings": "with `data`", "japanese-vowels": "without `data`"}.get(source, f"with {source}")
             raise ValueError(f"{', '.join(strangers)}: of no use {when}")
-        for name in NUMBERS:
-            if name in useless and getattr(config.loss, name) is not None:
-                trained = any(name in part.trained for part in parts)
-                raise ValueError(f"{loss} has no {name}{' to set: it is trained along' * trained}")
-        if config.loss.hinge != "relu" and not any(map(has_hinge, parts)):
-            raise ValueError(f"{loss} has no `hinge` to choose")
-        if config.loss.memory and not any(part.takes_memory for part in parts):
-            raise ValueError(f"`memory`: {loss} takes none")
+        for name, reason in useless.items():
+            if fields[name].of(config) != UNSET[name]:
+                raise ValueError(reason)
+        for name, value in asked.items():
+            switch = fields[name].extra["needs"]
+            if switch and fields[switch].of(config) in (0, "none") and value not in (None, 0, values.get(name)):
+                raise ValueError(f"`{name}`: of no use without `{switch}`")
         if "preset" in asked:
             from jaxtriplet.models import PRESETS  # not before an encoder is asked for
 
             _checks.option("`preset`", config.encoder.preset, PRESETS[config.encoder.name])
-        _ = config.data.crop_seconds, config.data.speed_factors
+        config._check_together()
         return config
+
+    def _check_together(self) -> None:
+        """Refuses what does not go together."""
+        _ = self.data.crop_seconds, self.fine_tuning.crop_seconds
+        speeds = self.data.speed_factors
+        if self.data.batches == "shuffled" and self.loss.in_thirds:
+            reason = f"{self.loss.name} takes anchors, positives and negatives, which are drawn"
+            raise ValueError(f'`batches="shuffled"`: {reason}')
+        if self.loss.margin_end < self.loss.margin_begin:
+            begin, end = self.loss.margin_begin, self.loss.margin_end
+            raise ValueError(f"`margin_end` must be at least `margin_begin`; got {end} and {begin}")
+        if self.tuned_from is not None:
+            if self.tuned_from < 1:
+                raise ValueError(f"`fine_tune` must be below `steps`, {self.training.steps}")
+            if 1 not in speeds:
+                raise ValueError(f"`fine_tune` is at speed 1, which is not among `speeds`, {self.data.speeds}")
 
     def replace(self, **numbers: Any) -> Self:
         """Returns another config.
@@ -182,7 +206,10 @@ class Config:
 
 
 def _for_loss(values: Mapping[str, Any], loss: str) -> dict[str, Any]:
-    """Returns what is set, for another loss: without the numbers and the hinge of a loss that this one does not name.
+    """Returns what is set, for another loss: without what belongs to losses that this one does not name.
+
+    A number stays if all losses that will take it had it before; how class weights are trained stays while there are
+    any, and rows are shuffled for losses with class weights alone.
 
     Args:
         values: What is set, by flat names.
@@ -190,7 +217,12 @@ def _for_loss(values: Mapping[str, Any], loss: str) -> dict[str, Any]:
     """
     before, after = (losses_of(name) for name in (values.get("loss", Loss().name), loss))
     if before == after:
-        return dict(values)
-    own = {name for name in (*NUMBERS, "hinge") if any(takes(one, name) for one in before if one in after)}
-    others = {name: none for name, none in {**dict.fromkeys(NUMBERS), "hinge": "relu"}.items() if name not in own}
-    return {**values, **others, "loss": loss}
+        return {**values, "loss": loss}
+    others = {"loss": loss}
+    for name in (*NUMBERS, "hinge", *OF_CLASSES):
+        having = takers(loss, name)
+        if not having or not (name in _OF_ANY_CLASSES or all(one in before for one in having)):
+            others[name] = UNSET[name]
+    if not all(one.class_weights for one in after):
+        others["batches"] = Data().batches
+    return {**values, **others}

@@ -16,7 +16,14 @@ from jaxtriplet import _checks
 
 
 def described(
-    words: str, *, choices: Any = None, hints: Any = None, only: str | None = None, option: bool = True, **bounds: Any
+    words: str,
+    *,
+    choices: Any = None,
+    hints: Any = None,
+    only: str | None = None,
+    needs: str | None = None,
+    option: bool = True,
+    **bounds: Any,
 ) -> msgspec.Meta:
     """Returns the metadata of a field.
 
@@ -26,10 +33,11 @@ def described(
             function that returns one), to be imported when they are needed.
         hints: Words of which it can be made up, likewise.
         only: The one source of data that has a use for it.
+        needs: The field, by its flat name, that must be set for this one to be of use: neither 0 nor "none".
         option: Whether the command line has an option for it.
         **bounds: As `msgspec.Meta` takes them: `ge`, `le`, `gt`, `lt`.
     """
-    extra = {"choices": choices, "hints": hints, "only": only, "option": option}
+    extra = {"choices": choices, "hints": hints, "only": only, "needs": needs, "option": option}
     return msgspec.Meta(description=words, extra=extra, **bounds)
 
 

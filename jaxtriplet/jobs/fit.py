@@ -20,9 +20,10 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
-from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes
+from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes, terms_of
+from jaxtriplet.jobs.schedules import margin_of, rate_of
 from jaxtriplet.jobs.sources.source import Source
-from jaxtriplet.losses import Weighted, weighted
+from jaxtriplet.losses import Weighted, registry, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
 
 Batches = Callable[[int], Iterator[Batch]]
@@ -59,7 +60,7 @@ def fit(
             state = checkpoints.restore(state, step=chosen)
     together()
     say("trained")
-    return trained_model(parallel.on_this_process(state)), chosen, history.rows()
+    return _model_of(state), chosen, history.rows()
 
 
 def _updates(
@@ -74,42 +75,45 @@ def _updates(
     """Returns the last state."""
     config = source.config
     numbers = config.training
-    update = training.make_update(
-        objective_of(config),
-        augment_fn=source.augment_fn,
-        average_decay=numbers.average_decay,
-        micro_batch=numbers.micro_batch,
-        mesh=mesh,
-    )
 
-    def start() -> tuple[int, TrainState]:
-        state = parallel.place(fresh_state(source, batches), parallel.replicated(mesh))
-        begin = checkpoints.newest()
-        return begin, checkpoints.restore(state) if begin else state
+    def start() -> tuple[int, TrainState, training.Update]:
+        state = fresh_state(source, batches)
+        lies = parallel.by_classes(state, mesh)
+        update = training.make_update(
+            objective_of(config),
+            augment_fn=source.augment_fn,
+            average_decay=numbers.average_decay,
+            micro_batch=numbers.micro_batch,
+            mesh=mesh,
+            state_sharding=lies,
+        )
+        state, begin = parallel.place(state, lies), checkpoints.newest()
+        return begin, checkpoints.restore(state) if begin else state, update
 
     def stop(step: int, problem: str, batch: Batch) -> NoReturn:
         # The update has taken the memory of the state before it, which is therefore made once more.
         checkpoints.settle()
-        begin, state = start()
+        begin, state, update = start()
         for _, earlier in zip(range(begin, step), batches(begin), strict=False):
             state, _ = update(state, parallel.spread_rows(earlier, mesh))
         kept = f"its batch and the state before it are in {inspected}"
         try:
-            nonfinite.keep(inspected, step + 1, problem, batch, state)
+            nonfinite.keep(inspected, step + 1, problem, batch, parallel.gathered(state, mesh))
         except OSError as error:
             kept = f"its batch cannot be kept: {error}"
         with notes.shared():
             raise ValueError(f"{problem} at step {step + 1}; try a smaller `learning_rate`; {kept}")
 
-    begin, state = start()
+    begin, state, update = start()
     if begin:
         bar.update(begin)
         say(f"goes on after {begin} updates")
     collapsed, chooses = CollapseMonitor(), source.watched != "training"
+    first, *_ = losses_of(config.loss.name)
     shown: Row = {}
     for step, batch in zip(range(begin, numbers.steps), batches(begin), strict=False):
         state, metrics = update(state, parallel.spread_rows(batch, mesh))
-        row = _row(step, jax.device_get(metrics))
+        row = _row(step, jax.device_get(metrics), first)
         for name in ("loss", "gradient_norm"):
             if not np.isfinite(row[name]):
                 stop(step, f"the {name.replace('_', ' ')} is {row[name]}", batch)
@@ -119,7 +123,7 @@ def _updates(
         if (judges or checkpoints.due(step + 1)) and not _is_finite(state):
             stop(step, "a weight is no longer finite", batch)
         if judges:
-            rate = source.rate(trained_model(parallel.on_this_process(state)))
+            rate = source.rate(_model_of(state))
             row |= {} if rate is None else {"equal_error_rate": rate}
         error = row.get("equal_error_rate") if chooses else None
         history.add(row)
@@ -130,6 +134,11 @@ def _updates(
         bar.set_postfix_str(", ".join(_words(shown, source.watched)))
         bar.update()
     return state
+
+
+def _model_of(state: TrainState) -> Any:
+    """Returns the trained model on this process alone; of class weights it may have a share."""
+    return trained_model(parallel.on_this_process(state.replace(params={}, opt_state=())))
 
 
 @jax.jit
@@ -168,13 +177,18 @@ def objective_of(config: Config) -> Weighted:
         ({'batch_hard': 1.0, 'ge2e': 0.1}, {'batch_hard': {'margin': 0.3}, 'ge2e': {'num_speakers': 12}})
     """
     numbers, options = config.loss, dict[str, dict[str, Any]]()
-    for loss in losses_of(numbers.name):
-        given = {name: getattr(numbers, name) for name in NUMBERS if takes(loss, name)}
+    for term in terms_of(numbers.name):
+        loss = term.loss
+        given = {name: getattr(numbers, name) for name in (*NUMBERS, "centers") if takes(loss, name)}
+        given |= {"margin": margin_of(config, term)} if "margin" in given else {}
         own = options[loss.name] = {name: number for name, number in given.items() if number is not None}
+        if takes(loss, "class_sample") and numbers.class_sample is not None:
+            own["sample"] = numbers.class_sample
         if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus
-        if "num_speakers" in loss.options and not numbers.memory:  # which may hold other speakers
-            own["num_speakers"] = config.data.speakers  # no batch has more, on all devices together
+        # A batch that is drawn by speakers has no more of them, on all devices together; a memory may hold others.
+        if "num_speakers" in loss.options and not numbers.memory and config.data.batches == "balanced":
+            own["num_speakers"] = config.data.speakers
     return weighted(parse_loss(numbers.name), **options)
 
 
@@ -185,49 +199,49 @@ def optimizer_of(config: Config) -> optax.GradientTransformation:
         config: The numbers.
 
     Returns:
-        AdamW under a rate that rises, then falls to 0; or plain gradient descent under one that is halved in steps,
-        with clipped gradients of which some parts are then scaled.
+        AdamW, or plain gradient descent with clipped gradients of which some parts are then scaled.
 
     Example:
         >>> optimizer_of(Config.of_recipe("ge2e")).init({"encoder": {}, "loss": {}}) is not None
         True
     """
-    numbers, steps = config.optimizer, config.training.steps
+    numbers, rate = config.optimizer, rate_of(config)
     if numbers.name == "adamw":
-        warmup, highest = min(numbers.warmup, steps // 2), numbers.learning_rate
-        rate = optax.warmup_cosine_decay_schedule(highest / (warmup + 1), highest, warmup, steps)
-        return training.make_optimizer(rate, weight_decay=numbers.weight_decay, clip_norm=numbers.clip_norm)
-    halved = optax.exponential_decay(numbers.learning_rate, numbers.halve_every, 0.5, staircase=True)
+        return training.make_optimizer(
+            rate,
+            weight_decay=numbers.weight_decay,
+            clip_norm=numbers.clip_norm,
+            class_rate=numbers.class_rate,
+            class_decay=numbers.class_decay,
+        )
     scales = {
         "scalars": numbers.loss_scale,
         "projection": numbers.projection_scale,
         "encoder": 1.0,
-        "class_weights": 1.0,
+        "class_weights": numbers.class_rate,
     }
-    return optax.chain(
-        optax.clip_by_global_norm(numbers.clip_norm),
-        optax.multi_transform(
-            {part: optax.chain(optax.scale(scale), optax.sgd(halved)) for part, scale in scales.items()}, _kinds
-        ),
-    )
+    parts = {part: optax.chain(optax.scale(scale), optax.sgd(rate)) for part, scale in scales.items()}
+    decayed = optax.add_decayed_weights(numbers.class_decay or 0.0)
+    parts["class_weights"] = optax.chain(decayed, parts["class_weights"])
+    return optax.chain(optax.clip_by_global_norm(numbers.clip_norm), optax.multi_transform(parts, _kinds))
 
 
 def _kinds(params: Any) -> Any:
     return training.kinds(params) | {"encoder": models.kinds(params["encoder"])}
 
 
-def _row(step: int, metrics: training.Metrics) -> Row:
-    first, *_ = metrics.stats.values()
+def _row(step: int, metrics: training.Metrics, first: registry.Loss) -> Row:
+    share = "fraction_wrong" if first.meets_classes else "fraction_active"
     return {
         "step": step + 1,
         "loss": float(metrics.loss),
         "gradient_norm": float(metrics.gradient_norm),
-        "fraction_active": float(first.fraction_active),
+        share: float(metrics.stats[first.name].fraction_active),
     }
 
 
 def _words(shown: Row, judged: str) -> Iterator[str]:
-    rate = ("equal_error_rate", f"{judged} EER", ".2%")
-    for key, words, form in (("loss", "loss", ".4f"), ("fraction_active", "active", ".0%"), rate):
+    shares = ("fraction_active", "active", ".0%"), ("fraction_wrong", "wrong", ".0%")
+    for key, words, form in (("loss", "loss", ".4f"), *shares, ("equal_error_rate", f"{judged} EER", ".2%")):
         if key in shown:
             yield f"{words} {shown[key]:{form}}"

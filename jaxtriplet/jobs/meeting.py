@@ -88,7 +88,7 @@ def meet(
 def _check_divides(config: Config, mesh: Mesh) -> None:
     """Refuses a batch that does not divide among the processes and their devices."""
     processes, speakers = jax.process_count(), config.data.speakers
-    if speakers % processes:
+    if config.data.batches == "balanced" and speakers % processes:
         lacks = "some would have none" if speakers < processes else "each loads its own"
         raise ValueError(f"{speakers} speakers do not divide among {processes} processes, and {lacks}")
     parts, words = parts_of(config)

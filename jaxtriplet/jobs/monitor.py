@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from jaxtriplet.losses import registry
 from jaxtriplet.types import Stats
 
 # Of the length of the embeddings: less than a fiftieth of what separates trained speakers.
@@ -10,6 +11,8 @@ ALIKE = 0.02
 
 class CollapseMonitor:
     """Notices embeddings that have all become alike, so that a triplet loss stays at its margin.
+
+    It looks at distances between rows; those to class weights, of losses that have some, say nothing of this.
 
     Args:
         patience: For how many steps on end this must hold; the first steps of a fresh encoder look so too.
@@ -39,8 +42,8 @@ class CollapseMonitor:
         Returns:
             The warning, or None.
         """
-        spans = [_span(one) for one in stats.values()]
-        collapsed = all(high - low < ALIKE * norm for low, high, norm in spans)
+        spans = [_span(one) for name, one in stats.items() if not registry.find(name).class_weights]
+        collapsed = bool(spans) and all(high - low < ALIKE * norm for low, high, norm in spans)
         self._steps = self._steps + 1 if collapsed else 0
         if self._steps != self._patience:
             return None

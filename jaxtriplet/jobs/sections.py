@@ -16,6 +16,8 @@ _masks = partial(elsewhere, "jaxtriplet.speech:FeatureAugmentation")
 _ENCODERS, _PRESETS = "jaxtriplet.models:ENCODERS", "jaxtriplet.models:preset_names"
 _NORMALIZATIONS = "jaxtriplet.speech:NORMALIZATIONS"
 _HINGES, _OPTIMIZERS = ("relu", "softplus"), ("adamw", "sgd")
+_BATCHES, _MARGINS = ("balanced", "shuffled"), ("none", "linear", "exponential")
+_of_margin, _of_tuning = partial(described, needs="margin_schedule"), partial(described, needs="fine_tune")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Data:
     source: Annotated[str, described("Where data come from.", choices=SOURCES, option=False)] = "recordings"
     speakers: Annotated[int, described("Speakers in a batch, at most as many as there are.", ge=2)] = 16
     utterances: Annotated[int, described("Utterances (crops) of each, from different sessions first.", ge=2)] = 4
+    batches: Annotated[str, described("shuffled: as many rows, each once an epoch.", choices=_BATCHES)] = "balanced"
     sample_rate: Annotated[int, _waves("Hertz; recordings at another rate are resampled.", ge=8000)] = 16_000
     seconds: Annotated[str, _waves("Lengths of the crops, one drawn for each batch; each compiles once.")] = "2,3"
     speeds: Annotated[str, _waves("Speeds such as 1,0.9,1.1; each but 1 makes every speaker another one.")] = "1"
@@ -61,7 +64,11 @@ class Loss:
     """What is minimised."""
 
     name: Annotated[
-        str, described("A loss, or a sum such as semi-hard+0.1*ge2e.", hints="jaxtriplet.losses.registry:trainable")
+        str,
+        described(
+            "A loss, or a sum such as aam-softmax:0.2+0.1*ge2e, 0.2 being a margin.",
+            hints="jaxtriplet.losses.registry:trainable",
+        ),
     ] = "batch-all"
     margin: Annotated[float, described("Gap to keep between speakers; else the loss's own.", ge=0)] | None = 0.2
     temperature: (
@@ -72,6 +79,15 @@ class Loss:
         Annotated[float, described("What circle, nca and others multiply by; else the loss's own.", ge=1e-9)] | None
     ) = None
     hinge: Annotated[str, described("Of losses that take one: relu, or softplus (soft).", choices=_HINGES)] = "relu"
+    centers: Annotated[int, described("Class weights of each class; else the loss's own number.", ge=1)] | None = None
+    class_sample: (
+        Annotated[int, described("Classes that an update compares with, its own and others; else all.", ge=1)] | None
+    ) = None
+    margin_schedule: Annotated[str, described("How the margin to class weights grows from 0.", choices=_MARGINS)] = (
+        "none"
+    )
+    margin_begin: Annotated[int, _of_margin("Updates before it begins to.", ge=0)] = 0
+    margin_end: Annotated[int, _of_margin("Updates after which it is whole.", ge=0)] = 0
     memory: Annotated[int, described("Rows of earlier batches that each batch meets too; 0: none.", ge=0)] = 0
 
     @property
@@ -95,6 +111,10 @@ class Optimizer:
     projection_scale: Annotated[float, described("Factor of an LSTM projection's gradient, for sgd.", ge=0)] = 1.0
     loss_scale: Annotated[float, described("Factor of the gradient of GE2E's scale and bias, for sgd.", ge=0)] = 1.0
     weight_decay: Annotated[float, described("Of adamw: a few speakers are soon learnt by heart.", ge=0)] = 0.05
+    class_rate: Annotated[float, described("Factor of the rate of class weights.", ge=0)] = 1.0
+    class_decay: (
+        Annotated[float, described("Weight decay of class weights; else that of adamw, and none of sgd.", ge=0)] | None
+    ) = None
     clip_norm: Annotated[float, described("Largest norm of the gradient, as in GE2E's paper.", ge=1e-9)] = 3.0
 
 
@@ -128,6 +148,29 @@ class Training:
     )
     micro_batch: Annotated[int, described("Rows to encode at a time, to save memory; else all.", ge=1)] | None = None
     seed: Annotated[int, described("Of everything random: the same seed gives the same run.", ge=0, le=2**32 - 1)] = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class FineTuning:
+    """The last updates, at another margin and a low rate, of longer crops at speed 1.
+
+    Thienpondt, Desplanques and Demuynck, "The IDLAB VoxSRC-20 submission: large margin fine-tuning and quality-aware
+    score calibration", 2021.
+    """
+
+    fine_tune: Annotated[int, described("How many of the last updates fine-tune, at speed 1; 0: none.", ge=0)] = 0
+    fine_tune_rate: (
+        Annotated[float, _of_tuning("Their rate at first; else a hundredth of the usual.", ge=1e-9)] | None
+    ) = None
+    fine_tune_margin: Annotated[float, _of_tuning("Their margin to class weights; else the same.", ge=0)] | None = None
+    fine_tune_seconds: (
+        Annotated[str, _of_tuning("Their lengths of crops; else the same.", only="recordings")] | None
+    ) = None
+
+    @property
+    def crop_seconds(self) -> tuple[float, ...]:
+        """Lengths of the crops; none for those before."""
+        return () if self.fine_tune_seconds is None else _numbers("fine_tune_seconds", self.fine_tune_seconds)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,15 @@ returns the loss of the whole batch. What is left to the user is how the gradien
 - inside `jax.shard_map` with `check_vma=True`, which is the default: no reduction, JAX does it;
 - outside, of a loss that `jax.shard_map` returns with `out_specs=P()`: no reduction.
 
+The gradient of **class weights that are a device's own** (`class_axis_name`) is reduced otherwise:
+
+- outside, and inside with `check_vma=True`: not at all;
+- inside without the check, and inside `jax.pmap`: divided by the number of devices along `class_axis_name`, and
+  `pmean`'ed over those axes of `axis_name` that are not among these, along which devices have the same classes. What
+  is taken of the gradient of all, such as its norm, needs a `psum` over the shares.
+
+`parallel.sharded(loss, mesh, class_axis_name=...)` and `training.make_update(mesh=...)` see to it.
+
 Under `jax.vmap(axis_name=)` take the gradient of a ring (`exchange="ring"`) inside: outside, JAX has forgotten the axis
 by the time that the terms of each row (`reduce_fn=None`), or of two kinds (`contrastive`), are gone through again.
 
@@ -41,6 +50,7 @@ from jaxtriplet.losses.matryoshka import matryoshka as matryoshka
 from jaxtriplet.losses.paired import deep_speaker, triplet
 from jaxtriplet.losses.prototypical import angular_prototypical, prototypical
 from jaxtriplet.losses.proxies import proxy_anchor, proxy_nca, soft_triple
+from jaxtriplet.losses.sampling import sample_classes as sample_classes
 from jaxtriplet.losses.semi_hard import semi_hard
 from jaxtriplet.losses.tuplets import lifted_structure, tuplet_margin
 from jaxtriplet.losses.two_views import info_nce, sigmoid_contrastive

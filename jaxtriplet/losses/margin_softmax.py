@@ -114,9 +114,10 @@ def aam_softmax(
     Args:
         margin: The margin m in radians: 0.2 for speakers, 0.5 for faces; a number, or one for each class [C].
         scale: The factor s: 30 or 32 for speakers, 64 for faces.
-        beyond: For $\theta + m > \pi$: "linear" for $\cos \theta - m \sin m$, as in insightface and
+        beyond: For $\theta + m > \pi$: "linear" for $\cos \theta - m \sin m$, as in speechbrain and
             pytorch-metric-learning; "monotone" for $\cos \theta - 1 - \cos(\pi - m)$, continuous, as in wespeaker;
-            "none" for the cosine as it is; static.
+            "none" for the cosine as it is, as in insightface since 2022 (whose gradient is another: it takes no part of
+            the margin); static.
         inter_top_k: How many of the nearest wrong classes are penalised, a stricter task for each row; static.
         penalty: By how much the angle to these counts as narrower, in radians.
 

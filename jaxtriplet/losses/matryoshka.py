@@ -97,7 +97,8 @@ def matryoshka(
         longest = found[lengths.index(max(lengths))]
         return (total, *longest[1:]) if isinstance(longest, tuple) else total
 
-    for name in ("init", "row_arguments"):  # of an object, `wraps` sees neither methods nor what its class has
+    # Of an object, `wraps` sees neither methods nor what its class has.
+    for name in ("init", "row_arguments", "class_arguments"):
         if hasattr(loss, name):
             setattr(summed, name, getattr(loss, name))
     return cast(_Loss, summed)
@@ -114,6 +115,6 @@ def _narrow(argument: Any, length: int) -> Any:
     """Returns an argument whose matrices, the class weights, are as narrow as the rows."""
 
     def one(leaf: Any) -> Any:
-        return leaf[:, :length] if isinstance(leaf, jax.Array | np.ndarray) and leaf.ndim == 2 else leaf
+        return leaf[..., :length] if isinstance(leaf, jax.Array | np.ndarray) and leaf.ndim >= 2 else leaf
 
     return jax.tree.map(one, argument)

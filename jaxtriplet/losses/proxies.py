@@ -120,7 +120,7 @@ def _less_margin(values: Any, numbers: Any) -> Terms:
 _SOFT_CENTERS = engine.Separable(others_and_own, _less_margin, of_centers=_weighed)
 
 
-@loss(term="each proxy: soft sums over its own rows, and over all others; each reduced apart")
+@loss(term="each proxy: soft sums over its own rows, and over all others; each reduced apart", anchors="classes")
 def proxy_anchor(
     labels: ArrayLike,
     embeddings: ArrayLike,
@@ -140,7 +140,7 @@ def proxy_anchor(
     $$\operatorname{mean}_{c \text{ with rows}} \log \Big(1 + \sum_{a: y_a = c} e^{-s (\cos_{ac} - m)}\Big) +
     \operatorname{mean}_c \log \Big(1 + \sum_{a: y_a \ne c} e^{s (\cos_{ac} + m)}\Big)$$
 
-    Terms are of proxies, of two kinds, each of which is reduced by itself.
+    Terms are of proxies, of two kinds, each of which is reduced by itself. A batch without a valid row has none.
 
     Args:
         proxies: Floats [C, D], a vector for each class; brought to unit length here.
@@ -176,7 +176,9 @@ def _far_and_near(pairs: engine.Pairs, numbers: Any) -> Any:
 def _two_kinds(values: Any, numbers: Any) -> tuple[Terms, Terms]:
     (far, near, own, others), (margin, scale, is_proxy) = values, numbers
     pull, push = (jax.nn.softplus(rows + scale * margin) for rows in (far, near))
-    return engine.count(pull, own > 0), engine.count(jnp.where(others > 0, push, 0), is_proxy > 0)
+    return engine.count(pull, own > 0), engine.count(
+        jnp.where(others > 0, push, 0), (is_proxy > 0) & (own + others > 0)
+    )
 
 
 _PULL_AND_PUSH = engine.Separable(_far_and_near, _two_kinds, kinds=2)

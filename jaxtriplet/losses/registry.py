@@ -20,6 +20,8 @@ _Args = ParamSpec("_Args")
 
 # What every loss takes, and callers of losses in general pass on their own account.
 SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size", "memory", "exchange", "ids", "class_axis_name")
+OF_CLASSES = ("centers", "sample")
+"""What `weighted` takes of a loss of rows and class weights: centres of each class, classes of a step."""
 _DIVISORS = {reductions.mean: "all terms", reductions.mean_active: "terms above zero", reductions.sum: "sum"}
 
 
@@ -39,6 +41,8 @@ class Loss:
     """What its rows are."""
     trained: tuple[str, ...]
     """Which of its numbers are trained along with the encoder."""
+    anchors: Literal["rows", "classes"] = "rows"
+    """What its terms are of: rows (or given ones), or class weights."""
     centers: int = 1
     """How many centres of each class to draw, if it has class weights."""
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -46,6 +50,8 @@ class Loss:
 
     row_arguments: ClassVar[tuple[str, ...]] = ("labels", "rows")
     """Which arguments are rows of the batch, to be spread over devices."""
+    class_arguments: ClassVar[tuple[str, ...]] = ("params",)
+    """Which arguments hold class weights, if any: those of two axes or more."""
 
     @property
     def command(self) -> str:
@@ -68,6 +74,11 @@ class Loss:
     def class_weights(self) -> str | None:
         """The argument that holds a row for each class, trained along with the encoder; None if there is none."""
         return next(iter(_checks.rows_of(self.signature)[2:]), None) if self.rows == "batch" else None
+
+    @property
+    def meets_classes(self) -> bool:
+        """Whether each row has a term, against class weights of which a class may have several."""
+        return self.class_weights is not None and self.anchors == "rows"
 
     @property
     def takes_memory(self) -> bool:
@@ -123,10 +134,10 @@ class Loss:
         """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
         hints = typing.get_type_hints(self.function)
         shared = (name for name in ("reduce_fn", "block_size", "exchange") if name in self.signature.parameters)
-        known = [*self.numbers, *self.options, *shared, *(["centers"] if self.class_weights else [])]
+        known = [*self.numbers, *self.options, *shared, *(OF_CLASSES if self.meets_classes else [])]
         for name, value in options.items():
-            if name == "centers" and name in known:
-                _checks.positive_integer(f"centers of {self.name}", value)
+            if name in OF_CLASSES and name in known:
+                _checks.positive_integer(f"{name} of {self.name}", value)
                 continue
             if name not in known:
                 hint = _checks.nearest(name, known) or f"; it has {', '.join(known)}"
@@ -147,6 +158,7 @@ def loss(
     also: Mapping[str, str] = MappingProxyType({}),
     sees: Literal["embeddings", "logits"] = "embeddings",
     trained: tuple[str, ...] = (),
+    anchors: Literal["rows", "classes"] = "rows",
     centers: int = 1,
 ) -> Callable[[Callable[_Args, Any]], LossFunction[_Args]]:
     """Returns the decorator that declares a loss: compiled, checked, documented, and known by its name.
@@ -161,7 +173,8 @@ def loss(
         also: Other words for that, by the option that makes them true.
         sees: What its rows are.
         trained: Which of its numbers are trained along with the encoder.
-        centers: How many centres of each class to draw, if it has class weights.
+        anchors: What its terms are of, if it has class weights.
+        centers: How many centres of each class to draw, likewise.
 
     Returns:
         A decorator; the function it returns is what users call.
@@ -176,8 +189,9 @@ def loss(
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
         public: Any = _checks.entry(_sound(function))
         public.__signature__ = _as_called(signature)
-        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, centers)
+        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
+        public.class_arguments = [found.class_weights] if found.class_weights else []
         return cast(LossFunction[_Args], public)
 
     return declare

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from jaxtriplet import _checks
 from jaxtriplet.losses import registry
+from jaxtriplet.losses.sampling import sample_classes
 from jaxtriplet.types import AxisName, Memory, Stats
 
 
@@ -20,6 +21,8 @@ class Weighted:
     options: Mapping[str, Mapping[str, Any]]
     row_arguments: ClassVar[tuple[str, ...]] = ("labels", "embeddings")
     """Which arguments are rows of the batch, to be spread over devices."""
+    class_arguments: ClassVar[tuple[str, ...]] = ("params",)
+    """Which hold class weights, if any: of a tree, the arrays of two axes or more."""
 
     def init(
         self, key: jax.Array, width: int | None = None, num_classes: int | None = None
@@ -82,7 +85,8 @@ class Weighted:
             A scalar, and the `Stats` by loss.
 
         Raises:
-            ValueError: A number follows a schedule, and there is no step; or no loss takes the memory.
+            ValueError: A number follows a schedule, or classes are drawn, and there is no step; or no loss takes the
+                memory.
         """
         total, stats = jnp.zeros(()), {}
         losses = {name: registry.find(name) for name in self.weights}
@@ -92,13 +96,35 @@ class Weighted:
             loss = losses[name]
             options = {**self._options(loss, step), **params.get(name, {})}
             options |= {"memory": memory} if loss.takes_memory else {}
-            options |= {"class_axis_name": class_axis_name} if loss.class_weights and class_axis_name else {}
-            value, stats[name] = loss(labels, embeddings, where=where, axis_name=axis_name, has_aux=True, **options)
+            shared: dict[str, Any] = {"where": where, "axis_name": axis_name}
+            shared |= {"class_axis_name": class_axis_name} if loss.class_weights and class_axis_name else {}
+            classes, options = self._sampled(loss, step, labels, options, shared)
+            value, stats[name] = loss(classes, embeddings, has_aux=True, **shared, **options)
             total = weight * value + total.astype(value.dtype)
         return total, stats
 
+    def _sampled(
+        self, loss: registry.Loss, step: jax.Array | None, labels: jax.Array, options: dict[str, Any], shared: Any
+    ) -> tuple[jax.Array, dict[str, Any]]:
+        """Returns the labels among the classes that this step compares with, and the options with their weights."""
+        size, name = self.options.get(loss.name, {}).get("sample"), loss.class_weights
+        if size is None or name is None:
+            return labels, options
+        if step is None:
+            raise ValueError(f"{loss.name} draws the classes of a step: give `step`")
+        devices, sharing = (
+            1 if axes is None else jax.lax.axis_size(axes)
+            for axes in (shared["axis_name"], shared.get("class_axis_name"))
+        )
+        # The classes of all rows may be those of one device.
+        count, rows = len(options[name]), devices * len(labels)
+        size = min(count, max(rows, -(-size // sharing)))
+        classes, own = sample_classes(jax.random.fold_in(jax.random.key(0), step), labels, count, size, **shared)
+        return own, {**options, name: options[name][classes]}
+
     def _options(self, loss: registry.Loss, step: jax.Array | None) -> dict[str, Any]:
-        options = {name: one for name, one in self.options.get(loss.name, {}).items() if name != "centers"}
+        given = self.options.get(loss.name, {})
+        options = {name: one for name, one in given.items() if name not in registry.OF_CLASSES}
         for number in loss.numbers:
             if callable(options.get(number)):
                 if step is None:
@@ -115,8 +141,10 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
     Args:
         weights: The weight of each loss, by name, such as "semi_hard"; `jaxtriplet.losses.registry` knows them.
         **options: Keywords of each loss, by its name, such as `semi_hard={"margin": 0.3}`. A number may be a schedule,
-            a function from the number of the step to the number. Of a loss with class weights, `centers` is how many
-            centres each class has.
+            a function from the number of the step to the number. Of a loss of rows and class weights, `centers` is how
+            many centres each class has, and `sample` with how many classes a step compares, those of its rows and
+            others at random (`sample_classes`), never fewer than rows; of devices with classes of their own, each draws
+            its share.
 
     Returns:
         A function `(params, labels, embeddings, *, where, axis_name, step, memory) -> (loss, {name: Stats})`, whose

@@ -36,7 +36,7 @@ def run_page(
         config: The run's settings, mappings inside them included; `loss`, if it is among them and a string or has a
             `name`, goes into the title.
         history: The run's course, a row a step: `step` and any of `loss`, `equal_error_rate` (0 to 1),
-            `fraction_active` (0 to 1) and `gradient_norm`. May be empty.
+            `fraction_active`, `fraction_wrong` (0 to 1) and `gradient_norm`. May be empty.
         judgement: What `metrics.judge` or `judge_unseen` returned; nothing of it is computed again.
         figures: What else to list, by name.
         label_names: `label_names[label]` is the name to show; None shows the labels.

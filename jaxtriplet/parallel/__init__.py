@@ -21,6 +21,11 @@ of their gradient, and sums. Three ways lead to the same numbers. What they shar
 process has loaded (`share_of` says which rows); `state_sharding=parallel.fully_sharded(state, mesh)` spreads the state
 too. For a training step of your own, `sharded(loss, mesh)` is the loss.
 
+**Class weights** need not be whole anywhere: with `state_sharding=parallel.by_classes(state, mesh)` (`fully_sharded`
+too) each device keeps a share of the classes, and of what the optimizer remembers of them, and meets the rows of all.
+In a step of your own, `sharded(loss, mesh, class_axis_name="data")` does so. A checkpoint of such a state is restored
+onto any number of devices.
+
 >>> update = make_update(loss_fn, mesh=mesh)
 >>> state = parallel.place(fresh(), parallel.replicated(mesh))
 >>> state, of_mesh = update(state, parallel.spread_rows(batch, mesh))
@@ -59,10 +64,12 @@ from jaxtriplet.parallel.automatic import automatic as automatic
 from jaxtriplet.parallel.checking import check as check
 from jaxtriplet.parallel.meshes import (
     axes_of as axes_of,
+    by_classes as by_classes,
     by_rows as by_rows,
     check_divides as check_divides,
     data_mesh as data_mesh,
     fully_sharded as fully_sharded,
+    gathered as gathered,
     on_this_process as on_this_process,
     place as place,
     replicated as replicated,

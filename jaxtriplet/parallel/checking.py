@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 
 from jaxtriplet import _checks
 from jaxtriplet.parallel import mistakes
-from jaxtriplet.parallel.meshes import axes_of
-from jaxtriplet.parallel.programs import SETTINGS, call_of, on_one_device, over_devices
+from jaxtriplet.parallel.meshes import axes_of, size_of
+from jaxtriplet.parallel.programs import SETTINGS, Program, call_of, on_one_device, over_devices
 from jaxtriplet.types import AxisName
 
 AGREES, DIFFERS, PROVES_NOTHING = "agrees", "differs", "proves nothing"
@@ -74,6 +74,7 @@ def check(
     mesh: Mesh,
     *rows: Any,
     axis_name: AxisName = None,
+    class_axis_name: AxisName = None,
     tolerance: float | None = None,
     strict: bool = True,
     settings: Sequence[str] = SETTINGS,
@@ -93,6 +94,8 @@ def check(
         *rows: The loss's positional arguments, whole, as for `sharded`: those that its attribute `row_arguments` names
             are spread, or else every array with axes; others are the same everywhere.
         axis_name: The axes of the mesh over which rows are spread; None for all of them.
+        class_axis_name: The axes over which class weights are spread, as in `sharded`, for a loss that takes such a
+            keyword; None: they are the same everywhere.
         tolerance: The largest relative error that passes; None for 1e-10 in float64, 1e-5 in float32, 2e-2 in halves,
             by the least precise of value and floating arguments.
         strict: Whether to raise unless all agrees. False returns the report in any case.
@@ -114,9 +117,8 @@ def check(
         True
     """
     axes = axes_of(mesh, axis_name)
-    if unknown := [axis for axis in axes if axis not in mesh.shape]:
-        raise ValueError(f"axis_name must name axes of the mesh ({', '.join(mesh.axis_names)}); got {unknown[0]!r}")
-    devices = int(np.prod([mesh.shape[axis] for axis in axes]))
+    apart = () if class_axis_name is None else axes_of(mesh, class_axis_name, name="class_axis_name")
+    devices = size_of(mesh, axes)
     if devices < 2:
         raise ValueError(
             "mesh must have at least 2 devices along its axes, or nothing is compared; simulate some by "
@@ -126,14 +128,14 @@ def check(
         raise ValueError(f"settings must be of {', '.join(SETTINGS)}; got {settings!r}")
     if tolerance is not None:
         _checks.finite("tolerance", tolerance, least=0)
-    _check_signature(loss_fn, rows, keywords)
-    call = call_of(loss_fn, mesh, axes, rows, keywords)
+    _check_signature(loss_fn, rows, keywords | ({"class_axis_name": apart} if apart else {}))
+    call = call_of(loss_fn, mesh, axes, rows, keywords, apart)
     trial = mistakes.Trial(call, on_one_device(call, mesh), devices, tolerance or 0.0)
     if tolerance is None:
         trial.tolerance = max(_rounding(one) for one in (trial.right.values, *trial.right.gradients.values()))
     tried, words = [], dict[str, list[str]]()
     for name in settings:
-        setting, found = _try(trial, mesh, axes, name)
+        setting, found = _try(trial, over_devices(call, mesh, axes, name, apart), name)
         tried.append(setting)
         for line in found:
             words.setdefault(line, []).append(name)
@@ -145,6 +147,7 @@ def check(
     if reasons := mistakes.proves_nothing(trial):
         finite = np.isfinite(trial.value)
         verdict, told = (PROVES_NOTHING, reasons) if not told or not finite else (verdict, told)
+    devices = size_of(mesh, [*{*axes, *apart}])
     report = Report(verdict, tuple(told), trial.value, devices, trial.tolerance, tuple(tried))
     if strict and verdict != AGREES:
         raise ValueError(str(report))
@@ -164,9 +167,8 @@ def _rounding(array: Any) -> float:
     return {8: 1e-10, 4: 1e-5}.get(jnp.dtype(array.dtype).itemsize, 2e-2)
 
 
-def _try(trial: mistakes.Trial, mesh: Mesh, axes: tuple[str, ...], name: str) -> tuple[Setting, list[str]]:
+def _try(trial: mistakes.Trial, many: Program, name: str) -> tuple[Setting, list[str]]:
     """Returns what is found in a setting, and what is wrong with it in words."""
-    many = over_devices(trial.call, mesh, axes, name)
     try:
         found = many(trial.call.leaves)
     except Exception as error:  # whatever a loss raises there

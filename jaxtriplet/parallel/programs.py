@@ -1,5 +1,6 @@
 """A loss and its arguments, compiled with its gradient for one device and for many, in each setting that JAX has."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtriplet import _checks
 from jaxtriplet.parallel.automatic import of_automatic_axes
 from jaxtriplet.parallel.meshes import check_divides, on_this_process, replicated
-from jaxtriplet.parallel.sharding import ROW_KEYWORDS, by_position, declared_rows
+from jaxtriplet.parallel.sharding import ROW_KEYWORDS, by_position, check_classes, declared_classes, declared_rows
 from jaxtriplet.types import AxisName
 
 GLOBAL_VIEW, SHARD_MAP, PMAP = SETTINGS = ("global view", "shard_map", "pmap")
@@ -38,6 +39,9 @@ class Call:
     leaves: list[Any]
     names: list[str]
     is_spread: list[bool]
+    """Which are rows, a share of which is on each device."""
+    is_apart: list[bool]
+    """Which are class weights, likewise."""
     structure: Any
     static: Mapping[str, Any]
 
@@ -46,9 +50,10 @@ class Call:
         """The places of what the gradient is taken by."""
         return [i for i, leaf in enumerate(self.leaves) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating)]
 
-    def value(self, leaves: Sequence[Any], axis_name: AxisName) -> Any:
+    def value(self, leaves: Sequence[Any], axis_name: AxisName, class_axis_name: AxisName = None) -> Any:
         """Returns what the loss makes of the arguments, its statistics left out."""
         arguments, keywords = jax.tree.unflatten(self.structure, leaves)
+        keywords |= {"class_axis_name": class_axis_name} if class_axis_name else {}
         found = self.loss_fn(*arguments, axis_name=axis_name, **keywords, **self.static)
         return found[0] if isinstance(found, tuple) else found
 
@@ -62,27 +67,36 @@ class Call:
         return both
 
 
-def call_of(loss_fn: Callable[..., Any], mesh: Mesh, axes: Sequence[str], arguments: Any, keywords: Any) -> Call:
+def call_of(
+    loss_fn: Callable[..., Any],
+    mesh: Mesh,
+    axes: Sequence[str],
+    arguments: Any,
+    keywords: Any,
+    apart: Sequence[str] = (),
+) -> Call:
     """Returns the call of a loss, by the conventions of `sharded`, having tried it on one device.
 
     Keywords that are floats are traced if the loss can take them so.
 
     Raises:
-        ValueError: An argument is no array or number, rows do not divide, or what is returned is no scalar.
+        ValueError: An argument is no array or number, rows or classes do not divide, or what is returned is no scalar.
     """
     declared, (names, given) = declared_rows(loss_fn), by_position(loss_fn, arguments, keywords)
+    of_classes = declared_classes(loss_fn) if apart else ()
 
     def listed(traced: Mapping[str, Any]) -> Call:
         told = [(name, one, _are_rows(name, declared)) for name, one in zip(names, given, strict=True)]
         told += [(name, one, name in ROW_KEYWORDS) for name, one in sorted(traced.items())]  # as JAX lists a dict
-        leaves, labels, spread = [], [], []
+        leaves, labels, spread, weights = [], [], [], []
         for name, argument, rows in told:
             for path, leaf in jax.tree.leaves_with_path(argument):
                 labels.append(name + jax.tree_util.keystr(path))
                 leaves.append(_on_host(labels[-1], leaf))
-                spread.append(np.ndim(leaf) > 0 if rows is None else rows)
+                weights.append(name in of_classes and np.ndim(leaf) > 1)
+                spread.append(not weights[-1] and (np.ndim(leaf) > 0 if rows is None else rows))
         static = {name: one for name, one in keywords.items() if name not in traced}
-        return Call(loss_fn, leaves, labels, spread, jax.tree.structure((given, dict(traced))), static)
+        return Call(loss_fn, leaves, labels, spread, weights, jax.tree.structure((given, dict(traced))), static)
 
     arrays = {name: one for name, one in keywords.items() if _is_of(one, jax.Array | np.ndarray | np.generic)}
     call = listed(arrays | {name: one for name, one in keywords.items() if _is_of(one, float)})
@@ -91,6 +105,8 @@ def call_of(loss_fn: Callable[..., Any], mesh: Mesh, axes: Sequence[str], argume
     for leaf, is_spread in zip(call.leaves, call.is_spread, strict=True):
         if is_spread:
             check_divides(len(leaf), mesh, axes)
+    if apart:
+        check_classes(list(itertools.compress(call.leaves, call.is_apart)), mesh, apart)
     try:
         found = jax.eval_shape(lambda leaves: call.value(leaves, None), call.leaves)
     except Exception:  # whatever a loss raises that looks at its numbers; raised again if that was not the reason
@@ -138,22 +154,26 @@ def on_one_device(call: Call, mesh: Mesh) -> Program:
     return _compiled(both, alone, [PartitionSpec()] * len(call.leaves))
 
 
-def over_devices(call: Call, mesh: Mesh, axes: tuple[str, ...], setting: str) -> Program:
+def over_devices(call: Call, mesh: Mesh, axes: tuple[str, ...], setting: str, apart: tuple[str, ...] = ()) -> Program:
     """Returns the loss over the devices of a mesh, in one of the settings."""
     mesh = of_automatic_axes(mesh)
     axis_name: AxisName = axes[0] if len(axes) == 1 else axes
-    specs = [PartitionSpec(axes) if is_spread else PartitionSpec() for is_spread in call.is_spread]
+    everywhere = axes + tuple(axis for axis in apart if axis not in axes)
+    kinds = zip(call.is_spread, call.is_apart, strict=True)
+    over = [axes if is_spread else apart if is_apart else () for is_spread, is_apart in kinds]
+    specs = [PartitionSpec(names) if names else PartitionSpec() for names in over]
 
     def value(leaves: Sequence[Any]) -> Any:
-        return call.value(leaves, axis_name)
+        return call.value(leaves, axis_name, apart)
 
     def inside(leaves: Sequence[Any]) -> Found:
         found, gradients = call.graded(value)(leaves)
         if setting == PMAP:
-            # Of rows that all devices held whole, each would have the gradient by its own: their mean.
-            devices = jax.lax.axis_size(axes)
+            # Of what all devices held whole, each would have the gradient by its own share: their mean.
             for i, gradient in gradients.items():
-                gradients[i] = gradient / devices if call.is_spread[i] else jax.lax.pmean(gradient, axes)
+                copied = tuple(axis for axis in everywhere if axis not in over[i])
+                mean = jax.lax.pmean(gradient, copied) if copied else gradient
+                gradients[i] = mean / jax.lax.axis_size(over[i]) if over[i] else mean
         return Found(found.reshape(1), gradients)
 
     def outside(leaves: Sequence[Any]) -> Found:

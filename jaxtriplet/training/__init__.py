@@ -27,7 +27,9 @@ from jaxtriplet.training.contract import (
     LossFn as LossFn,
     Metrics as Metrics,
     TrainState as TrainState,
+    Update as Update,
 )
 from jaxtriplet.training.optimizers import kinds as kinds, make_optimizer as make_optimizer
+from jaxtriplet.training.schedules import margin_schedule as margin_schedule
 from jaxtriplet.training.state import create_state as create_state, trained_model as trained_model
 from jaxtriplet.training.update import make_update as make_update

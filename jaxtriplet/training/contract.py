@@ -13,7 +13,9 @@ from jaxtriplet.types import AxisName, Memory, Stats
 class LossFn(Protocol):
     """What an update minimises; one that takes a keyword `step` is given the number of the step.
 
-    One that takes a keyword `memory` is given the state's, if there is one.
+    One that takes a keyword `memory` is given the state's, if there is one. One that takes `class_axis_name`, and names
+    `params` in an attribute `class_arguments`, is given the axes over which a sharding of the state spreads its class
+    weights, and with them this device's share.
     """
 
     def init(self, key: jax.Array, width: int | None = None, num_classes: int | None = None) -> Any:
@@ -80,3 +82,7 @@ class TrainState(struct.PyTreeNode):
     optimizer: optax.GradientTransformation = struct.field(pytree_node=False)
     memory: Memory | None = None
     """Rows of earlier batches, to which each step adds its own."""
+
+
+Update = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+"""A training step, as `make_update` returns it."""

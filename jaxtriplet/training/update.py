@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from jaxtriplet import _checks, parallel
 from jaxtriplet.engine import memory
-from jaxtriplet.training.contract import AugmentFn, Batch, LossFn, Metrics, TrainState
+from jaxtriplet.training.contract import AugmentFn, Batch, LossFn, Metrics, TrainState, Update
 from jaxtriplet.training.state import embed
 from jaxtriplet.types import AxisName, Stats
 
@@ -27,14 +27,15 @@ def make_update(
     mesh: Mesh | None = None,
     state_sharding: Any = None,
     axis_name: AxisName = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
+) -> Update:
     """Returns one training step, `update(state, batch) -> (state, metrics)`.
 
     Without `axis_name` it is jitted, and its state donated: use the one that it returns. Over many devices there are
     three ways to the same run:
 
     - `make_update(loss_fn, mesh=parallel.data_mesh())`, the global view: `update(parallel.place(state, ...), batch)`
-      with the rows of the batch spread by `parallel.spread_rows`; `state_sharding` may spread the state as well;
+      with the rows of the batch spread by `parallel.spread_rows`; `state_sharding` may spread the state as well, and
+      class weights that it spreads by their classes stay apart: each device meets the rows of all with its own;
     - `jax.pmap(make_update(loss_fn, axis_name="data"), axis_name="data", donate_argnums=0)`;
     - `jax.shard_map` of the same function, with `in_specs=(P(), P("data"))` and `out_specs=(P(), P())`.
 
@@ -47,9 +48,11 @@ def make_update(
             `axis_name`), or None for all. The encoder is run twice and needs the memory of so many rows only; the loss
             is still that of the whole batch, and so are the gradients, dropout and augmentation included.
         mesh: A mesh over which the rows of global arrays are spread.
-        state_sharding: With a mesh, a sharding of the state, or a tree of them (`parallel.fully_sharded`); None: every
-            device holds it whole.
-        axis_name: The mapped axes over which the batch is spread, or None.
+        state_sharding: With a mesh, a sharding of the state, or a tree of them (`parallel.by_classes`,
+            `parallel.fully_sharded`); None: every device holds it whole.
+        axis_name: The mapped axes over which the batch is spread, or None; every device holds the state whole then,
+            class weights too, since what an optimizer asks of all of it, such as the norm to clip at, would be another
+            number on each device that had its own.
 
     Returns:
         The step. Its randomness is that of the run's key, the step and the example's place in the batch of all devices:
@@ -57,7 +60,8 @@ def make_update(
         memory, the loss meets it, and the rows of the step then come in.
 
     Raises:
-        ValueError: Both a mesh and an axis name are given; when called, micro-batches do not divide the batch.
+        ValueError: Both a mesh and an axis name are given; when called, micro-batches do not divide the batch, or class
+            weights are spread over different axes.
 
     Reference:
         Micro-batches: Gao, Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
@@ -69,8 +73,9 @@ def make_update(
         _checks.positive_integer("micro_batch", micro_batch)
     if not (isinstance(average_decay, Real) and 0 <= average_decay < 1):
         raise ValueError(f"average_decay must be in [0, 1); got {average_decay}")
-    global_loss: Any = parallel.sharded(loss_fn, mesh) if mesh else functools.partial(loss_fn, axis_name=axis_name)
-    takes_step = "step" in inspect.signature(loss_fn).parameters
+    whole = None if mesh is None else parallel.replicated(mesh)
+    lies = whole if state_sharding is None else state_sharding
+    takes = inspect.signature(loss_fn).parameters
 
     def encode(state: TrainState, encoder: Any, rows: tuple[Any, ...]) -> jax.Array:
         examples, augment_keys, encoder_keys = rows
@@ -82,8 +87,12 @@ def make_update(
     def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         examples = (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
         rows = (examples, *_keys(state, len(batch.labels), axis_name))
-        given: dict[str, Any] = {"step": state.step} if takes_step else {}
+        given: dict[str, Any] = {"step": state.step} if "step" in takes else {}
         given |= {} if state.memory is None else {"memory": state.memory}
+        global_loss: Any = functools.partial(loss_fn, axis_name=axis_name)
+        if mesh is not None:
+            apart = _class_axes(lies, state) if "class_axis_name" in takes else None
+            global_loss = parallel.sharded(loss_fn, mesh, class_axis_name=apart)
 
         def objective(params: dict[str, Any]) -> tuple[jax.Array, tuple[Mapping[str, Stats], jax.Array]]:
             embeddings = _by_parts(functools.partial(encode, state, params["encoder"]), rows, micro_batch)
@@ -103,15 +112,24 @@ def make_update(
         return update
     if mesh is None:
         return jax.jit(update, donate_argnums=0)
-    whole = parallel.replicated(mesh)
-    state_sharding = whole if state_sharding is None else state_sharding
-    out_specs = jax.tree.map(lambda lies: lies.spec, state_sharding), whole.spec
+    out_specs = jax.tree.map(lambda one: one.spec, (lies, whole))
     return jax.jit(
         parallel.automatic(update, mesh, out_specs),
         donate_argnums=0,
-        in_shardings=(state_sharding, parallel.by_rows(mesh)),
-        out_shardings=(state_sharding, whole),
+        in_shardings=(lies, parallel.by_rows(mesh)),
+        out_shardings=(lies, whole),
     )
+
+
+def _class_axes(lies: Any, state: TrainState) -> AxisName:
+    """Returns the axes of the mesh over which class weights are spread by their classes; None if they are whole."""
+    told = jax.tree.leaves(jax.tree.broadcast(lies, state).params["loss"])
+    arrays = jax.tree.leaves(state.params["loss"])
+    specs = [one.spec for one, array in zip(told, arrays, strict=True) if array.ndim > 1]
+    found = {spec[0] for spec in specs if spec and spec[0] is not None}
+    if len(found) > 1:
+        raise ValueError(f"class weights must be spread over the same axes; got {' and '.join(map(str, found))}")
+    return next(iter(found), None)
 
 
 def _by_parts(function: Callable[[Any], jax.Array], rows: Any, size: int | None) -> jax.Array:
@@ -149,5 +167,10 @@ def _moved(state: TrainState, gradient: Any, average_decay: float) -> TrainState
 
 def _averaged(state: TrainState, encoder: Any, decay: float) -> Any:
     # The weights of all steps so far add up to 1, and the random start has none.
-    newest = (1 - decay) / (1 - decay ** (state.step.astype(jnp.float32) + 1))
-    return optax.incremental_update(encoder, state.average, newest)
+    newest = (1 - decay) / (1 - decay ** (state.step.astype(jnp.result_type(float)) + 1))
+
+    def moved(new: jax.Array, old: jax.Array) -> jax.Array:
+        share = newest.astype(old.dtype)
+        return share * new + (1 - share) * old
+
+    return jax.tree.map(moved, encoder, state.average)

@@ -177,7 +177,8 @@ def proxy_anchor(labels: np.ndarray, x: np.ndarray, proxies: np.ndarray, margin:
         terms.negative += [1 - s for s in others]
         if own:
             terms.add(c, softplus(log_sum_exp([scale * (margin - s) for s in own])) + poison, kind=0)
-        terms.add(c, softplus(log_sum_exp([scale * (s + margin) for s in others])) + poison, kind=1)
+        if len(x):
+            terms.add(c, softplus(log_sum_exp([scale * (s + margin) for s in others])) + poison, kind=1)
     return terms
 
 

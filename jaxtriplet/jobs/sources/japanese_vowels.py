@@ -10,7 +10,7 @@ from flax import nnx
 from numpy.typing import ArrayLike
 
 from jaxtriplet import parallel
-from jaxtriplet.data import SpeakerSampler, TripletSampler, Utterances, japanese_vowels
+from jaxtriplet.data import Utterances, japanese_vowels, sampler_of
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources.source import Judged, Run, Source, weights_of, with_weights
 from jaxtriplet.metrics import equal_error_rate, judge, pair_scores
@@ -70,14 +70,16 @@ class JapaneseVowels(Source):
         return _encoder(self.config, self._recorded.features.shape[2])
 
     def batches(self, shares: int) -> Callable[[int], Iterator[Batch]]:
-        """Returns batches of standardised utterances: P x K of them, or as many in thirds."""
-        data, config, labels = self._standardized, self.config.data, self._recorded.labels
-        seed = self.config.training.seed
-        sampler: SpeakerSampler | TripletSampler
-        if self.config.loss.in_thirds:
-            sampler = TripletSampler(labels, triplets=self.config.num_rows // 3, seed=seed, shares=shares)
-        else:
-            sampler = SpeakerSampler(labels, speakers=config.speakers, utterances=config.utterances, seed=seed)
+        """Returns batches of standardised utterances: P x K of them, or as many shuffled or in thirds."""
+        data, numbers = self._standardized, self.config.data
+        sampler = sampler_of(
+            self._recorded.labels,
+            speakers=numbers.speakers,
+            utterances=numbers.utterances,
+            seed=self.config.training.seed,
+            shuffled=numbers.batches == "shuffled",
+            triplet_shares=shares if self.config.loss.in_thirds else None,
+        )
 
         def from_step(begin: int) -> Iterator[Batch]:
             for step in range(begin, self.config.training.steps):

@@ -104,10 +104,12 @@ class FolderOfRecordings(Source):
         for index in (self.train, self.dev):
             if index is not None:
                 require_pairs(index)
-        copies = len(config.data.speed_factors)
-        several = int(np.sum(np.bincount(self.train.labels) > 1)) * copies
-        self._asked, self.num_classes = config.data.speakers, len(self.train.speakers) * copies
-        self.config = config.replace(speakers=max(2, min(self._asked, several)))
+        numbers, several = config.data, int(np.sum(np.bincount(self.train.labels) > 1))
+        self._asked, self.num_classes = numbers.speakers, len(self.train.speakers) * len(numbers.speed_factors)
+        if numbers.batches == "balanced":
+            several *= 1 if config.fine_tuning.fine_tune else len(numbers.speed_factors)  # it does without the others
+            config = config.replace(speakers=max(2, min(self._asked, several)))
+        self.config = config
         self.watched = "training" if self.dev is None else "development"
         self._judged = _some(self.train if self.dev is None else self.dev, config.judging.evaluate_on)
 
@@ -131,6 +133,9 @@ class FolderOfRecordings(Source):
             speeds=data.speed_factors,
             sample_rate=data.sample_rate,
             triplet_shares=shares if self.config.loss.in_thirds else None,
+            shuffled=data.batches == "shuffled",
+            tuned_from=self.config.tuned_from,
+            tuned_seconds=self.config.fine_tuning.crop_seconds,
             share=parallel.share_of(self.config.num_rows),
         )
 

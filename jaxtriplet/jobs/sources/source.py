@@ -91,7 +91,8 @@ class Source(Protocol):
     def batches(self, shares: int) -> Callable[[int], Iterator[Batch]]:
         """Returns a function: from the number of a step to the batches from that step on.
 
-        A batch, that of all processes, holds at most as many labels as `config.data.speakers` says: losses rely on it.
+        A batch, that of all processes, has `config.num_rows` rows. Where `config.data.batches` is "balanced", it holds
+        at most as many labels as `config.data.speakers` says: losses rely on it.
 
         Args:
             shares: How many devices share a batch. Each process gives its own rows alone.
