@@ -134,6 +134,14 @@ def test_class_weights_are_whole_on_each_device_or_apart() -> None:
 
 
 @pytest.mark.usefixtures("simulated")
+def test_an_update_leaves_class_weights_apart_and_what_the_optimizer_knows_of_them() -> None:
+    program = Program("h100", 4, "am-softmax", 32, 8, "tdnn", frames=5, features=3, classes=2048, class_weights="apart")
+    shares = [text for text in lowering.lower(program).compile().as_text().splitlines() if "ENTRY" in text]
+    assert str(shares).count("f32[512,8]") >= 3
+    assert "f32[2048,8]" not in str(shares)
+
+
+@pytest.mark.usefixtures("simulated")
 @trials(
     ("encoder", "loss"),
     itertools.product(ENCODERS, ["ge2e", "kl-hinge"]),
@@ -173,8 +181,6 @@ def test_a_program_knows_whose_classes_can_be_apart(toy: registry.Loss) -> None:
     for loss in ("semi-hard", toy.command):
         with pytest.raises(ValueError, match=f"{loss} has no class weights that could be apart"):
             dataclasses.replace(program, loss=loss).checked()
-    with pytest.raises(ValueError, match="leave out `encoder`"):
-        dataclasses.replace(program, encoder="tdnn").checked()
 
 
 def test_a_program_knows_how_its_rows_divide() -> None:
@@ -405,7 +411,7 @@ def test_the_command_answers_in_json(call: Any) -> None:
         (["--loss", "info-nce", "--encoder", "blstm"], "info-nce is of two views, and an --encoder here has one"),
         (["--exchange", "ring"], "semi-hard gathers all rows: it has no --exchange"),
         (["--class-weights", "apart"], "semi-hard has no class weights that could be apart"),
-        (["--loss", "aam-softmax", "--class-weights", "apart", "--encoder", "tdnn"], "leave out --encoder"),
+        (["--loss", "aam-softmax", "--class-weights", "apart", "--classes", "7", "--devices", "4"], "7 classes do not"),
         (["--class-weights", "spread"], "'spread' is not one of 'whole', 'apart'"),
         (["--exchange", "rings"], "'rings' is not one of 'gather', 'ring'"),
         (["--batch-size", "0"], "--batch-size"),

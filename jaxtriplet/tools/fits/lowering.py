@@ -6,10 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh
 
 from jaxtriplet import losses, parallel
-from jaxtriplet.losses.registry import Loss
 from jaxtriplet.models import build
 from jaxtriplet.tools.fits import targets
 from jaxtriplet.tools.fits.programs import Program
@@ -18,7 +17,7 @@ from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
 
 
 def lower(program: Program) -> Any:
-    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices, an update's state is on each."""
+    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices, all else is on each that is not apart."""
     mesh = parallel.data_mesh(targets.devices_of(program.target, program.devices))
     return (_update if program.encoder else _loss)(program, mesh)
 
@@ -33,15 +32,9 @@ def _loss(program: Program, mesh: Mesh) -> Any:
     if loss.class_weights:
         given.append((rows if apart else whole)(program.shape_of_weights, jnp.float32))
     inexact = tuple(place for place, one in enumerate(given) if one.dtype == jnp.float32)
-    mapped = _apart(loss, mesh) if apart else partial(parallel.sharded(loss, mesh), **_exchange(program))
+    of_all = parallel.sharded(loss, mesh, class_axis_name=mesh.axis_names if apart else None)
+    mapped = partial(of_all, **_exchange(program))
     return jax.jit(jax.value_and_grad(mapped, argnums=inexact)).lower(*given)
-
-
-def _apart(loss: Loss, mesh: Mesh) -> Any:
-    """The loss of a batch and of class weights, both of which are spread over all devices."""
-    axes = mesh.axis_names
-    own = partial(loss, axis_name=axes, class_axis_name=axes)
-    return jax.shard_map(own, mesh=mesh, in_specs=PartitionSpec(axes), out_specs=PartitionSpec())
 
 
 def _exchange(program: Program) -> dict[str, str]:
@@ -64,5 +57,7 @@ def _update(program: Program, mesh: Mesh) -> Any:
         inputs = jnp.zeros((program.batch_size, program.frames, program.features))
         return Batch(inputs, labels=integers, lengths=integers)
 
-    update: Any = make_update(loss_fn, mesh=mesh, micro_batch=program.micro_batch)
-    return update.lower(jax.eval_shape(start), jax.eval_shape(batch))
+    state = jax.eval_shape(start)
+    lies = parallel.by_classes(state, mesh) if program.class_weights == "apart" else None
+    update: Any = make_update(loss_fn, mesh=mesh, micro_batch=program.micro_batch, state_sharding=lies)
+    return update.lower(state, jax.eval_shape(batch))

@@ -65,8 +65,6 @@ class Program:
     def _check_apart(self, loss: Loss) -> None:
         if "class_axis_name" not in loss.signature.parameters:
             raise ValueError(f"{self.loss} has no class weights that could be apart")
-        if self.encoder is not None:
-            raise ValueError("class weights apart are compiled for the loss alone: leave out `encoder`")
         if self.classes % self.devices:
             raise ValueError(f"{self.classes} classes do not divide among {self.devices} devices")
 
