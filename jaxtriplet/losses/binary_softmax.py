@@ -81,7 +81,7 @@ def _statistics(margin_type: str, pairs: engine.Pairs, numbers: Any) -> Any:
     else:
         similar = _spread(widened(pairs.scores, -pairs.theirs), exponent)
     others = engine.Sum(jax.nn.softplus(scale * similar + bias), pairs.negative)
-    own = engine.Sum(pairs.scores, pairs.positive)
+    own = pairs.own
     return others, own, engine.Highest(pairs.scores, pairs.negative), pairs.num_positives
 
 

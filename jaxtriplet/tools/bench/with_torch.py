@@ -125,7 +125,8 @@ def _head(name: str, *, several: str = "", centers: str = "", **numbers: float) 
     return of
 
 
-# By contender and loss: a function of the loss's numbers, by their names in this library; with class weights, to a `Head`.
+# By contender and loss: a function of the loss's numbers, by their names in this library, to a `LossFn` or, with class
+# weights, to a `Head`.
 PEERS: dict[str, dict[str, Callable[..., Any]]] = {
     "sentence-transformers": {
         "semi-hard": partial(_batch, "BatchSemiHardTripletLoss", "batch_semi_hard_triplet_loss", squared=True),

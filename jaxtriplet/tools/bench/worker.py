@@ -1,11 +1,12 @@
 """One contender as a worker's program (`tools.workers`).
 
 The first message is the job: `module` (a file with `prepare`), `contender`, `loss`, `batch_size`, `rows_per_class`
-(None for two views), `dim`, `classes` and `centers` (of class weights, if there are any), `numbers` (of the loss, by name), `memory_limit` (bytes) and `time_limit` (seconds). The
-first answer says that it is built and warm: `value` and `gradient_norm`, `first_call` (seconds, compilation included),
-`choice` (which variant was fastest) and `calls` (how many make one measurement). Each further message asks for a
-measurement: `wall` and `cpu` (seconds a call) and `peak` (bytes of the whole process so far). An answer with `failed`
-says why there is nothing more.
+(None for two views and class weights), `dim`, `classes` and `centers` (of class weights; None and 1 without), `numbers`
+(of the loss, by name), `memory_limit` (bytes) and `time_limit` (seconds). The first answer says that it is built and
+warm: `value` and `gradient_norm`, `first_call` (seconds, compilation included), `choice` (which variant was fastest)
+and `calls` (how many make one measurement). Each further message asks for a measurement: `wall` and
+`cpu` (seconds a call) and `peak` (bytes of the whole process so far). An answer with `failed` says why there is nothing
+more.
 
 It imports nothing of this package, which would bring JAX into every contender's memory.
 """

@@ -17,7 +17,7 @@ from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
 
 
 def lower(program: Program) -> Any:
-    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices, all else is on each that is not apart."""
+    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices; all that is not apart is on each."""
     mesh = parallel.data_mesh(targets.devices_of(program.target, program.devices))
     return (_update if program.encoder else _loss)(program, mesh)
 
