@@ -93,7 +93,8 @@ def test_values_are_compared_where_the_meanings_agree() -> None:
 
 def test_json_holds_every_turn_and_null_for_what_failed() -> None:
     found = json.loads(json.dumps(report.as_json((SMALL, MADE_UP))))
-    assert (found["loss"], found["batch_size"], found["rows_per_class"], found["dim"]) == SMALL
+    assert (found["loss"], found["batch_size"], found["rows_per_class"], found["dim"]) == SMALL[:4]
+    assert (found["classes"], found["centers"]) == (None, 1)
     assert found["numbers"] == {"margin": 0.2}
     first, *_, failed, _ = found["outcomes"]
     assert (first["wall_seconds"], first["cpu_seconds"], first["peak_bytes"]) == (0.02, 0.04, 102 * 2**20)
@@ -108,6 +109,16 @@ def test_two_views_have_no_panel_of_classes() -> None:
     by_size, _, memory = figure.axes
     for ax in (by_size, memory):
         assert ax.get_lines()[-1].get_xdata().tolist() == [256, 512]
+
+
+def test_with_class_weights_time_grows_as_the_batch() -> None:
+    sizes = [Setting("aam-softmax", size, None, 4, 30) for size in (256, 512)]
+    ours = [(one, [outcome("jaxtriplet", [float(one.batch_size)])]) for one in sizes]
+    figure = picture.draw(ours, rows_per_class=8)
+    assert [ax.get_visible() for ax in figure.axes] == [True, False, True]
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert set(lines) == {"∝ B C", "jaxtriplet"}
+    np.testing.assert_allclose(lines["∝ B C"].get_ydata(), [256, 512])
 
 
 def test_the_picture_shows_who_ran_where_and_the_slopes(tmp_path: Path) -> None:
@@ -132,17 +143,23 @@ def test_the_picture_shows_who_ran_where_and_the_slopes(tmp_path: Path) -> None:
 # --- contenders -------------------------------------------------------------------------------------------------------
 
 
-def batch_of(loss: str) -> tuple[np.ndarray, np.ndarray]:
-    """Twelve small rows, or pairs, whose classes overlap."""
-    return worker.make_batch(12, None if losses.of_two_views(losses.find(loss)) else 3, 5)
+def batch_of(loss: str, centers: int | None = None) -> tuple[np.ndarray, ...]:
+    """Twelve small rows, or pairs, whose classes overlap, and the weights of nine classes if the loss has them."""
+    found = losses.find(loss)
+    if found.class_weights:
+        return worker.make_batch(12, None, 5, 9, centers or found.centers)
+    return worker.make_batch(12, None if losses.of_two_views(found) else 3, 5)
 
 
-@pytest.mark.parametrize("loss", TEXTBOOK)
-def test_the_textbook_formulas_mean_what_the_losses_mean(loss: str) -> None:
+@pytest.mark.parametrize(
+    ("loss", "centers"), [*((loss, None) for loss in TEXTBOOK), ("aam-softmax", 3), ("sphereface2", 2)]
+)
+def test_the_textbook_formulas_mean_what_the_losses_mean(loss: str, centers: int | None) -> None:
+    batch = batch_of(loss, centers)
     ours, textbook = (
-        with_jax.prepare(name, loss, batch_of(loss), numbers_of(loss))(2**30)[""]()
-        for name in ("jaxtriplet", "textbook")
+        with_jax.prepare(name, loss, batch, numbers_of(loss))(2**30)[""]() for name in ("jaxtriplet", "textbook")
     )
+    assert [one.shape for one in ours[1]] == [one.shape for one in batch if one.dtype == np.float32]
     assert ours[0] > 0
     np.testing.assert_allclose(ours[0], textbook[0], rtol=1e-5, atol=1e-6)
     for one, other in zip(ours[1], textbook[1], strict=True):
@@ -166,9 +183,19 @@ def test_the_floor_of_two_views_is_as_many() -> None:
         np.testing.assert_allclose(one, product / 2, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("centers", [1, 3])
+def test_the_floor_of_class_weights_is_as_many(centers: int) -> None:
+    batch = worker.make_batch(12, None, 5, 7, centers)
+    rows, weights = batch[1], batch[2].reshape(-1, 5)
+    _, gradients = with_jax.prepare("floor", "aam-softmax", batch, {})(2**30)[""]()
+    for one, product in zip(gradients, (rows @ weights.T @ weights, weights @ rows.T @ rows), strict=True):
+        np.testing.assert_allclose(one, product / 2, rtol=1e-5, atol=1e-6)
+
+
 def test_numbers_are_the_losses_own_or_those_that_make_random_rows_count() -> None:
     assert numbers_of("multi-similarity") == {"alpha": 2.0, "beta": 50.0, "base": 0.5}
     assert numbers_of("info-nce-symmetric") == {"temperature": 0.05}
+    assert numbers_of("aam-softmax") == {"margin": 0.2, "scale": 30.0}  # no penalty without `inter_top_k`
     assert numbers_of("semi-hard") == numbers_of("semi-hard-all") == numbers_of("batch-all") == {"margin": 0.2}
     margin = numbers_of("contrastive")["margin"]
     _, rows = worker.make_batch(64, 8, 256)
@@ -191,6 +218,17 @@ def test_two_views_are_two_batches_of_unit_rows() -> None:
         assert (rows.shape, rows.dtype) == ((24, 5), np.float32)
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, rtol=1e-6)
     assert np.abs(x - y).max() > 0.1
+
+
+def test_class_weights_are_unit_rows_and_labels_are_of_any_class() -> None:
+    labels, rows, weights = worker.make_batch(2000, None, 5, 9)
+    assert (labels.dtype, labels.shape, rows.shape, weights.shape) == (np.int32, (2000,), (2000, 5), (9, 5))
+    assert np.bincount(labels, minlength=9).shape == (9,)
+    assert (np.bincount(labels) > 150).all()
+    *_, centers = worker.make_batch(4, None, 5, 9, 3)
+    assert centers.shape == (9, 3, 5)
+    for given in (rows, weights, centers):
+        np.testing.assert_allclose(np.linalg.norm(given, axis=-1), 1, rtol=1e-6)
 
 
 # --- workers ----------------------------------------------------------------------------------------------------------
@@ -228,6 +266,16 @@ def test_two_views_are_raced_and_compared() -> None:
     said = report.agreement(views, found)
     assert said is not None
     assert "textbook" in said
+
+
+def test_class_weights_are_raced_and_compared() -> None:
+    (setting,) = Plan(losses="soft_triple", batch_sizes="16", classes=9, dim=8).resolved().table()
+    assert str(setting) == "soft-triple, B = 16, C = 9 of 10 centers, D = 8"
+    found = race.race(setting, [CONTENDERS[name] for name in ("jaxtriplet", "textbook")], 1, LIMITS)
+    assert [one.failure for one in found] == [None, None]
+    assert found[0].ready["value"] == pytest.approx(found[1].ready["value"], rel=1e-5)
+    assert found[0].ready["gradient_norm"] == pytest.approx(found[1].ready["gradient_norm"], rel=1e-5)
+    assert "textbook" in str(report.agreement(setting, found))
 
 
 def test_the_fastest_variant_is_measured(imagined: Any) -> None:
@@ -300,6 +348,14 @@ def test_two_views_have_sizes_alone() -> None:
     assert [setting.batch_size for setting in by_size.settings] == [256, 1024, 4096, 16384, 32768]
 
 
+def test_class_weights_have_sizes_alone() -> None:
+    plan = Plan(losses="aam-softmax", batch_sizes="12", classes=30, centers=3).resolved()
+    table, by_size = plan.lines(plot=True)
+    assert table.settings == (Setting("aam-softmax", 12, None, 256, 30, 3),)
+    assert [setting.batch_size for setting in by_size.settings] == [256, 1024, 4096, 16384, 32768]
+    assert str(Plan(losses="aam-softmax").resolved().table()[0]) == "aam-softmax, B = 1,024, C = 10,000, D = 256"
+
+
 def test_defaults_depend_on_being_quick_and_can_be_overruled() -> None:
     assert Plan().resolved().table_sizes == [1024, 2048]
     assert {setting.loss for setting in Plan().resolved().table()} == set(USUAL) <= set(RACED)
@@ -357,6 +413,8 @@ def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, call: An
         (["--losses", "info-nce-symetric"], "got 'info-nce-symetric'; did you mean info-nce-symmetric?"),
         (["--losses", "triplet"], "got 'triplet'"),
         (["--losses", "info-nce", "--batch-sizes", "1"], "a batch of 1 rows is not two or more pairs"),
+        (["--losses", "aam-softmax", "--batch-sizes", "1"], "a batch of 1 rows is not two or more rows"),
+        (["--losses", "aam-softmax", "--classes", "1"], "--classes"),
         (["--losses", ","], "no loss"),
         (["--only", "torch"], "contender must be one of jaxtriplet, "),
         (["--batch-sizes", "12"], "a batch of 12 rows is not two or more classes of 8"),

@@ -13,6 +13,8 @@ import pytest
 from jaxtriplet import engine
 from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.engine import rules
+from jaxtriplet.engine.rows import Rows, of_class, place_of_class
+from jaxtriplet.engine.statistics import One
 from jaxtriplet.losses import registry
 
 from .cases import DISTANCES, LOSSES, MINED, ROWS, Case, named
@@ -348,3 +350,21 @@ def test_strangers_to_nobody_have_no_terms() -> None:
     value, gradient = jax.value_and_grad(loss)(jnp.ones((3, 2)))
     assert value == 0
     np.testing.assert_array_equal(gradient, 0)
+
+
+def test_the_score_of_the_own_class_is_what_a_sum_over_it_is() -> None:
+    labels = jnp.array([2, 5, 1, -1, 3, 3, 2**31 - 1, -(2**31)], jnp.int32)  # of the next block, of none, of padding
+    rows = Rows(jnp.zeros((8, 0)), labels, jnp.arange(8) != 5, jnp.full(8, -1))
+    classes = Rows(jnp.zeros((4, 0)), jnp.arange(1, 5, dtype=jnp.int32), jnp.arange(4) != 0, jnp.arange(1, 5))
+    at, mask = place_of_class(rows, classes), of_class(rows, classes)[0].T
+    assert at.tolist() == [1, -1, -1, -1, 2, -1, -1, -1]
+    scores = jnp.arange(1.0, 33).reshape(8, 4)
+
+    def both(scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return One(scores, mask, at).of_row(1), engine.Sum(scores, mask).of_row(1)
+
+    (fetched, summed), pull = jax.vjp(both, scores)
+    np.testing.assert_array_equal(fetched, summed)
+    assert fetched.tolist() == [2, 0, 0, 0, 19, 0, 0, 0]
+    slopes, nothing = jnp.arange(1.0, 9), jnp.zeros(8)
+    np.testing.assert_array_equal(*(pull(kind)[0] for kind in ((slopes, nothing), (nothing, slopes))))

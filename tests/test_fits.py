@@ -63,8 +63,11 @@ def test_the_worker_tells_what_it_compiled() -> None:
 def test_every_loss_is_known(loss: str) -> None:
     lowered = lowering.lower(Program("h100", 2, loss, 12, 4))
     value, gradients = lowered.out_info
-    of_two_views = losses.of_two_views(losses.find(loss))
-    assert (value.shape, [one.shape for one in gradients]) == ((), (1 + of_two_views) * [(12, 4)])
+    found = losses.find(loss)
+    shapes = (1 + losses.of_two_views(found)) * [(12, 4)]
+    if found.class_weights:
+        shapes.append((1000, 4) if found.centers == 1 else (1000, found.centers, 4))
+    assert (value.shape, [one.shape for one in gradients]) == ((), shapes)
 
 
 def test_the_tools_know_every_loss_but_those_of_given_pairs() -> None:
@@ -118,6 +121,27 @@ def test_a_loss_that_is_declared_is_known_and_its_class_weights_too(toy: registr
 
 
 @pytest.mark.usefixtures("simulated")
+def test_class_weights_are_whole_on_each_device_or_apart() -> None:
+    whole = Program("h100", 4, "aam-softmax", 512, 16, classes=4096)
+    apart = dataclasses.replace(whole, class_weights="apart").checked()
+    assert (whole.weights_bytes, apart.weights_bytes) == (4096 * 16 * 4, 1024 * 16 * 4)
+    found = {one.class_weights: said(one) for one in (whole, apart)}
+    moved = {name: {one.kind for one in two.collectives if one.bytes >= 512 * 16 * 4} for name, two in found.items()}
+    assert moved["whole"] == {"all-reduce"}  # of the gradient
+    assert "all-gather" in moved["apart"]
+    assert max(one.bytes for one in found["apart"].collectives) < whole.weights_bytes / 4
+    assert found["apart"].peak_bytes < found["whole"].peak_bytes
+
+
+@pytest.mark.usefixtures("simulated")
+def test_an_update_leaves_class_weights_apart_and_what_the_optimizer_knows_of_them() -> None:
+    program = Program("h100", 4, "am-softmax", 32, 8, "tdnn", frames=5, features=3, classes=2048, class_weights="apart")
+    shares = [text for text in lowering.lower(program).compile().as_text().splitlines() if "ENTRY" in text]
+    assert str(shares).count("f32[512,8]") >= 3
+    assert "f32[2048,8]" not in str(shares)
+
+
+@pytest.mark.usefixtures("simulated")
 @trials(
     ("encoder", "loss"),
     itertools.product(ENCODERS, ["ge2e", "kl-hinge"]),
@@ -147,6 +171,16 @@ def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch
     assert (full.fits, full.peak_bytes) == (False, int(16.13 * 2**30))
     assert refuse("RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem").startswith("RESOURCE")
     assert len(refuse("INTERNAL: " + 500 * "x")) == 303
+
+
+def test_a_program_knows_whose_classes_can_be_apart(toy: registry.Loss) -> None:
+    program = Program("h100", 4, "soft-triple", 64, 8, classes=12, class_weights="apart").checked()
+    assert (program.shape_of_weights, program.weights_bytes) == ((12, 10, 8), 3 * 10 * 8 * 4)
+    with pytest.raises(ValueError, match="13 classes do not divide among 4 devices"):
+        dataclasses.replace(program, classes=13).checked()
+    for loss in ("semi-hard", toy.command):
+        with pytest.raises(ValueError, match=f"{loss} has no class weights that could be apart"):
+            dataclasses.replace(program, loss=loss).checked()
 
 
 def test_a_program_knows_how_its_rows_divide() -> None:
@@ -289,6 +323,22 @@ def test_the_table_has_a_column_for_each_number_of_devices() -> None:
     assert "which may not be all" in notes
 
 
+def test_the_table_tells_what_class_weights_take() -> None:
+    program = Program("h100", 8, "aam-softmax", 4096, 256, classes=2**20, class_weights="apart")
+    answer = Answer(program, Compiled(True, 300 * 2**20, 1.0))
+    said = report.markdown([answer])
+    assert "| aam-softmax and its gradient, B = 4,096, D = 256, C = 1,048,576 apart, h100 | 8 devices |" in said
+    assert "| class weights of a device | 128 MiB |" in said
+    assert "| peak beside them and their gradient | 44.00 MiB |" in said
+    (found,) = report.as_json([answer])["answers"]
+    assert found["class_weights_bytes"] == 2**27
+    update = Answer(dataclasses.replace(program, encoder="tdnn", class_weights="whole"), answer.compiled)
+    said = report.markdown([update])
+    assert "| class weights of a device | 1.00 GiB |" in said
+    assert "peak beside" not in said
+    assert "class weights" not in report.markdown(ANSWERS)
+
+
 def test_the_title_names_the_whole_update() -> None:
     program = Program("h100", 4, "ge2e", 64, 32, "blstm", frames=100, features=12, micro_batch=16)
     assert report.title(program) == (
@@ -360,6 +410,9 @@ def test_the_command_answers_in_json(call: Any) -> None:
         (["--micro-batch", "16"], "name an --encoder"),
         (["--loss", "info-nce", "--encoder", "blstm"], "info-nce is of two views, and an --encoder here has one"),
         (["--exchange", "ring"], "semi-hard gathers all rows: it has no --exchange"),
+        (["--class-weights", "apart"], "semi-hard has no class weights that could be apart"),
+        (["--loss", "aam-softmax", "--class-weights", "apart", "--classes", "7", "--devices", "4"], "7 classes do not"),
+        (["--class-weights", "spread"], "'spread' is not one of 'whole', 'apart'"),
         (["--exchange", "rings"], "'rings' is not one of 'gather', 'ring'"),
         (["--batch-size", "0"], "--batch-size"),
     ],

@@ -151,6 +151,13 @@ def of_class(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
     return both & alike, both & ~alike
 
 
+def place_of_class(anchors: Rows, candidates: Rows) -> jax.Array:
+    """Returns which candidate is each row's own class, [B], -1 for none of these; candidates are classes in order."""
+    at, last = anchors.labels - candidates.labels[0], len(candidates.labels) - 1
+    there = anchors.valid & (at >= 0) & (at <= last) & candidates.valid[jnp.clip(at, 0, last)]
+    return jnp.where(there, at, -1)
+
+
 def prepare(form: Form, frame: Any, anchors: Rows, candidates: Rows) -> tuple[Any, Any]:
     """Returns what a distance takes of each anchor, and of each candidate; the same if the rows are the same."""
     of_candidates = form.rows_fn(candidates.values, candidates.valid, frame)

@@ -11,8 +11,8 @@ from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative
 from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.outcome import Spread, spread
-from jaxtriplet.engine.rows import Rows
-from jaxtriplet.engine.statistics import Count
+from jaxtriplet.engine.rows import Rows, of_class, place_of_class
+from jaxtriplet.engine.statistics import Count, One
 from jaxtriplet.engine.tiles import BLOCK, cut
 from jaxtriplet.types import AxisName, Terms
 
@@ -32,6 +32,13 @@ class Pairs(NamedTuple):
     """What was given of each candidate, a tree of [1, candidate]."""
     counts: Any = (None, None)
     """How many positives and negatives each anchor has, where that is known."""
+    at: Any = None
+    """Which class is an anchor's own, [anchor], -1 if it is not among these; None unless candidates are classes."""
+
+    @property
+    def own(self) -> One:
+        """The score of an anchor's own class; of classes alone."""
+        return One(self.scores, self.positive, self.at)
 
     @property
     def either(self) -> jax.Array:
@@ -53,7 +60,7 @@ class Separable(NamedTuple):
     """A loss of row statistics: two pure functions, static."""
 
     statistics: Callable[[Pairs, Any], Any]
-    """`(pairs, numbers, each [anchor, 1]) -> a tree of Sum, Count, LogSumExp, Max, Highest, Few`."""
+    """`(pairs, numbers, each [anchor, 1]) -> a tree of Sum, One, Count, LogSumExp, Max, Highest, Few`."""
     term: Callable[[Any, Any], Any]
     """`(values, numbers, each [anchor]) -> Terms`, such as `engine.count(term, valid)`; a tuple of several kinds."""
     kinds: int = 1
@@ -94,7 +101,8 @@ class Plan(NamedTuple):
         if self.loss.of_centers is not None and scores.ndim > 2:
             scores = self.loss.of_centers(scores, jax.tree.map(lambda number: number[:, None, None], own))
         positive, negative = (mask.T for mask in self.pairs_fn(anchors, candidates))
-        return Pairs(scores, positive, negative, jax.tree.map(lambda part: part[None, :], theirs), counts)
+        at = place_of_class(anchors, candidates) if self.pairs_fn is of_class else None
+        return Pairs(scores, positive, negative, jax.tree.map(lambda part: part[None, :], theirs), counts, at)
 
     def statistics(self, pairs: Pairs, own: Any) -> Any:
         """Returns the statistics of a tile; the numbers are of its anchors."""

@@ -53,6 +53,63 @@ class Sum(NamedTuple):
         return state
 
 
+@jax.custom_vjp
+def _fetched(x: jax.Array, mask: jax.Array, at: jax.Array) -> jax.Array:
+    """Returns the x of each row that is at a place, 0 where that is -1; the mask says the same, for the gradient."""
+    del mask
+    return jnp.where(at >= 0, jnp.take_along_axis(x, jnp.maximum(at, 0)[:, None], axis=1)[:, 0], 0)
+
+
+def _forward(x: jax.Array, mask: jax.Array, at: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _fetched(x, mask, at), mask
+
+
+def _backward(mask: jax.Array, cotangent: jax.Array) -> tuple[jax.Array, None, None]:
+    return jnp.where(mask, cotangent[:, None], 0), None, None
+
+
+_fetched.defvjp(_forward, _backward)
+
+
+class One(NamedTuple):
+    """A sum of one candidate at most, which is fetched: nobody has to go through all to find it."""
+
+    x: jax.Array
+    mask: jax.Array
+    at: jax.Array
+    """Which candidate it is, [anchor]; -1 for none."""
+
+    def of_row(self, axis: int = 1) -> jax.Array:
+        """As `Sum` has it; of the rows of anchors alone."""
+        assert axis == 1
+        return _fetched(self.x, self.mask, self.at)
+
+    def state(self, place: jax.Array, axis: int) -> Any:
+        """As `Sum` has it."""
+        del place
+        return self.of_row(axis)
+
+    def pull(self, state: Any, place: jax.Array, by_value: Any) -> jax.Array:
+        """As `Sum` has it."""
+        del state, place
+        return jnp.where(self.mask, by_value, 0)
+
+    @staticmethod
+    def merge(a: Any, b: Any) -> Any:
+        """As `Sum` has it."""
+        return a + b
+
+    @staticmethod
+    def across(state: Any, axis_name: AxisName) -> Any:
+        """As `Sum` has it."""
+        return jax.lax.psum(state, axis_name)
+
+    @staticmethod
+    def value(state: Any) -> Any:
+        """As `Sum` has it."""
+        return state
+
+
 class Count(NamedTuple):
     """How many there are."""
 

@@ -147,7 +147,7 @@ def others_and_own(pairs: engine.Pairs, numbers: Any) -> Any:
     """Returns the statistics of a softmax that tells the own class from all others; the first number is the scale."""
     logits = numbers[0] * pairs.scores
     others = engine.LogSumExp(logits, pairs.negative), engine.Highest(logits, pairs.negative)
-    return *others, engine.Sum(pairs.scores, pairs.positive), pairs.num_positives
+    return *others, pairs.own, pairs.num_positives
 
 
 def cross_entropy(own_fn: Any, values: Any, numbers: Any) -> Terms:

@@ -28,8 +28,9 @@ SLICES = [
     pytest.param("h100", 4, marks=ON_GPU, id="h100-4"),
 ]
 KNOWN = {name: loss for name, loss in losses.known().items() if loss.rows != "thirds"}
-# The symmetric loss of two views gathers both.
-ONE_WAY = [name for name, loss in KNOWN.items() if "symmetric" not in loss.fixed]
+# The symmetric loss of two views gathers both; rows that meet class weights need not meet each other.
+ONE_WAY = [name for name, loss in KNOWN.items() if "symmetric" not in loss.fixed and not loss.class_weights]
+WITH_WEIGHTS = [name for name, loss in KNOWN.items() if loss.class_weights]
 # One statistic and several, terms of two kinds, two views both ways: each ring is made of these.
 RINGS = [
     ("supervised-contrastive", "tpu-v5e"),
@@ -111,6 +112,46 @@ def test_no_device_of_a_ring_holds_all_rows(loss: str, target: str, compile_for:
     # Three turns of the rows, three more of rows and gradient, and the gradient's last, home; labels and masks beside.
     turns = 10 * (1 + ("symmetric" in losses.find(loss).fixed)) * own
     assert turns <= ring.sent_bytes < 1.1 * turns
+
+
+@ON_GPU
+@pytest.mark.parametrize("loss", [name for name in WITH_WEIGHTS if name != "proxy-anchor"])
+def test_rows_stay_where_they_are_and_the_gradient_of_class_weights_is_added_up_once(
+    loss: str, compile_for: Compile
+) -> None:
+    rows, dim = SHAPES["h100"]
+    program = Program("h100", 4, loss, rows, dim)
+    found = compile_for(program)
+    assert {one.kind for one in found.collectives} == {"all-reduce"}
+    assert program.weights_bytes <= sum(one.bytes for one in found.collectives) <= program.weights_bytes + 64
+
+
+APART: Any = {"batch_size": 2048, "dim": 128, "class_weights": "apart"}
+
+
+def beside_weights(loss: str, target: str, classes: int, compile_for: Compile) -> tuple[int, int]:
+    """The peak of one of 8 devices, without class weights and their gradient, and what all its cosines would take."""
+    program = Program(target, 8, loss, classes=classes, **APART).checked()
+    peak = compile_for(program).peak_bytes - 2 * program.weights_bytes
+    return peak, program.batch_size * program.weights_bytes // program.dim
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"),
+    [
+        ("aam-softmax", "tpu-v5e"),
+        *(pytest.param(name, "h100", marks=ON_GPU) for name in WITH_WEIGHTS if not KNOWN[name].fixed),
+    ],
+)
+def test_the_cosines_of_rows_to_classes_apart_never_exist(loss: str, target: str, compile_for: Compile) -> None:
+    peak, of_pairs = beside_weights(loss, target, 2**20, compile_for)
+    assert peak < of_pairs / 4
+
+
+@ON_GPU
+def test_four_times_the_classes_need_no_more_than_their_weights(compile_for: Compile) -> None:
+    few, many = (beside_weights("aam-softmax", "h100", classes, compile_for)[0] for classes in (2**18, 2**20))
+    assert many - few < 16 * (2**20 - 2**18) // 8  # of a class its number, and whether it is one
 
 
 @pytest.mark.parametrize(("encoder", "target", "devices"), spread(ENCODERS, ("blstm",)))

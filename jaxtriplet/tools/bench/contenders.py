@@ -48,7 +48,12 @@ _ALL = (
         "floor",
         _JAX,
         ("jax",),
-        {"": "three B x B x D products in jitted JAX, float32: all distances, and the gradient of both sides"},
+        {
+            "": (
+                "three B x B x D products in jitted JAX, float32: all distances, and the gradient of both sides; with "
+                "class weights B x C x D"
+            )
+        },
         same_value=(),
     ),
     Contender(
@@ -56,7 +61,7 @@ _ALL = (
         _JAX,
         ("jax",),
         {
-            "": "the formula in jitted JAX, differentiated by JAX, over all B x B pairs",
+            "": "the formula in jitted JAX, differentiated by JAX, over all B x B pairs, or B x C of class weights",
             "semi-hard": "over all B x B x B triplets",
             "batch-all": "over all B x B x B triplets",
         },
@@ -88,6 +93,8 @@ _ALL = (
             "tuplet-margin": "rows normalised, as in ours",
             "info-nce": "SupConLoss of one view against the other, which is the same and needs less than NTXentLoss",
             "info-nce-symmetric": "the same both ways, halved",
+            "am-softmax": "CosFaceLoss; with class weights rows are normalised, as in ours",
+            "aam-softmax": "ArcFaceLoss, or SubCenterArcFaceLoss of several centers",
         },
         losses=tuple(_PML),
         same_value=tuple(loss for loss in _PML if loss != "semi-hard"),

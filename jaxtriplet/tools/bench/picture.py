@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import matplotlib
@@ -18,6 +19,7 @@ Slopes = Mapping[str, tuple[Callable[[Any], Any], float]]
 """How the cost may grow, and through which of our points that is drawn: from 0, the first, to 1."""
 
 _BY_SIZE: Slopes = {"∝ B² K": (np.square, 1.0), "∝ B² log B": (lambda size: np.square(size) * np.log(size), 1.0)}
+_BY_ROWS: Slopes = {"∝ B C": (np.asarray, 1.0)}
 # Small classes cost little beside the products, and the largest are sorted: in between K shows.
 _BY_CLASS: Slopes = {"∝ B² K": (np.asarray, 0.6), "∝ B² log B": (np.ones_like, 1.0)}
 
@@ -34,6 +36,8 @@ class Panel(NamedTuple):
     xlabel: str
     ylabel: str
     slopes: Slopes
+    with_weights: Slopes = MappingProxyType({})
+    """The slopes of losses with class weights."""
     unit: int = 1
     base: int = 10
     """Of the ticks of y."""
@@ -52,7 +56,7 @@ def draw(results: Sequence[Result], rows_per_class: int) -> Figure:
     size, kept = f"rows in the batch, B (K = {rows_per_class})", ("rows_per_class", rows_per_class)
     classes, at = f"rows of each class, K (B = {plan.SWEEP_CLASSES_AT:,})", ("batch_size", plan.SWEEP_CLASSES_AT)
     panels = (
-        Panel("batch_size", kept, "wall", size, "seconds", _BY_SIZE),
+        Panel("batch_size", kept, "wall", size, "seconds", _BY_SIZE, _BY_ROWS),
         Panel("rows_per_class", at, "wall", classes, "seconds", _BY_CLASS),
         Panel("batch_size", kept, "peak", size, "peak memory of the process, MiB", {}, unit=2**20, base=2),
     )
@@ -88,7 +92,8 @@ def draw_panel(ax: Axes, panel: Panel, results: Sequence[Result]) -> None:
                 points[outcome.contender].append((x, value / panel.unit))
     if len(points["jaxtriplet"]) > 1:
         x, y = np.array(points["jaxtriplet"]).T
-        for (words, (growth, place)), style in zip(panel.slopes.items(), ("--", ":"), strict=False):
+        slopes = panel.with_weights if any(setting.classes for setting, _ in results) else panel.slopes
+        for (words, (growth, place)), style in zip(slopes.items(), ("--", ":"), strict=False):
             at = round(place * (len(x) - 1))
             ax.plot(x, y[at] * growth(x) / growth(x)[at], style, color=pictures.NEUTRAL, linewidth=1.2, label=words)
     for name, colour, marker in zip(CONTENDERS, pictures.PALETTE, pictures.MARKERS, strict=False):

@@ -19,12 +19,18 @@ class Setting(NamedTuple):
     loss: str
     batch_size: int
     rows_per_class: int | None
-    """None for two views, which have no classes."""
+    """None for two views, which have no classes, and for class weights, where rows are of any class."""
     dim: int
+    classes: int | None = None
+    """How many classes have weights; None for a loss without."""
+    centers: int = 1
+    """How many weights a class has."""
 
     def __str__(self) -> str:
         """The setting as headings and the progress bar show it."""
         rows = f"{self.rows_per_class} per class" if self.rows_per_class else "two views"
+        if self.classes:
+            rows = f"C = {self.classes:,}" + (f" of {self.centers} centers" if self.centers > 1 else "")
         return f"{self.loss}, B = {self.batch_size:,}, {rows}, D = {self.dim}"
 
 
@@ -46,6 +52,9 @@ SWEEP_ROUNDS = 3
 # of semi-hard negatives, whose distances are squared, 0.2 is the paper's.
 INSTEAD = {"contrastive": {"margin": 1.4}, "semi_hard": {"margin": 0.2}, "semi_hard_all": {"margin": 0.2}}
 
+# Numbers of an option that is off.
+UNUSED = {"aam_softmax": {"penalty"}}
+
 
 def numbers_of(loss: str) -> dict[str, float]:
     """Returns the numbers with which a loss is measured, every contender alike.
@@ -55,7 +64,8 @@ def numbers_of(loss: str) -> dict[str, float]:
         ({'temperature': 0.1}, {'margin': 0.2})
     """
     found = losses.find(loss)
-    return found.numbers | INSTEAD.get(found.name, {})
+    numbers = found.numbers | INSTEAD.get(found.name, {})
+    return {name: numbers[name] for name in numbers if name not in UNUSED.get(found.name, ())}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +77,12 @@ class Plan:
     ] = ",".join(USUAL)
     batch_sizes: Annotated[str, described("Rows B of the batches, joined by commas; else 1024,2048.")] | None = None
     rows_per_class: Annotated[
-        int, described("Rows K of each class: a usual P x K batch. Two views have none.", ge=2)
+        int, described("Rows K of each class: a usual P x K batch. Two views and class weights have none.", ge=2)
     ] = 8
+    classes: Annotated[int, described("Classes C of losses with class weights; labels are drawn of them.", ge=2)] = (
+        10_000
+    )
+    centers: Annotated[int, described("Weights of each class; else 1, of soft-triple 10.", ge=1)] | None = None
     dim: Annotated[int, described("Numbers D in an embedding, float32: a speaker encoder's usual width.", ge=1)] = 256
     rounds: Annotated[int, described("Turns of each contender, whose median counts; else 9.", ge=1)] | None = None
     only: Annotated[str, described(f"Contenders, joined by commas; else all: {', '.join(CONTENDERS)}.")] | None = None
@@ -102,14 +116,13 @@ class Plan:
             for word in split(named):
                 _checks.option(kind, word, known)
         for loss in split(plan.losses):
-            if losses.find(loss).class_weights:
-                raise ValueError(f"{loss} has class weights; what is measured is losses of rows alone")
             if not any(contender.computes(loss) for contender in plan.contenders):
                 raise ValueError(f"{plan.only} cannot compute {loss}")
         for setting in plan.table():
             if not _divides(setting):
-                classes = f"classes of {setting.rows_per_class}" if setting.rows_per_class else "pairs"
-                raise ValueError(f"a batch of {setting.batch_size} rows is not two or more {classes}")
+                kind = "rows" if setting.classes else "pairs"
+                kind = f"classes of {setting.rows_per_class}" if setting.rows_per_class else kind
+                raise ValueError(f"a batch of {setting.batch_size} rows is not two or more {kind}")
         return plan
 
     @property
@@ -131,7 +144,7 @@ class Plan:
         by_class = [(SWEEP_CLASSES_AT, rows) for rows in SWEEP_ROWS_PER_CLASS]
         for loss in split(self.losses) if plot else ():
             for axis in (by_size, by_class):
-                # Of two views there is one setting along the axis of classes, which is none.
+                # Of two views, and with class weights, there is one setting along the axis of rows per class.
                 settings = dict.fromkeys(self._setting(loss, *shape) for shape in axis)
                 if len(settings) > 1:
                     yield Line(tuple(filter(_divides, settings)), min(self.rounds, SWEEP_ROUNDS))
@@ -142,8 +155,11 @@ class Plan:
         return [self._setting(loss, size, self.rows_per_class) for loss, size in shapes]
 
     def _setting(self, loss: str, batch_size: int, rows_per_class: int) -> Setting:
-        classes = None if losses.of_two_views(losses.find(loss)) else rows_per_class
-        return Setting(loss, batch_size, classes, self.dim)
+        found = losses.find(loss)
+        if found.class_weights:
+            centers = self.centers or found.centers
+            return Setting(loss, batch_size, None, self.dim, self.classes, centers)
+        return Setting(loss, batch_size, None if losses.of_two_views(found) else rows_per_class, self.dim)
 
 
 def machine_memory() -> int:

@@ -1,4 +1,4 @@
-"""The formulas as one writes them down in JAX, over all pairs or triplets of the batch at once.
+"""The formulas as one writes them down in JAX, over all pairs or triplets of the batch, or all classes, at once.
 
 They are for batches in which every row has positives and negatives, as those of the benchmark are.
 """
@@ -146,6 +146,74 @@ def sigmoid_contrastive(x: Array, y: Array, scale: Array, bias: Array) -> Array:
     return jnp.sum(jax.nn.softplus(jnp.where(matching, -logits, logits))) / len(x)
 
 
+def normalized_softmax(labels: Array, x: Array, weights: Array, temperature: Array) -> Array:
+    """The softmax of the cosines to all classes; over [row, class], as all that follow."""
+    return _entropy(labels, _cosines(x, weights) / temperature)
+
+
+def am_softmax(labels: Array, x: Array, weights: Array, margin: Array, scale: Array) -> Array:
+    """The own cosine less a margin."""
+    return _entropy(labels, scale * _less(_cosines(x, weights), margin, _own(labels, weights)))
+
+
+def aam_softmax(labels: Array, x: Array, weights: Array, margin: Array, scale: Array) -> Array:
+    """The own angle and a margin."""
+    cosines = _cosines(x, weights)
+    angles = jnp.arccos(jnp.take_along_axis(cosines, labels[:, None], axis=1))
+    return _entropy(labels, scale * jnp.where(_own(labels, weights), jnp.cos(angles + margin), cosines))
+
+
+def sphereface2(
+    labels: Array, x: Array, weights: Array, margin: Array, scale: Array, bias: Array, exponent: Array, balance: Array
+) -> Array:
+    """Each class by itself, is the row of it or not?"""
+    spread, own = 2 * ((_cosines(x, weights) + 1) / 2) ** exponent - 1, _own(labels, weights)
+    pull, push = jax.nn.softplus(-scale * (spread - margin) - bias), jax.nn.softplus(scale * (spread + margin) + bias)
+    return jnp.mean(jnp.sum(jnp.where(own, balance * pull, (1 - balance) * push), axis=1))
+
+
+def proxy_nca(labels: Array, x: Array, weights: Array, scale: Array) -> Array:
+    """The softmax of the squared distances of unit rows."""
+    return _entropy(labels, scale * (2 * _cosines(x, weights) - 2))
+
+
+def proxy_anchor(labels: Array, x: Array, weights: Array, margin: Array, scale: Array) -> Array:
+    """Soft sums of each proxy over its own rows, and over all others."""
+    cosines, own = _cosines(x, weights), _own(labels, weights)
+    far = jax.nn.logsumexp(-scale * (cosines - margin), axis=0, where=own)
+    near = jax.nn.logsumexp(scale * (cosines + margin), axis=0, where=~own)
+    return jnp.mean(jax.nn.softplus(far), where=jnp.any(own, axis=0)) + jnp.mean(jax.nn.softplus(near))
+
+
+def soft_triple(labels: Array, x: Array, weights: Array, scale: Array, gamma: Array, margin: Array) -> Array:
+    """The centers of a class weighed by their softmax."""
+    cosines = _cosines_of_centers(x, weights)
+    similar = jnp.sum(jax.nn.softmax(cosines / gamma, axis=2) * cosines, axis=2)
+    return _entropy(labels, scale * _less(similar, margin, _own(labels, weights)))
+
+
+def _cosines(x: Array, weights: Array) -> Array:
+    if weights.ndim == 3:
+        return jnp.max(_cosines_of_centers(x, weights), axis=2)
+    return inner(numerics.l2_normalize(x), numerics.l2_normalize(weights))
+
+
+def _cosines_of_centers(x: Array, weights: Array) -> Array:
+    return _cosines(x, weights.reshape(-1, weights.shape[-1])).reshape(len(x), len(weights), -1)
+
+
+def _own(labels: Array, weights: Array) -> Array:
+    return labels[:, None] == jnp.arange(len(weights))[None, :]
+
+
+def _less(scores: Array, margin: Array, own: Array) -> Array:
+    return jnp.where(own, scores - margin, scores)
+
+
+def _entropy(labels: Array, logits: Array) -> Array:
+    return jnp.mean(log_sum_exp(logits) - jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0])
+
+
 def inner(x: Array, y: Array) -> Array:
     """All inner products, as precise as the losses compute them."""
     return jnp.matmul(x, y.T, precision="highest")
@@ -159,10 +227,12 @@ def others(labels: Array) -> Array:
 _PLAIN = (
     *(semi_hard, batch_all, batch_hard, contrastive, supervised_contrastive, nt_xent, nca, multi_similarity, circle),
     *(lifted_structure, tuplet_margin, angular_prototypical, prototypical, info_nce, sigmoid_contrastive),
+    *(normalized_softmax, am_softmax, aam_softmax, sphereface2, proxy_nca, proxy_anchor, soft_triple),
 )
 TEXTBOOK: dict[str, Callable[..., Any]] = {
     **{one.__name__.replace("_", "-"): one for one in _PLAIN},
     "nt-xent-decoupled": partial(nt_xent, decoupled=True),
     "info-nce-symmetric": partial(info_nce, symmetric=True),
 }
-"""By the name of the loss: a function of labels and rows, or of two views, and of the loss's numbers."""
+"""By the name of the loss: a function of labels and rows, or of two views, of class weights if it has them, and of the
+loss's numbers."""

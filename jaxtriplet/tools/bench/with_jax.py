@@ -20,9 +20,9 @@ def prepare(
     """
     # Numbers are traced, as in training.
     arguments = *map(jnp.asarray, batch), {name: jnp.float32(number) for name, number in numbers.items()}
-    rows = tuple(place for place, array in enumerate(batch) if array.ndim == 2)
+    rows = tuple(place for place, array in enumerate(batch) if array.ndim > 1)
     function = TEXTBOOK[loss] if contender == "textbook" else losses.find(loss)
-    graded = jax.value_and_grad(lambda first, second, numbers: function(first, second, **numbers), argnums=rows)
+    graded = jax.value_and_grad(lambda *given: function(*given[:-1], **given[-1]), argnums=rows)
 
     def build(memory_limit: int) -> dict[str, Callable[[], Any]]:
         compiled = jax.jit(floor if contender == "floor" else graded).lower(*arguments).compile()
@@ -35,12 +35,12 @@ def prepare(
     return build
 
 
-def floor(first: jax.Array, y: jax.Array, numbers: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """All inner products, and the gradient that a matrix of as many weights would have: of rows, or of both views."""
-    del numbers
-    x = first if first.ndim == 2 else y
+def floor(*given: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """All inner products, and the gradient that a matrix of as many weights would have: of rows, or of both sides."""
+    x, *others = (one for one in given[:-1] if one.ndim > 1)
+    y = others[0].reshape(-1, x.shape[1]) if others else x
     inner = jnp.matmul(x, y.T, precision="highest")
     weights = inner / 2
     by_rows = jnp.matmul(weights, y, precision="highest")
     by_columns = jnp.matmul(weights.T, x, precision="highest")
-    return inner[0, 0], (by_rows + by_columns,) if first is not x else (by_rows, by_columns)
+    return inner[0, 0], (by_rows, by_columns) if others else (by_rows + by_columns,)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-LossFn = Callable[[Any, Any], Any]  # of labels and embeddings, or of two views
+LossFn = Callable[..., Any]  # of labels and embeddings, or of two views
+Head = Callable[[Any], tuple[Any, LossFn]]  # of class weights: the parameter that they become, and the loss with it
 
 
 def prepare(
@@ -19,9 +20,12 @@ def prepare(
     import torch
 
     loss_fn = PEERS[contender][loss](**numbers)
-    given = [torch.from_numpy(array) for array in batch]
+    given = [torch.from_numpy(array) for array in batch[:2]]
     given = [one.requires_grad_() if one.is_floating_point() else one.long() for one in given]
     rows = [one for one in given if one.requires_grad]
+    for weights in batch[2:]:
+        parameter, loss_fn = loss_fn(torch.from_numpy(weights))
+        rows.append(parameter)
 
     def call(threads: int) -> tuple[Any, Any]:
         torch.set_num_threads(threads)
@@ -103,8 +107,27 @@ def _two_views(temperature: float, *, symmetric: bool = False) -> LossFn:
     return call
 
 
-# By contender and loss: a function of the loss's numbers, by their names in this library.
-PEERS: dict[str, dict[str, Callable[..., LossFn]]] = {
+def _head(name: str, *, several: str = "", centers: str = "", **numbers: float) -> Head:
+    """A loss with class weights: its name, that for several centers, and what it calls their number."""
+    from pytorch_metric_learning import losses
+
+    def of(weights: Any) -> tuple[Any, LossFn]:
+        count, *each, dim = weights.shape
+        if each and not several:
+            raise ValueError(f"{name} has one center for each class")
+        more = {centers: each[0]} if each else {}
+        loss_fn = getattr(losses, several if each else name)(num_classes=count, embedding_size=dim, **more, **numbers)
+        ((word, parameter),) = loss_fn.named_parameters()
+        rows = weights.reshape(-1, dim)
+        parameter.data = rows if word == "proxies" else rows.T.contiguous()
+        return parameter, lambda labels, rows: loss_fn(rows, labels)
+
+    return of
+
+
+# By contender and loss: a function of the loss's numbers, by their names in this library, to a `LossFn` or, with class
+# weights, to a `Head`.
+PEERS: dict[str, dict[str, Callable[..., Any]]] = {
     "sentence-transformers": {
         "semi-hard": partial(_batch, "BatchSemiHardTripletLoss", "batch_semi_hard_triplet_loss", squared=True),
         "batch-all": partial(_batch, "BatchAllTripletLoss", "batch_all_triplet_loss"),
@@ -133,5 +156,24 @@ PEERS: dict[str, dict[str, Callable[..., LossFn]]] = {
         "tuplet-margin": _tuplets,
         "info-nce": _two_views,
         "info-nce-symmetric": partial(_two_views, symmetric=True),
+        "normalized-softmax": partial(_head, "NormalizedSoftmaxLoss"),
+        "am-softmax": partial(_head, "CosFaceLoss"),
+        "aam-softmax": lambda margin, scale: _head(
+            "ArcFaceLoss",
+            several="SubCenterArcFaceLoss",
+            centers="sub_centers",
+            margin=math.degrees(margin),
+            scale=scale,
+        ),
+        "proxy-nca": lambda scale: _head("ProxyNCALoss", softmax_scale=scale),
+        "proxy-anchor": lambda margin, scale: _head("ProxyAnchorLoss", margin=margin, alpha=scale),
+        "soft-triple": lambda scale, gamma, margin: _head(
+            "SoftTripleLoss",
+            several="SoftTripleLoss",
+            centers="centers_per_class",
+            la=scale,
+            gamma=gamma,
+            margin=margin,
+        ),
     },
 }

@@ -1,11 +1,12 @@
 """One contender as a worker's program (`tools.workers`).
 
 The first message is the job: `module` (a file with `prepare`), `contender`, `loss`, `batch_size`, `rows_per_class`
-(None for two views), `dim`, `numbers` (of the loss, by name), `memory_limit` (bytes) and `time_limit` (seconds). The
-first answer says that it is built and warm: `value` and `gradient_norm`, `first_call` (seconds, compilation included),
-`choice` (which variant was fastest) and `calls` (how many make one measurement). Each further message asks for a
-measurement: `wall` and `cpu` (seconds a call) and `peak` (bytes of the whole process so far). An answer with `failed`
-says why there is nothing more.
+(None for two views and class weights), `dim`, `classes` and `centers` (of class weights; None and 1 without), `numbers`
+(of the loss, by name), `memory_limit` (bytes) and `time_limit` (seconds). The first answer says that it is built and
+warm: `value` and `gradient_norm`, `first_call` (seconds, compilation included), `choice` (which variant was fastest)
+and `calls` (how many make one measurement). Each further message asks for a measurement: `wall` and
+`cpu` (seconds a call) and `peak` (bytes of the whole process so far). An answer with `failed` says why there is nothing
+more.
 
 It imports nothing of this package, which would bring JAX into every contender's memory.
 """
@@ -27,12 +28,19 @@ Call = Callable[[], tuple[Any, Any]]  # the value and the gradients, computed to
 LEAST_SECONDS = 0.05
 
 
-def make_batch(batch_size: int, rows_per_class: int | None, dim: int) -> tuple[np.ndarray, np.ndarray]:
+def make_batch(
+    batch_size: int, rows_per_class: int | None, dim: int, classes: int | None = None, centers: int = 1
+) -> tuple[np.ndarray, ...]:
     """Returns what every contender is given, of random unit rows float32 [B, D].
 
-    Shuffled labels int32 [B] and rows, or, without rows of a class, two views.
+    Shuffled labels int32 [B] and rows; with `classes`, labels of any class, rows and class weights float32 [C, D], or
+    [C, K, D] for several centers; without them and without rows of a class, two views.
     """
     random = np.random.default_rng(0)
+    if classes:
+        labels = random.integers(classes, size=batch_size, dtype=np.int32)
+        weights = _unit_rows(random, classes * centers, dim).reshape(classes, *[centers][: centers > 1], dim)
+        return labels, _unit_rows(random, batch_size, dim), weights
     if rows_per_class is None:
         return _unit_rows(random, batch_size, dim), _unit_rows(random, batch_size, dim)
     labels = random.permutation(np.arange(batch_size, dtype=np.int32) // rows_per_class)
@@ -104,9 +112,10 @@ def serve(messages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _measurements(job: dict[str, Any], asked: Iterator[Any]) -> Iterator[dict[str, Any]]:
     """Builds and warms the contender, then measures it whenever it is asked."""
-    batch = make_batch(job["batch_size"], job["rows_per_class"], job["dim"])
+    batch = make_batch(job["batch_size"], job["rows_per_class"], job["dim"], job["classes"], job["centers"])
     prepare = runpy.run_path(job["module"])["prepare"]
     build = prepare(job["contender"], job["loss"], batch, job["numbers"])
+    del batch  # Whoever has copied it does not hold it twice.
     started = time.perf_counter()
     variants = build(job["memory_limit"])
     limit_memory(job["memory_limit"])
@@ -116,6 +125,7 @@ def _measurements(job: dict[str, Any], asked: Iterator[Any]) -> Iterator[dict[st
         yield {"failed": over(job["time_limit"])}
         return
     norm = math.hypot(*(np.linalg.norm(np.asarray(one)) for one in gradients))
+    del gradients  # Class weights are many: a second gradient beside the first would be the peak.
     choice, seconds = fastest(variants)
     calls = max(1, math.ceil(LEAST_SECONDS / seconds))
     warm = {"first_call": first_call, "choice": choice, "calls": calls}

@@ -17,7 +17,7 @@ from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
 
 
 def lower(program: Program) -> Any:
-    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices, an update's state is on each."""
+    """Returns a program's `jax.stages.Lowered`: rows are spread over the devices; all that is not apart is on each."""
     mesh = parallel.data_mesh(targets.devices_of(program.target, program.devices))
     return (_update if program.encoder else _loss)(program, mesh)
 
@@ -28,10 +28,12 @@ def _loss(program: Program, mesh: Mesh) -> Any:
     labels = rows((program.batch_size,), jnp.int32)
     embeddings = rows((program.batch_size, program.dim), jnp.float32)
     given = [embeddings if of_two_views(loss) else labels, embeddings]
+    apart = program.class_weights == "apart"
     if loss.class_weights:
-        given.append(whole((program.classes, program.dim), jnp.float32))
+        given.append((rows if apart else whole)(program.shape_of_weights, jnp.float32))
     inexact = tuple(place for place, one in enumerate(given) if one.dtype == jnp.float32)
-    mapped = partial(parallel.sharded(loss, mesh), **_exchange(program))
+    of_all = parallel.sharded(loss, mesh, class_axis_name=mesh.axis_names if apart else None)
+    mapped = partial(of_all, **_exchange(program))
     return jax.jit(jax.value_and_grad(mapped, argnums=inexact)).lower(*given)
 
 
@@ -55,5 +57,7 @@ def _update(program: Program, mesh: Mesh) -> Any:
         inputs = jnp.zeros((program.batch_size, program.frames, program.features))
         return Batch(inputs, labels=integers, lengths=integers)
 
-    update: Any = make_update(loss_fn, mesh=mesh, micro_batch=program.micro_batch)
-    return update.lower(jax.eval_shape(start), jax.eval_shape(batch))
+    state = jax.eval_shape(start)
+    lies = parallel.by_classes(state, mesh) if program.class_weights == "apart" else None
+    update: Any = make_update(loss_fn, mesh=mesh, micro_batch=program.micro_batch, state_sharding=lies)
+    return update.lower(state, jax.eval_shape(batch))

@@ -5,9 +5,12 @@ import math
 from typing import Annotated, Self, get_args
 
 from jaxtriplet.jobs.fields import described
+from jaxtriplet.losses.registry import Loss
 from jaxtriplet.tools import losses
 from jaxtriplet.tools.fits.targets import TARGETS
 from jaxtriplet.types import Exchange
+
+WHERE = ("whole", "apart")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +30,10 @@ class Program:
     frames: Annotated[int, described("Frames of an utterance; of use with an encoder.", ge=1)] = 200
     features: Annotated[int, described("Numbers in a frame; of use with an encoder.", ge=1)] = 40
     micro_batch: Annotated[int, described("Rows to encode at a time; with an encoder.", ge=1)] | None = None
-    classes: Annotated[int, described("Classes of a loss with class weights.", ge=1)] = 1000
+    classes: Annotated[int, described("Classes C of a loss with class weights.", ge=1)] = 1000
+    class_weights: Annotated[
+        str, described("Where these are: whole on each device, or apart, a share on each.", choices=WHERE)
+    ] = "whole"
     exchange: Annotated[
         str, described("How rows reach other devices: all to each, or round a ring.", choices=get_args(Exchange))
     ] = "gather"
@@ -45,6 +51,8 @@ class Program:
             raise ValueError(f"{self.loss} is of two views, and an `encoder` here has one: leave it out")
         if self.micro_batch is not None and self.encoder is None:
             raise ValueError("micro-batches are of the encoder: name an `encoder`")
+        if self.class_weights == "apart":
+            self._check_apart(loss)
         if self.batch_size % self.unit:
             split = f"{self.devices} devices" + (f" in micro-batches of {self.micro_batch}" if self.micro_batch else "")
             thirds = " and into thirds" if loss.rows == "thirds" else ""
@@ -53,6 +61,25 @@ class Program:
                 f"take a multiple of {self.unit}"
             )
         return self
+
+    def _check_apart(self, loss: Loss) -> None:
+        if "class_axis_name" not in loss.signature.parameters:
+            raise ValueError(f"{self.loss} has no class weights that could be apart")
+        if self.classes % self.devices:
+            raise ValueError(f"{self.classes} classes do not divide among {self.devices} devices")
+
+    @property
+    def shape_of_weights(self) -> tuple[int, ...]:
+        """The shape of the class weights of all devices together; of no use if the loss has none."""
+        centers = losses.find(self.loss).centers
+        return (self.classes, self.dim) if centers == 1 else (self.classes, centers, self.dim)
+
+    @property
+    def weights_bytes(self) -> int:
+        """What a device holds of class weights, in bytes; 0 if the loss has none."""
+        if not losses.find(self.loss).class_weights:
+            return 0
+        return 4 * math.prod(self.shape_of_weights) // (self.devices if self.class_weights == "apart" else 1)
 
     @property
     def unit(self) -> int:

@@ -59,6 +59,8 @@ def _rows(answers: Sequence[Answer]) -> Iterator[tuple[str, list[str]]]:
     yield title(programs[0]), [f"{one.devices} device{'s' * (one.devices > 1)}" for one in programs]
     yield "fits", ["yes" if one.fits else "**no**" for one in compiled]
     yield "peak memory of a device", [f"{size(one.peak_bytes)} of {size(memory)}" for one in compiled]
+    yield "class weights of a device", [size(one.weights_bytes) if one.weights_bytes else "" for one in programs]
+    yield "peak beside them and their gradient", [_beside_weights(one) for one in answers]
     for kind in hlo.KINDS:
         yield f"{kind}, of all devices", [_moved(one, kind) for one in compiled]
     yield "sent by each device", [size(one.sent_bytes) if one.collectives else "" for one in compiled]
@@ -83,9 +85,18 @@ def title(program: Program) -> str:
     if program.micro_batch:
         words.append(f"micro-batches of {program.micro_batch:,}")
     words.append(f"D = {program.dim}")
+    if program.weights_bytes:
+        words.append(f"C = {program.classes:,}" + (" apart" if program.class_weights == "apart" else ""))
     if program.exchange != "gather":
         words.append(f"exchange by {program.exchange}")
     return ", ".join([*words, program.target])
+
+
+def _beside_weights(answer: Answer) -> str:
+    program = answer.program
+    if not program.weights_bytes or program.encoder:  # An optimizer has more of their size.
+        return ""
+    return size(answer.compiled.peak_bytes - 2 * program.weights_bytes)
 
 
 def _moved(compiled: Compiled, kind: str) -> str:
@@ -130,6 +141,7 @@ def _figures(answer: Answer) -> dict[str, Any]:
     compiled = answer.compiled
     return {
         "devices": answer.program.devices,
+        "class_weights_bytes": answer.program.weights_bytes,
         **dataclasses.asdict(compiled),
         "sent_bytes": compiled.sent_bytes,
         "trips": compiled.trips,
