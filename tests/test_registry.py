@@ -114,7 +114,15 @@ def test_given_rows_are_no_batch_to_train_on() -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("semihard", "semi-hard"), ("semi_hard_al", "semi-hard-all"), ("toi-softmax", "toy-softmax"), ("ge2", "ge2e")],
+    [
+        *[
+            ("semihard", "semi-hard"),
+            ("semi_hard_al", "semi-hard-all"),
+            ("toi-softmax", "toy-softmax"),
+            ("ge2", "ge2e"),
+        ],
+        *[("ArcFace", "aam-softmax"), ("cosface", "am-softmax"), ("softmax", "normalized-softmax")],
+    ],
 )
 def test_the_nearest_name_is_offered_and_all_are_named(name: str, meant: str, toys: Any) -> None:
     with pytest.raises(ValueError, match=rf"unknown loss '{name}'; did you mean {meant}\?.*known: .*\btoy\b") as caught:

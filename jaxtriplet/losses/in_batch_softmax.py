@@ -15,7 +15,7 @@ from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, DistanceFn, Exchange, Memory, ReduceFn, Terms
 
 
-@loss(term="each row that has a positive: all of these against all other rows")
+@loss(term="each row that has a positive: all of these against all other rows", called=("supcon",))
 def supervised_contrastive(
     labels: ArrayLike,
     embeddings: ArrayLike,

@@ -14,7 +14,10 @@ from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, ReduceFn, Terms
 
 
-@loss(term="each row: its own class against all, by cosines to class weights")
+@loss(
+    term="each row: its own class against all, by cosines to class weights",
+    called=("softmax", "cross-entropy", "normsoftmax"),
+)
 def normalized_softmax(
     labels: ArrayLike,
     embeddings: ArrayLike,
@@ -47,7 +50,7 @@ def normalized_softmax(
     return met.loss(_ENTROPY, (1 / temperature,), reduce_fn, has_aux, block_size)
 
 
-@loss(term="each row: its own class, whose cosine has a margin off, against all others")
+@loss(term="each row: its own class, whose cosine has a margin off, against all others", called=("cosface", "am"))
 def am_softmax(
     labels: ArrayLike,
     embeddings: ArrayLike,
@@ -85,7 +88,11 @@ def am_softmax(
     return met.loss(_COSINE_MARGIN, (scale, met.of_own_class(margin)), reduce_fn, has_aux, block_size)
 
 
-@loss(term="each row: its own class, whose angle is widened by a margin, against all others", angles=("margin",))
+@loss(
+    term="each row: its own class, whose angle is widened by a margin, against all others",
+    angles=("margin",),
+    called=("arcface", "aam", "arc-margin"),
+)
 def aam_softmax(
     labels: ArrayLike,
     embeddings: ArrayLike,

@@ -48,6 +48,8 @@ class Loss:
     """How many centres of each class to draw, if it has class weights."""
     angles: tuple[str, ...] = ()
     """Which of its numbers are angles, in radians: of no sense beyond pi, where degrees would be."""
+    called: tuple[str, ...] = ()
+    """What else people call it."""
     fixed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """The options that make the variant."""
 
@@ -166,6 +168,7 @@ def loss(
     anchors: Literal["rows", "classes"] = "rows",
     centers: int = 1,
     angles: tuple[str, ...] = (),
+    called: tuple[str, ...] = (),
 ) -> Callable[[Callable[_Args, Any]], LossFunction[_Args]]:
     """Returns the decorator that declares a loss: compiled, checked, documented, and known by its name.
 
@@ -182,6 +185,7 @@ def loss(
         anchors: What its terms are of, if it has class weights.
         centers: How many centres of each class to draw, likewise.
         angles: Which of its numbers are angles, in radians.
+        called: What else people call it.
 
     Returns:
         A decorator; the function it returns is what users call.
@@ -196,7 +200,7 @@ def loss(
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
         public: Any = _checks.entry(_sound(function))
         public.__signature__ = _as_called(signature)
-        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers, angles)
+        found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers, angles, called)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
         public.class_arguments = [found.class_weights] if found.class_weights else []
         return cast(LossFunction[_Args], public)
@@ -254,7 +258,9 @@ def find(name: str) -> Loss:
     known = named()
     if name.replace("-", "_") not in known:
         commands = [one.command for one in known.values()]
-        raise ValueError(f"unknown loss {name!r}{_checks.nearest(name, commands)} (known: {', '.join(commands)})")
+        meant = [one.command for one in LOSSES.values() if name.lower().replace("_", "-") in one.called]
+        hint = f"; did you mean {meant[0]}?" if meant else _checks.nearest(name, commands)
+        raise ValueError(f"unknown loss {name!r}{hint} (known: {', '.join(commands)})")
     return known[name.replace("-", "_")]
 
 

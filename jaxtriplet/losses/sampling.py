@@ -45,7 +45,7 @@ def sample_classes(
         ((50,), True)
 
     Reference:
-        An et al., "Partial FC: Training 10 Million Identities on a Single Machine", 2021.
+        An et al., "Partial FC: Training 10 Million Identities on a Single Machine", 2020.
     """
     _checks.positive_integer("size", size)
     if size > num_classes:
