@@ -198,3 +198,14 @@ def test_one_class_alone_has_nothing_to_be_told_from() -> None:
 def test_rows_of_nothing_have_a_finite_log_sum() -> None:
     nothing = LogSumExp(jnp.zeros((1, 3)), jnp.zeros((1, 3), bool)).of_row(1)
     assert np.isfinite(nothing).all()
+
+
+def test_many_centers_take_no_more_memory_than_as_many_classes() -> None:
+    def needed(*shape: int) -> int:
+        given = [jax.ShapeDtypeStruct(one, kind) for one, kind in (((512,), "int32"), ((512, 8), "float32"))]
+        step = jax.jit(jax.value_and_grad(jt.aam_softmax, argnums=(1, 2)))
+        compiled = step.lower(*given, jax.ShapeDtypeStruct((*shape, 8), jnp.float32)).compile()
+        return int(compiled.memory_analysis().temp_size_in_bytes)
+
+    assert needed(4000, 10) < 2 * needed(40_000)  # of which 512 rows have a matrix of 80 MiB
+    assert needed(40_000) < 16 * 2**20

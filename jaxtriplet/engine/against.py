@@ -15,8 +15,8 @@ from jaxtriplet.engine.rows import Rows, keep, of_class, share_of
 from jaxtriplet.engine.separable import Separable
 from jaxtriplet.types import AxisName, ReduceFn
 
-# So many classes are met at once, whole rows of them, at three products; more in blocks, at four.
-MANY, BLOCK_OF_CLASSES = 2**14, 2**11
+# So many centres of classes are met at once, whole rows of them, at three products; more in blocks, at four.
+MANY, BLOCK = 2**14, 2**11
 
 
 class Against(NamedTuple):
@@ -57,7 +57,7 @@ class Against(NamedTuple):
 
     def find(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None, theirs: Any = None) -> Found:
         """Returns what the rows hold of a loss of their cosines to all classes."""
-        count = len(self.classes.labels)
+        count, centers = len(self.classes.labels), self.classes.vectors
         return measure(
             *(loss, self.rows, self.classes, numbers, ANGLES),
             each=each,
@@ -65,7 +65,7 @@ class Against(NamedTuple):
             pairs_fn=of_class,
             theirs=theirs,
             apart=self.apart,
-            columns=block_size or (count if count <= MANY else BLOCK_OF_CLASSES),
+            columns=block_size or (count if centers <= MANY else max(1, BLOCK * count // centers)),
             evidence=(self.evidence,),
         )
 

@@ -98,7 +98,7 @@ class _Visits:
         return (of_block, of_anchors, frame), pull
 
     def _shape(self, block: _Block) -> tuple[int, int]:
-        return self.plan.tiles(len(self.layout.anchors.labels), len(block.rows.labels))
+        return self.plan.tiles(len(self.layout.anchors.labels), block.rows.vectors)
 
     def look(self, block: _Block) -> tuple[list[Any], list[Any], Any]:
         """Returns the states of the anchors' statistics [B], of the candidates' [N], and the spreads of distances."""

@@ -1,5 +1,6 @@
 """Who meets whom: the anchors of this device, and the candidates of all of them."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,11 @@ class Rows(NamedTuple):
     """Booleans [B], False for padding."""
     place: jax.Array
     """Integers [B]: the row's place in the batch of all devices. Two rows are one and the same if these agree."""
+
+    @property
+    def vectors(self) -> int:
+        """How many vectors there are; of classes of several centres, all of these."""
+        return math.prod(self.values.shape[:-1])
 
 
 def keep(values: jax.Array, where: jax.Array | None) -> tuple[jax.Array, jax.Array]:
@@ -189,7 +195,7 @@ def for_each(numbers: Any, anchors: Rows) -> Any:
 
 def without_values(rows: Rows) -> Rows:
     """Returns rows of no number, for whom only labels and places matter."""
-    return rows._replace(values=rows.values[:, :0])
+    return rows._replace(values=rows.values[..., :0])
 
 
 def pairs(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:

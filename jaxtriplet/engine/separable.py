@@ -114,7 +114,7 @@ class Plan(NamedTuple):
         return spread(distances, pairs.positive), spread(distances, pairs.negative)
 
     def tiles(self, anchors: int, candidates: int) -> tuple[int, int]:
-        """Returns into how many tiles to cut so many anchors, and how many each has."""
+        """Returns into how many tiles to cut so many anchors, and how many each has, beside so many vectors."""
         return cut(
             anchors, self.block_size or max(BLOCK if candidates > WIDE else 2 * BLOCK, TILE // max(1, candidates))
         )

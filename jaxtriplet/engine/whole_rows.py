@@ -88,7 +88,7 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
         return jax.tree.map(jnp.add, by_candidates, (by_rows, by_theirs)), (seen, (by_anchors, by_own))
 
     nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
-    shape = plan.tiles(count, len(layout.candidates.labels))
+    shape = plan.tiles(count, layout.candidates.vectors)
     per_anchor = (fill(numbers.anchors, shape), layout.anchors, fill(numbers.own, shape), layout.counts, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, shape)
     outcome = (unfold(terms, count), *spreads)
