@@ -217,7 +217,9 @@ def test_more_nearest_classes_than_there_are_are_all_of_them(number: int, x64: N
     labels, rows, weights = np.array([0, 1, 2]), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
 
     def loss(scale: Any) -> Any:
-        return jt.aam_softmax(labels, rows, weights, 0.2, scale, inter_top_k=number, where=np.array([True, False, True]))
+        return jt.aam_softmax(
+            labels, rows, weights, 0.2, scale, inter_top_k=number, where=np.array([True, False, True])
+        )
 
     def by_hand(scale: Any) -> Any:
         cosine = jnp.clip(jt.l2_normalize(rows) @ jt.l2_normalize(weights).T, -1, 1)
@@ -235,3 +237,9 @@ def test_a_margin_below_0_leads_beyond_no_half_circle(row: list[float], beyond: 
     loss = jt.aam_softmax(np.array([0]), np.array([row], np.float32), jnp.eye(2), -0.2, 1.0, beyond=beyond)
     angle = np.arctan2(row[1], row[0])
     assert float(loss) == pytest.approx(np.log1p(np.exp(np.sin(angle) - np.cos(angle - 0.2))), rel=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(4, 0), (4, -1), (0, 4), (4, 2.5)])
+def test_class_weights_of_no_size_are_refused(sizes: Any) -> None:
+    with pytest.raises(ValueError, match="(width|num_classes) must be a whole number above 0"):
+        losses.weighted({"aam_softmax": 1.0}).init(jax.random.key(0), *sizes)

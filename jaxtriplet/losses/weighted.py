@@ -120,7 +120,15 @@ class Weighted:
         count, rows = len(options[name]), devices * len(labels)
         size = min(count, max(rows, -(-size // sharing)))
         classes, own = sample_classes(jax.random.fold_in(jax.random.key(0), step), labels, count, size, **shared)
-        return own, {**options, name: options[name][classes]}
+        sampled = {**options, name: options[name][classes]}
+        if jnp.ndim(margins := options.get("margin", 0)):  # one for each class of all devices
+            if over := shared.get("class_axis_name"):
+                place = jax.lax.axis_index(over)
+                # The sum is known to be the same on all devices, which of a gather is not.
+                shares = jnp.zeros((sharing, size), jnp.int32).at[place].set(classes + count * place)
+                classes = jnp.ravel(jax.lax.psum(shares, over))
+            sampled["margin"] = jnp.asarray(margins)[classes]
+        return own, sampled
 
     def _options(self, loss: registry.Loss, step: jax.Array | None) -> dict[str, Any]:
         given = self.options.get(loss.name, {})
