@@ -209,3 +209,37 @@ def test_many_centers_take_no_more_memory_than_as_many_classes() -> None:
 
     assert needed(4000, 10) < 2 * needed(40_000)  # of which 512 rows have a matrix of 80 MiB
     assert needed(40_000) < 16 * 2**20
+
+
+@pytest.mark.parametrize("number", [2, 5, 10**6])
+def test_more_nearest_classes_than_there_are_are_all_of_them(number: int, x64: None) -> None:
+    rng = np.random.default_rng(0)
+    labels, rows, weights = np.array([0, 1, 2]), rng.normal(size=(3, 4)), rng.normal(size=(3, 4))
+
+    def loss(scale: Any) -> Any:
+        return jt.aam_softmax(
+            labels, rows, weights, 0.2, scale, inter_top_k=number, where=np.array([True, False, True])
+        )
+
+    def by_hand(scale: Any) -> Any:
+        cosine = jnp.clip(jt.l2_normalize(rows) @ jt.l2_normalize(weights).T, -1, 1)
+        logits = scale * jnp.cos(jnp.arccos(cosine) + jnp.where(labels[:, None] == labels[None, :], 0.2, -0.06))
+        return -jnp.mean(jnp.diag(jax.nn.log_softmax(logits))[np.array([0, 2])])
+
+    with jax.debug_nans(True):
+        found = jax.value_and_grad(loss)(1e-10)
+    np.testing.assert_allclose(found, jax.value_and_grad(by_hand)(1e-10), 1e-8)
+
+
+@pytest.mark.parametrize("beyond", ["linear", "monotone", "none"])
+@pytest.mark.parametrize("row", [[-1.0, 0.001], [-1.0, 0.0], [1.0, 0.001]])
+def test_a_margin_below_0_leads_beyond_no_half_circle(row: list[float], beyond: Any) -> None:
+    loss = jt.aam_softmax(np.array([0]), np.array([row], np.float32), jnp.eye(2), -0.2, 1.0, beyond=beyond)
+    angle = np.arctan2(row[1], row[0])
+    assert float(loss) == pytest.approx(np.log1p(np.exp(np.sin(angle) - np.cos(angle - 0.2))), rel=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(4, 0), (4, -1), (0, 4), (4, 2.5)])
+def test_class_weights_of_no_size_are_refused(sizes: Any) -> None:
+    with pytest.raises(ValueError, match=r"(width|num_classes) must be a whole number above 0"):
+        losses.weighted({"aam_softmax": 1.0}).init(jax.random.key(0), *sizes)

@@ -219,3 +219,16 @@ def test_what_it_returns_is_known_by_the_names_of_the_loss() -> None:
     assert loss.__name__ == "semi_hard"
     assert parallel.sharding.declared_rows(loss) == ["labels", "embeddings"]
     assert named("semi_hard").declared.function is not loss
+
+
+def test_class_weights_are_cut_however_they_are_given(x64: None) -> None:
+    rng = np.random.default_rng(0)
+    labels, rows, weights = np.array([0, 2, 1]), rng.normal(size=(3, 4)), rng.normal(size=(3, 2, 4))
+    loss = matryoshka(jt.aam_softmax, (2, 4))
+    expected = jt.aam_softmax(labels, rows[:, :2], weights[..., :2]) + jt.aam_softmax(labels, rows, weights)
+    for found in (
+        loss(labels, rows, weights),
+        loss(labels, rows, weights=weights),
+        loss(labels, rows, weights.tolist(), margin=0.2),
+    ):
+        np.testing.assert_allclose(found, expected, 1e-12)

@@ -121,3 +121,29 @@ def test_a_sum_draws_on_many_devices_of_the_classes_of_each(x64: None) -> None:
         out_specs=P(),
     )
     np.testing.assert_allclose(jax.jit(mapped)(params, labels, rows), jt.aam_softmax(labels, rows, weights), 1e-12)
+
+
+@pytest.mark.parametrize("label", [2**32 + 1, -(2**32) + 1])
+def test_a_label_that_is_no_class_does_not_become_one(label: int, x64: None) -> None:
+    classes, own = losses.sample_classes(jax.random.key(0), np.array([label, 2]), 8, 3)
+    assert (classes[own[1]], own[0]) == (2, -1)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_a_margin_for_each_class_is_drawn_along(devices: int, x64: None) -> None:
+    rng = np.random.default_rng(0)
+    labels, rows, weights = rng.integers(0, 64, 8).astype(np.int32), rng.normal(size=(8, 4)), rng.normal(size=(64, 4))
+    margins, mesh = np.linspace(0.1, 0.9, 64), Mesh(np.array(jax.devices()[:devices]), "x")
+    loss_fn = losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 48, "margin": margins})
+    axes: Any = {"axis_name": "x", "class_axis_name": "x"}
+
+    def loss(params: Any, *batch: Any) -> Any:
+        key, own = jax.random.fold_in(jax.random.key(0), 0), params["aam_softmax"]["weights"]
+        classes, _ = losses.sample_classes(key, batch[0], len(own), 48 // devices, **axes)
+        return loss_fn(params, *batch, step=jnp.int32(0), **axes)[0], classes + len(own) * jax.lax.axis_index("x")
+
+    specs = ({"aam_softmax": {"weights": P("x")}}, P("x"), P("x"))
+    mapped = jax.jit(jax.shard_map(loss, mesh=mesh, in_specs=specs, out_specs=(P(), P("x"))))
+    found, drawn = jax.device_get(mapped({"aam_softmax": {"weights": weights}}, labels, rows))
+    theirs = jt.aam_softmax(np.searchsorted(drawn, labels), rows, weights[drawn], margins[drawn])
+    np.testing.assert_allclose(found, theirs, 1e-12)

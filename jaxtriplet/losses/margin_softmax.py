@@ -141,7 +141,7 @@ def aam_softmax(
     """
     met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name)
     numbers = scale, met.of_own_class(margin), penalty
-    return met.loss(_angular(beyond, inter_top_k), numbers, reduce_fn, has_aux, block_size)
+    return met.loss(_angular(beyond, min(inter_top_k, met.number - 1)), numbers, reduce_fn, has_aux, block_size)
 
 
 def nearest_center(scores: jax.Array, numbers: Any) -> jax.Array:
@@ -193,7 +193,8 @@ def with_angular_margin(beyond: str, cosine: jax.Array, margin: jax.Array) -> ja
     if beyond == "none":
         return widened(cosine, margin)
     off = margin * jnp.sin(margin) if beyond == "linear" else 1 - jnp.cos(margin)
-    return jnp.where(cosine >= -jnp.cos(margin), widened(cosine, margin), cosine - off)
+    half_circle = -jnp.cos(jnp.clip(margin, 0, jnp.pi))
+    return jnp.where(jnp.maximum(cosine, -1) >= half_circle, widened(cosine, margin), cosine - off)
 
 
 @functools.cache
@@ -215,8 +216,8 @@ def _penalized(own_fn: Any, nearest_few: bool, values: Any, numbers: Any) -> Ter
     scale, margin, penalty = numbers
     if nearest_few:
         (few, rest), *others = values
-        each = jnp.where(scale == 0, 1, scale)[:, None]
-        nearer = each * widened(few / each, -penalty[:, None])
-        logits = jnp.concatenate([jnp.where(few > engine.low(few.dtype), nearer, few), rest[:, None]], axis=1)
+        each, are_there = jnp.where(scale == 0, 1, scale)[:, None], few > engine.low(few.dtype)
+        nearer = each * widened(jnp.where(are_there, few, 0) / each, -penalty[:, None])
+        logits = jnp.concatenate([jnp.where(are_there, nearer, few), rest[:, None]], axis=1)
         values = jax.nn.logsumexp(logits, axis=1), *others
     return cross_entropy(own_fn, values, (scale, margin))

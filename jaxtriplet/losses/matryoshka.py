@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxtriplet import _checks
 from jaxtriplet.numerics import l2_normalize
-from jaxtriplet.parallel.sharding import declared_rows, names_of
+from jaxtriplet.parallel.sharding import as_weights, declared_classes, declared_rows, names_of
 from jaxtriplet.types import Memory
 
 _Loss = TypeVar("_Loss", bound=Callable[..., Any])
@@ -67,7 +67,7 @@ def matryoshka(
         _checks.positive_integer("each of dims", length)
         _checks.finite("each of weights", share)
     _checks.flag("normalize", normalize)
-    declared = declared_rows(loss)
+    declared, of_classes = declared_rows(loss), declared_classes(loss)
 
     def cut(rows: jax.Array, length: int) -> jax.Array:
         return l2_normalize(rows[:, :length]) if normalize else rows[:, :length]
@@ -75,6 +75,11 @@ def matryoshka(
     @functools.wraps(loss)
     def summed(*arguments: Any, memory: Memory | None = None, **keywords: Any) -> Any:
         names = names_of(loss, len(arguments)) if declared else _ROWS
+        arguments = tuple(
+            as_weights(names[at], one) if names[at : at + 1] and names[at] in of_classes else one
+            for at, one in enumerate(arguments)
+        )
+        by_name = {name: as_weights(name, keywords.pop(name)) for name in of_classes if name in keywords}
         places = [at for at, name in enumerate(names) if name in (declared or _ROWS) and name not in _FLAT]
         if max(places, default=len(arguments)) >= len(arguments) or any(one in keywords for one in declared or _ROWS):
             raise ValueError("rows are cut by their position: give them so, not by name")
@@ -87,9 +92,10 @@ def matryoshka(
 
         def of_prefix(length: int) -> Any:
             given = [cut(rows[at], length) if at in rows else _narrow(one, length) for at, one in enumerate(arguments)]
+            more = keywords | {name: _narrow(one, length) for name, one in by_name.items()}
             if earlier is None:
-                return loss(*given, **keywords)
-            return loss(*given, memory=earlier._replace(embeddings=cut(earlier.embeddings, length)), **keywords)
+                return loss(*given, **more)
+            return loss(*given, memory=earlier._replace(embeddings=cut(earlier.embeddings, length)), **more)
 
         found = [of_prefix(length) for length in lengths]
         values = [one[0] if isinstance(one, tuple) else one for one in found]

@@ -48,9 +48,11 @@ def sample_classes(
         An et al., "Partial FC: Training 10 Million Identities on a Single Machine", 2020.
     """
     _checks.positive_integer("size", size)
+    _checks.positive_integer("num_classes", num_classes)
     if size > num_classes:
         raise ValueError(f"size must be at most the number of classes, {num_classes}; got {size}")
-    labels = _checks.integers(labels).astype(jnp.int32)
+    labels = _checks.integers(labels)
+    labels = labels.astype(jnp.int64 if labels.dtype.itemsize == 8 else jnp.int32)
     mask = _checks.mask(where, labels)
     valid = jnp.ones_like(labels, bool) if mask is None else mask
     over, rows_over = axes(class_axis_name), axes(axis_name)
@@ -64,10 +66,11 @@ def sample_classes(
     is_here = everyone[1] & (local >= 0) & (local < num_classes)
     in_batch = jnp.zeros(num_classes, bool).at[jnp.where(is_here, local, num_classes)].set(True, mode="drop")
     chance = jax.random.uniform(jax.random.fold_in(key, index), (num_classes,))
-    classes = jnp.sort(jax.lax.top_k(jnp.where(in_batch, 2, chance), size)[1]).astype(jnp.int32)
+    classes = jnp.sort(jax.lax.top_k(jnp.where(in_batch, 2, chance), size)[1])
     mine = labels - index * num_classes
     if gathered:
         mine = jax.lax.all_gather(labels, gathered, tiled=True) - index * num_classes
+    classes = classes.astype(mine.dtype)
     place = jnp.clip(jnp.searchsorted(classes, mine), 0, size - 1).astype(jnp.int32)
     found = classes[place] == mine
     own = jnp.where(found, index * size + place + 1, 0)  # one device at most has it
@@ -75,4 +78,4 @@ def sample_classes(
     if gathered:
         share = jax.lax.axis_index(gathered) * len(labels)
         own = jax.lax.dynamic_slice_in_dim(own, share, len(labels))
-    return classes, own
+    return classes.astype(jnp.int32), own

@@ -120,16 +120,15 @@ class Weighted:
         count, rows = len(options[name]), devices * len(labels)
         size = min(count, max(rows, -(-size // sharing)))
         classes, own = sample_classes(jax.random.fold_in(jax.random.key(0), step), labels, count, size, **shared)
-        drawn, over = classes, shared.get("class_axis_name")
-        if over is not None:  # numbers of classes are given whole, those of all devices
-            index = jax.lax.axis_index(over)
-            mine = jnp.zeros((sharing, size), classes.dtype).at[index].set(classes + count * index)
-            drawn = jax.lax.psum(mine, over).ravel()
-        each = {key: jnp.asarray(options[key]) for key in loss.numbers if jnp.ndim(options.get(key, 0))}
-        for key, number in each.items():
-            _checks.for_each_class(number, count * sharing)
-            each[key] = number[drawn]
-        return own, {**options, **each, name: options[name][classes]}
+        sampled = {**options, name: options[name][classes]}
+        if jnp.ndim(margins := options.get("margin", 0)):  # one for each class of all devices
+            if over := shared.get("class_axis_name"):
+                place = jax.lax.axis_index(over)
+                # The sum is known to be the same on all devices, which of a gather is not.
+                shares = jnp.zeros((sharing, size), jnp.int32).at[place].set(classes + count * place)
+                classes = jnp.ravel(jax.lax.psum(shares, over))
+            sampled["margin"] = jnp.asarray(margins)[classes]
+        return own, sampled
 
     def _options(self, loss: registry.Loss, step: jax.Array | None) -> dict[str, Any]:
         given = self.options.get(loss.name, {})

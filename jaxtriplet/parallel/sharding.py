@@ -74,7 +74,7 @@ def sharded(
     def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
         names, arguments = by_position(loss, arguments, keywords)
         if apart:
-            keywords |= {name: _as_weights(name, keywords[name]) for name in of_classes if name in keywords}
+            keywords |= {name: as_weights(name, keywords[name]) for name in of_classes if name in keywords}
             held = [*zip(names, arguments, strict=True), *keywords.items()]
             check_classes([one for name, one in held if name in of_classes], mesh, apart)
         specs = tuple(spec(*one) for one in zip(names, arguments, strict=True))
@@ -157,12 +157,12 @@ def by_position(
     def taken(name: str, argument: Any) -> Any:
         if name in declared:
             return _checks.rows_as_given(name, argument)
-        return _as_weights(name, argument) if name in of_classes else argument
+        return as_weights(name, argument) if name in of_classes else argument
 
     return names, tuple(taken(name, one) for name, one in zip(names, arguments, strict=True))
 
 
-def _as_weights(name: str, argument: Any) -> Any:
+def as_weights(name: str, argument: Any) -> Any:
     """Returns class weights, or a tree that holds some, as JAX takes them: lists of numbers, and arrays of others."""
     leaves = jax.tree.leaves(argument)
     is_listed = isinstance(argument, list | tuple) and all(isinstance(leaf, bool | int | float) for leaf in leaves)
