@@ -241,5 +241,5 @@ def test_a_margin_below_0_leads_beyond_no_half_circle(row: list[float], beyond: 
 
 @pytest.mark.parametrize("sizes", [(4, 0), (4, -1), (0, 4), (4, 2.5)])
 def test_class_weights_of_no_size_are_refused(sizes: Any) -> None:
-    with pytest.raises(ValueError, match="(width|num_classes) must be a whole number above 0"):
+    with pytest.raises(ValueError, match=r"(width|num_classes) must be a whole number above 0"):
         losses.weighted({"aam_softmax": 1.0}).init(jax.random.key(0), *sizes)
