@@ -38,7 +38,7 @@ class Weighted:
             Scalars, and class weights [C, D], or [C, K, D] where a loss has several centres for each class.
 
         Raises:
-            ValueError: A loss has class weights, and one of their sizes is missing.
+            ValueError: A loss has class weights, and one of their sizes is missing, or no whole number above 0.
         """
         found: dict[str, dict[str, jax.Array]] = {}
         for place, name in enumerate(self.weights):
@@ -49,6 +49,8 @@ class Weighted:
             if loss.class_weights:
                 if width is None or num_classes is None:
                     raise ValueError(f"{name} has class weights: give `width` and `num_classes`")
+                _checks.positive_integer("width", width)
+                _checks.positive_integer("num_classes", num_classes)
                 centers = options.get("centers", loss.centers)
                 shape = (num_classes, width) if centers == 1 else (num_classes, centers, width)
                 drawn = jax.random.normal(jax.random.fold_in(key, place), shape, jnp.float32)
