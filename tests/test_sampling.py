@@ -78,35 +78,13 @@ def test_a_sum_compares_with_the_classes_that_its_step_draws(x64: None) -> None:
     assert np.sum(np.any(np.asarray(gradient["aam_softmax"]["weights"]) != 0, axis=1)) == 10
     few = losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 1})
     assert np.isfinite(few(params, labels, rows, step=jnp.int32(0))[0])  # never fewer than rows
+    unfit = losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 10, "margin": np.ones(7)})
+    with pytest.raises(ValueError, match="one for each of 40 classes"):
+        unfit(params, labels, rows, step=jnp.int32(0))
     with pytest.raises(ValueError, match="draws the classes of a step: give `step`"):
         loss_fn(params, labels, rows)
     with pytest.raises(ValueError, match="proxy_anchor has no option 'sample'"):
         losses.weighted({"proxy_anchor": 1.0}, proxy_anchor={"sample": 10})
-
-
-def test_margins_of_classes_are_drawn_with_them(x64: None) -> None:
-    rng = np.random.default_rng(0)
-    labels, rows, weights = rng.integers(0, 64, 8).astype(np.int32), rng.normal(size=(8, 4)), rng.normal(size=(64, 4))
-    margins, step = rng.uniform(0.1, 0.5, 64), jnp.int32(3)
-    few = losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 16, "margin": margins})
-    classes, own = losses.sample_classes(jax.random.fold_in(jax.random.key(0), 3), labels, 64, 16)
-    params = {"aam_softmax": {"weights": weights}}
-    expected = jt.aam_softmax(own, rows, weights[classes], margins[classes])
-    np.testing.assert_allclose(few(params, labels, rows, step=step)[0], expected, 1e-12)
-    with pytest.raises(ValueError, match="one for each of 64 classes"):
-        losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 16, "margin": margins[:7]})(
-            params, labels, rows, step=step
-        )
-    # Each device draws all of its 8, whose margins are among those of all.
-    every = losses.weighted({"aam_softmax": 1.0}, aam_softmax={"sample": 64, "margin": margins})
-    mapped = jax.shard_map(
-        lambda params, *batch: every(params, *batch, step=step, axis_name="x", class_axis_name="x")[0],
-        mesh=Mesh(np.array(jax.devices()[:8]), "x"),
-        in_specs=({"aam_softmax": {"weights": P("x")}}, P("x"), P("x")),
-        out_specs=P(),
-    )
-    whole = jt.aam_softmax(labels, rows, weights, margins)
-    np.testing.assert_allclose(jax.jit(mapped)(params, labels, rows), whole, 1e-12)
 
 
 def test_a_sum_draws_on_many_devices_of_the_classes_of_each(x64: None) -> None:

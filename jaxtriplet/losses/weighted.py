@@ -124,6 +124,7 @@ class Weighted:
         classes, own = sample_classes(jax.random.fold_in(jax.random.key(0), step), labels, count, size, **shared)
         sampled = {**options, name: options[name][classes]}
         if jnp.ndim(margins := options.get("margin", 0)):  # one for each class of all devices
+            _checks.for_each_class(jnp.asarray(margins), sharing * count)
             if over := shared.get("class_axis_name"):
                 place = jax.lax.axis_index(over)
                 # The sum is known to be the same on all devices, which of a gather is not.
@@ -153,8 +154,8 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         **options: Keywords of each loss, by its name, such as `semi_hard={"margin": 0.3}`. A number may be a schedule,
             a function from the number of the step to the number. Of a loss of rows and class weights, `centers` is how
             many centres each class has, and `sample` with how many classes a step compares, those of its rows and
-            others at random (`sample_classes`), never fewer than rows; of devices with classes of their own, each draws
-            its share.
+            others at random (`sample_classes`), never fewer than rows, which of them by the step alone; of devices with
+            classes of their own, each draws its share.
 
     Returns:
         A function `(params, labels, embeddings, *, where, axis_name, step, memory) -> (loss, {name: Stats})`, whose
