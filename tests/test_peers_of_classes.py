@@ -24,7 +24,7 @@ every_head = pytest.mark.parametrize("name", HEADS)
 on_every_batch = pytest.mark.parametrize("batch", BATCHES)
 on_batches_of_heads = pytest.mark.parametrize("batch", BATCHES_OF_HEADS)
 # The cosine of a row exactly at its weight comes out below 1, at 1, and above it.
-on_random_batches = pytest.mark.parametrize("seed", [0, 1, 7])
+on_random_batches = trials("seed", [0, 1, 7], always=lambda seed: seed == 0, ids=str)
 
 Loop = Callable[[np.ndarray, np.ndarray], float]
 

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 import jaxtriplet as jt
 from jaxtriplet import losses
 
+from .modes import trials
 from .test_apart import LAYOUTS
 
 
@@ -39,7 +40,7 @@ def test_all_classes_are_the_loss_itself_and_too_few_are_nan() -> None:
         losses.sample_classes(jax.random.key(0), labels, 6, 7)
 
 
-@pytest.mark.parametrize("layout", [name for name, (_, classes) in LAYOUTS.items() if classes])
+@trials("layout", [name for name, both in LAYOUTS.items() if both[1]], always=lambda name: "of" in name, ids=str)
 def test_devices_that_share_the_classes_draw_of_their_own(layout: str, x64: None) -> None:
     rows_over, over = LAYOUTS[layout]
     mesh, rng = Mesh(np.array(jax.devices()[:8]).reshape(4, 2), ("x", "y")), np.random.default_rng(0)

@@ -17,6 +17,7 @@ from jaxtriplet.jobs import sources
 from jaxtriplet.jobs.checkpoints import Checkpoints, arrays_of
 from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
 
+from .modes import trials
 from .places import PLACES, Places
 from .test_parallel import collectives
 
@@ -38,7 +39,7 @@ def given(dtype: Any = np.float64) -> tuple[Any, ...]:
     ("mesh", "rows_over", "classes_over"),
     [
         pytest.param(LINE, None, "data", id="same axis"),
-        pytest.param(GRID, None, "cores", id="one of two"),
+        pytest.param(GRID, None, "cores", id="one of two", marks=pytest.mark.exhaustive),
         pytest.param(GRID, "hosts", "cores", id="another axis", marks=pytest.mark.exhaustive),
     ],
 )
@@ -155,7 +156,7 @@ def of_classes(state: Any) -> list[jax.Array]:
     return found
 
 
-@pytest.mark.parametrize("sharding", SHARDINGS)
+@trials("sharding", SHARDINGS, always=lambda name: name == "classes", ids=str)
 def test_an_update_of_spread_classes_is_that_of_one_device(sharding: str, x64: None) -> None:
     lies, mesh = SHARDINGS[sharding](fresh(np.float64))
     state, metrics = on_a_mesh(lies, mesh, np.float64)
@@ -165,7 +166,13 @@ def test_an_update_of_spread_classes_is_that_of_one_device(sharding: str, x64: N
         assert leaf.addressable_data(0).shape == (NUM_CLASSES // shares, 2, DIM)
 
 
-@pytest.mark.parametrize("mesh", [LINE, jax.make_mesh((8,), ("data",))], ids=["automatic", "explicit"])
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        pytest.param(LINE, id="automatic"),
+        pytest.param(jax.make_mesh((8,), ("data",)), id="explicit", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_class_weights_never_leave_their_device(mesh: Mesh) -> None:
     state = fresh(np.float32)
     lies = parallel.by_classes(state, mesh, least=0)
