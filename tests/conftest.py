@@ -72,6 +72,19 @@ def points(monkeypatch: pytest.MonkeyPatch) -> None:
 
 # Tests of a whole job that say little more than another one: they take long, and run with `--exhaustive`.
 SELDOM = {
+    "test_every_loss_over_processes_is_that_of_one_device[2-4]",
+    "test_the_shape_that_holds_the_speakers_changes_nothing[prototypical]",
+    "test_the_shape_that_holds_the_speakers_changes_nothing[ge2e_contrast]",
+    "test_blocks_of_candidates_give_what_whole_rows_give[nca]",
+    "test_blocks_of_candidates_give_what_whole_rows_give[contrastive]",
+    "test_the_largest_few_and_the_rest_merge[1-0]",
+    "test_the_largest_few_and_the_rest_merge[3-0]",
+    "test_the_largest_few_and_the_rest_merge[9-0]",
+    "test_the_config_of_a_run_makes_the_same_run",
+    "test_a_margin_that_will_not_be_whole_is_told",
+    "test_a_run_of_spread_classes_goes_on_with_any_number_of_devices",
+    "test_class_weights_are_compared_whole_and_apart[None]",
+    "test_class_weights_are_compared_whole_and_apart[('hosts', 'cores')]",
     "test_every_loss_over_processes_is_that_of_one_device[4-2]",
     "test_a_launcher_tells_the_processes_their_places[mpirun]",
     "test_what_does_not_divide_is_said_by_every_process_before_the_first_step[speakers]",
