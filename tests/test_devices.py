@@ -12,7 +12,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 
 import jaxtriplet as jt
 
-from .cases import DIM, LOSSES, OF_EACH_WAY, ONE_OF_A_KIND, PLAIN, Case, random_rows
+from .cases import DIM, LOSSES, OF_EACH_WAY, ONE_OF_A_KIND, PLAIN, STANDING, Case, random_rows
 from .modes import trials
 
 NUM_DEVICES, NUM_FEATURES = 8, 3
@@ -143,13 +143,13 @@ def judge(case: Case, recipe: str, dtype: Any, tolerance: float) -> None:
 
 
 # Every case under `shard_map`, one of each loss inside `pmap` too, and in all recipes if its rows meet those of other
-# devices: each has to be compiled.
+# devices and no other loss stands for it: each has to be compiled.
 MEETING = [case for case in PLAIN if case.declared.rows == "batch"]
 TRIALS = [
     (case, recipe)
     for case in LOSSES
     for recipe in RECIPES
-    if recipe == "shard_map" or case in MEETING or (case in PLAIN and recipe == "pmap")
+    if recipe == "shard_map" or (case in MEETING and case in STANDING) or (case in PLAIN and recipe == "pmap")
 ]
 of_meeting = trials("case", MEETING, always=lambda case: case in ONE_OF_A_KIND, ids=lambda case: case.name)
 
@@ -180,7 +180,8 @@ def test_each_device_returns_the_terms_of_its_own_rows(case: Case, x64: None) ->
     batch = labels, rows, where
     mapped = jax.pmap(partial(terms, axis_name="data"), axis_name="data")
     ours = mapped(*(x.reshape(NUM_DEVICES, -1, *x.shape[1:]) for x in batch))
-    np.testing.assert_allclose(ours.reshape(NUM_ROWS), terms(*batch), 1e-12, atol=1e-13)
+    expected = terms(*batch)  # of classes, whose last share may be filled up
+    np.testing.assert_allclose(np.ravel(ours)[: len(expected)], expected, 1e-12, atol=1e-13)
 
 
 def test_nan_on_one_device_reaches_all(x64: None) -> None:

@@ -25,7 +25,11 @@ from .reference.toys import soft_sums
 from .toys import pulled_and_pushed
 
 # Every loss that goes tile by tile, in its own way and in that of a distance without symmetry.
-TILED = [case for case in LOSSES if "block_size" in case.declared.signature.parameters] + [named("semi_hard-kl")]
+TILED = [
+    case
+    for case in (*LOSSES, named("semi_hard-kl"))
+    if "block_size" in case.declared.signature.parameters and not case.declared.class_weights  # cut otherwise
+]
 # A rule of its own each: the nearest beyond, all pairs, the ends, a formula; and a distance without symmetry.
 ALWAYS_TILED = {"semi_hard", "batch_all", "batch_hard", "toy", "semi_hard-kl"}
 SORTED = [case for case in LOSSES if ROWS[case.declared.name].sorts]

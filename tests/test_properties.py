@@ -210,7 +210,7 @@ def test_a_custom_reduction_gets_three_float_scalars(case: Case) -> None:
     value = case.loss(
         jnp.asarray(batch.labels, jnp.int32),
         jnp.asarray(rows_of(case, batch), jnp.float32),
-        *case.numbers,
+        *(jnp.asarray(number, jnp.float32) if np.ndim(number) else number for number in case.numbers),
         reduce_fn=smoothed,
     )
     expected = 0.0

@@ -21,6 +21,8 @@ def cosine(row: np.ndarray, centre: np.ndarray) -> float:
 def angle(row: np.ndarray, centre: np.ndarray) -> float:
     """The angle in radians, exact near 0 and pi too, where a cosine no longer tells angles apart."""
     x, y = unit(row), unit(centre)
+    if not (x.any() and y.any()):  # no direction: a cosine of 0
+        return np.pi / 2
     return 2 * np.arctan2(np.linalg.norm(x - y), np.linalg.norm(x + y))
 
 
