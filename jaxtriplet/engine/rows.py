@@ -142,18 +142,22 @@ def face(
     return anchors, candidates
 
 
+def _both_and_alike(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
+    """Returns of which pairs neither is padding, and which have one label, [candidate, anchor]."""
+    both = candidates.valid[:, None] & anchors.valid[None, :]
+    return both, candidates.labels[:, None] == anchors.labels[None, :]
+
+
 def views(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
     """Returns `pairs` of two views: the positive is the candidate of the anchor's place, negatives have other ids."""
-    both = candidates.valid[:, None] & anchors.valid[None, :]
-    alike = candidates.labels[:, None] == anchors.labels[None, :]
+    both, alike = _both_and_alike(anchors, candidates)
     same = candidates.place[:, None] == anchors.place[None, :]
     return both & same, both & ~alike
 
 
 def of_class(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
     """Returns `pairs` of rows and classes, each of which is there once: its own class, and all others."""
-    both = candidates.valid[:, None] & anchors.valid[None, :]
-    alike = candidates.labels[:, None] == anchors.labels[None, :]
+    both, alike = _both_and_alike(anchors, candidates)
     return both & alike, both & ~alike
 
 
@@ -204,7 +208,6 @@ def pairs(anchors: Rows, candidates: Rows) -> tuple[jax.Array, jax.Array]:
     A positive is another row (by its place in the batch of all devices, not on the diagonal: a device's anchors are a
     slice of the candidates) with the anchor's label; a negative has another label; padding is neither.
     """
-    both = candidates.valid[:, None] & anchors.valid[None, :]
-    alike = candidates.labels[:, None] == anchors.labels[None, :]
+    both, alike = _both_and_alike(anchors, candidates)
     other = candidates.place[:, None] != anchors.place[None, :]
     return both & alike & other, both & ~alike

@@ -47,7 +47,7 @@ def normalized_softmax(
         Zhai and Wu, "Classification is a Strong Baseline for Deep Metric Learning", 2019.
     """
     met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name)
-    return met.loss(_ENTROPY, (1 / temperature,), reduce_fn, has_aux, block_size)
+    return met.loss(ENTROPY, (1 / temperature,), reduce_fn, has_aux, block_size)
 
 
 @loss(term="each row: its own class, whose cosine has a margin off, against all others", called=("cosface", "am"))
@@ -179,7 +179,7 @@ def less_margin(own: jax.Array, margin: jax.Array) -> jax.Array:
     return own - margin
 
 
-_ENTROPY, _COSINE_MARGIN = _of_softmax(without_margin), _of_softmax(less_margin)
+ENTROPY, _COSINE_MARGIN = _of_softmax(without_margin), _of_softmax(less_margin)
 
 
 def widened(cosine: jax.Array, angle: jax.Array) -> jax.Array:

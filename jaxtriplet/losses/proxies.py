@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, Literal
 
 import jax
@@ -10,13 +9,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxtriplet import engine, numerics, reductions
-from jaxtriplet.losses.margin_softmax import (
-    cross_entropy,
-    less_margin,
-    nearest_center,
-    others_and_own,
-    without_margin,
-)
+from jaxtriplet.losses.margin_softmax import ENTROPY, cross_entropy, less_margin, others_and_own
 from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, ReduceFn, Terms
 
@@ -54,12 +47,7 @@ def proxy_nca(
         DeVries and Taylor, "ProxyNCA++", 2020.
     """
     met = engine.against(labels, embeddings, proxies, where, axis_name, class_axis_name, name="proxies")
-    return met.loss(_NEIGHBOURS, (2 * scale,), reduce_fn, has_aux, block_size)
-
-
-_NEIGHBOURS = engine.Separable(
-    others_and_own, functools.partial(cross_entropy, without_margin), of_centers=nearest_center
-)
+    return met.loss(ENTROPY, (2 * scale,), reduce_fn, has_aux, block_size)
 
 
 @loss(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxtriplet import _checks
-from jaxtriplet.engine.apart import axes
+from jaxtriplet.engine.apart import Apart, axes
 from jaxtriplet.types import AxisName
 
 
@@ -55,11 +55,10 @@ def sample_classes(
     labels = labels.astype(jnp.int64 if labels.dtype.itemsize == 8 else jnp.int32)
     mask = _checks.mask(where, labels)
     valid = jnp.ones_like(labels, bool) if mask is None else mask
-    over, rows_over = axes(class_axis_name), axes(axis_name)
-    everyone = (labels, valid)
-    if gathered := tuple(axis for axis in over if axis in rows_over):
-        everyone = jax.lax.all_gather(everyone, gathered, tiled=True)
-    index = jax.lax.axis_index(over) if over else 0
+    apart, rows_over = Apart.of(class_axis_name, axis_name), axes(axis_name)
+    over = apart.over if apart else ()
+    together = apart.come((labels, valid)) if apart else (labels, valid)
+    index, everyone = jax.lax.axis_index(over) if over else 0, together
     if rest := tuple(axis for axis in rows_over if axis not in over):  # which draw the same classes of all their rows
         everyone = jax.lax.all_gather(everyone, rest, tiled=True)
     local = everyone[0] - index * num_classes
@@ -67,15 +66,11 @@ def sample_classes(
     in_batch = jnp.zeros(num_classes, bool).at[jnp.where(is_here, local, num_classes)].set(True, mode="drop")
     chance = jax.random.uniform(jax.random.fold_in(key, index), (num_classes,))
     classes = jnp.sort(jax.lax.top_k(jnp.where(in_batch, 2, chance), size)[1])
-    mine = labels - index * num_classes
-    if gathered:
-        mine = jax.lax.all_gather(labels, gathered, tiled=True) - index * num_classes
+    mine = together[0] - index * num_classes
     classes = classes.astype(mine.dtype)
     place = jnp.clip(jnp.searchsorted(classes, mine), 0, size - 1).astype(jnp.int32)
     found = classes[place] == mine
     own = jnp.where(found, index * size + place + 1, 0)  # one device at most has it
     own = jax.lax.psum(own, over) - 1 if over else own - 1
-    if gathered:
-        share = jax.lax.axis_index(gathered) * len(labels)
-        own = jax.lax.dynamic_slice_in_dim(own, share, len(labels))
+    own = apart.own(own) if apart else own
     return classes.astype(jnp.int32), own
