@@ -19,16 +19,9 @@ from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from tests.audio_files import RATE, voice, write
 from tests.saved import save
 
-pytestmark = pytest.mark.xdist_group("awkward")
+pytestmark = [pytest.mark.xdist_group("awkward"), pytest.mark.usefixtures("cache_of_module")]
 
 SILENCE = np.zeros(12 * RATE, np.float32)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

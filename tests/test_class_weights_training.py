@@ -4,7 +4,6 @@ import itertools
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from jaxtriplet.types import Stats
 from .audio_files import corpus
 
 # One worker takes them all: they share what takes long to make.
-pytestmark = pytest.mark.xdist_group("class weights")
+pytestmark = [pytest.mark.xdist_group("class weights"), pytest.mark.usefixtures("cache_of_module")]
 
 STEPS = 8
 SMALL = (
@@ -34,13 +33,6 @@ WORDS = (
     "--encoder lstm --margin-begin 1 --margin-end 4 --learning-rate 0.01 --warmup 0 --checkpoint-every 3 --devices 2 "
     f"--steps {STEPS} --fine-tune 3 --fine-tune-seconds 0.5 --fine-tune-rate 0.001"
 ).split()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -27,17 +27,10 @@ from tests.reference import trials as reference
 from tests.saved import save
 
 # One worker takes them all: they share what takes long to make.
-pytestmark = pytest.mark.xdist_group("commands")
+pytestmark = [pytest.mark.xdist_group("commands"), pytest.mark.usefixtures("cache_of_module")]
 
 COMMANDS = ("evaluate", "embed", "cluster", "export")
 THRESHOLD = 0.3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def speech_run(**numbers: Any) -> runs.SpeechRun:
