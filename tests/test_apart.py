@@ -45,7 +45,7 @@ def loss_of(form: str) -> Callable[..., Any]:
 
     def loss(labels: Any, rows: Any, weights: Any, number: Any, **more: Any) -> Any:
         first = next(iter(rest))
-        return declared.function(labels, rows, weights, **{**rest, first: number}, **FORMS[form], **more)
+        return declared.function(labels, rows, weights, **{**rest, first: number}, **{**FORMS[form], **more})
 
     return loss
 
