@@ -151,8 +151,12 @@ def batch_of(loss: str, centers: int | None = None) -> tuple[np.ndarray, ...]:
     return worker.make_batch(12, None if losses.of_two_views(found) else 3, 5)
 
 
-@pytest.mark.parametrize(
-    ("loss", "centers"), [*((loss, None) for loss in TEXTBOOK), ("aam-softmax", 3), ("sphereface2", 2)]
+@trials(
+    ("loss", "centers"),
+    [*((loss, None) for loss in TEXTBOOK), ("aam-softmax", 3), ("sphereface2", 2)],
+    always=lambda loss, centers: (
+        loss in ("semi-hard", "ge2e", "info-nce", "multi-similarity", "proxy-anchor") or centers
+    ),
 )
 def test_the_textbook_formulas_mean_what_the_losses_mean(loss: str, centers: int | None) -> None:
     batch = batch_of(loss, centers)
