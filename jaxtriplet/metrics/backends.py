@@ -7,8 +7,8 @@ speakers apart. There are four kinds:
 - `centered` subtracts the mean of the speakers' means, so that the cosine is of what differs;
 - `wccn` also divides every direction by how much recordings of one speaker vary in it;
 - `lda` keeps the few directions in which speakers differ most, compared with recordings of one speaker;
-- `plda` whitens as `wccn` does, and then models both kinds of variation by Gaussians. Its score is the natural logarithm
-  of a likelihood ratio: above 0, one speaker is likelier than two.
+- `plda` whitens as `wccn` does, and then models both kinds of variation by Gaussians. Its score is the natural
+  logarithm of a likelihood ratio: above 0, one speaker is likelier than two.
 
 With $m$ the mean of the speakers' means, $W$ the mean of their covariances and
 $W_s = (1 - \alpha) W + \alpha \, \mathrm{tr}(W) / D \, I$, shrunk by `within` $\alpha$,
@@ -17,9 +17,9 @@ $$y = \sqrt{K} \, \mathrm{unit}(P^T (x - m)), \quad P P^T = W_s^{-1}$$
 
 for WCCN and PLDA; $P = I$ for `centered`; the columns of LDA's P are the leading solutions of $B_x p = \lambda W_s p$
 with $p^T W_s p = 1$, where $B_x$ is the covariance of the speakers' means of x. Speakers count alike, however many
-recordings they have, and covariances are unbiased (sums of n squares divided by n - 1). P is the symmetric root. Scores
-are the same with any, but eigenvectors have free signs, and no order where eigenvalues are equal, as they are when there
-are fewer recordings than dimensions; the root has neither freedom, and its eigenvalues tell whether it exists.
+recordings they have, and covariances are unbiased (sums of n squares divided by n - 1). P is the symmetric root: scores
+are the same with any, but eigenvectors have free signs, and no order where eigenvalues are equal, as they are when
+there are fewer recordings than dimensions. The root has no such freedom, and its eigenvalues tell whether it exists.
 
 **PLDA** takes $y$ as $s + r$ with a speaker's $s \sim N(0, B)$ and a recording's $r \sim N(0, w I)$. Here
 $B = V \, \mathrm{diag}(v) \, V^T$ is the covariance of the speakers' means of y, shrunk by `between` as above, and $w$
@@ -38,8 +38,8 @@ $$a^2 (\cos - 1) \to -\tfrac{1}{2} |u - u'|^2 = \log \mathrm{ratio} - \mathrm{of
 \qquad h = \frac{1}{2} \sum_e \frac{w}{t_e} u_e^2$$
 
 In that limit, two trials whose log-likelihood ratios are more than $2 (\max h - \min h)$ apart are ranked as these are.
-All are where h is the same for all recordings: as $w / v \to 0$, or where all $v_e$ are equal (then, as $|y|$ is the same
-for all, $|u|$ is too, and every a ranks alike). No unit embedding ranks exactly as the ratio does in general: each
+All are where h is the same for all recordings: as $w / v \to 0$, or where all $v_e$ are equal (then, as $|y|$ is the
+same for all, $|u|$ is too, and every a ranks alike). No unit embedding ranks exactly as the ratio does in general: each
 recording has the cosine 1 with itself, but a ratio of its own.
 
 References:

@@ -24,7 +24,8 @@ def adaptive_s_norm(
     $$s' = \frac{1}{2} \left( \frac{s - \mu_e}{\sigma_e} + \frac{s - \mu_t}{\sigma_t} \right)$$
 
     where $s$ is the cosine, or the score of a back-end; $\mu_e$ and $\sigma_e$ are mean and (population) standard
-    deviation of the `top` highest scores of the enrolment recording with the cohort, and $\mu_t$ and $\sigma_t$ those of the test recording.
+    deviation of the `top` highest scores between the enrolment recording and the cohort, and $\mu_t$ and $\sigma_t$
+    those of the test recording.
 
     Args:
         embeddings: One row a recording, [N, D]; any length.
