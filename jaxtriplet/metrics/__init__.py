@@ -1,10 +1,12 @@
 """How good embeddings are: verification, identification and clustering, in NumPy and scikit-learn."""
 
+from . import backends as backends
 from .agglomerative import (
     agglomerative as agglomerative,
     agglomerative_within as agglomerative_within,
     silhouettes as silhouettes,
 )
+from .backends import Backend as Backend
 from .bootstrap import Interval as Interval, bootstrap_interval as bootstrap_interval
 from .clustering import (
     matched_counts as matched_counts,

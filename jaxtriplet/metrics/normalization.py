@@ -3,21 +3,29 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._inputs import finite_rows, unit_rows
-from .verification import trial_scores
+from ._inputs import finite_rows
+from ._points import Points, of_cosine
+from .backends import Backend
 
-_BLOCK = 1 << 24  # cosines at once: 128 MiB
+_BLOCK = 1 << 24  # scores at once: 128 MiB
 
 
 def adaptive_s_norm(
-    embeddings: ArrayLike, first: ArrayLike, second: ArrayLike, cohort: ArrayLike, *, top: int = 300
+    embeddings: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    cohort: ArrayLike,
+    *,
+    top: int = 300,
+    backend: Backend | None = None,
 ) -> NDArray[np.float64]:
-    r"""Score trials by cosine, relative to how alike either recording is to the strangers who are most alike to it.
+    r"""Score trials relative to how alike either recording is to the strangers who are most alike to it.
 
     $$s' = \frac{1}{2} \left( \frac{s - \mu_e}{\sigma_e} + \frac{s - \mu_t}{\sigma_t} \right)$$
 
-    where $\mu_e$ and $\sigma_e$ are mean and (population) standard deviation of the `top` highest cosines between the
-    enrolment recording and the cohort, and $\mu_t$ and $\sigma_t$ those of the test recording.
+    where $s$ is the cosine, or the score of a back-end; $\mu_e$ and $\sigma_e$ are mean and (population) standard
+    deviation of the `top` highest scores between the enrolment recording and the cohort, and $\mu_t$ and $\sigma_t$
+    those of the test recording.
 
     Args:
         embeddings: One row a recording, [N, D]; any length.
@@ -25,6 +33,7 @@ def adaptive_s_norm(
         second: Recording of the test of each trial, [T]: a row.
         cohort: Embeddings of speakers who are in no trial, such as those trained on, [C, D].
         top: Number of cohort recordings to measure against, at least 2; all of them, if there are fewer.
+        backend: What scores; `embeddings` and `cohort` are layer vectors then. None: cosine.
 
     Returns:
         Normalised scores, [T], without a unit.
@@ -46,25 +55,25 @@ def adaptive_s_norm(
         raise ValueError(f"embeddings have {rows.shape[1]} dimensions, the cohort's {others.shape[1]}")
     if min(top, len(others)) < 2:
         raise ValueError(f"at least 2 cohort recordings are needed to measure against; got top={top} of {len(others)}")
-    mean, deviation = _nearest(unit_rows(rows), unit_rows(others), min(top, len(others)))
-    scores = trial_scores(rows, first, second)
+    seen = of_cosine if backend is None else backend.points
+    points = seen(rows)
+    mean, deviation = _nearest(points, seen(others), min(top, len(others)))
+    scores = points.trials(first, second)
     enrolment, test = ((scores - mean[side]) / deviation[side] for side in (np.asarray(first), np.asarray(second)))
     return 0.5 * (enrolment + test)
 
 
-def _nearest(
-    rows: NDArray[np.float64], cohort: NDArray[np.float64], top: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each row's highest cosines, [N] each; rows and cohort of unit length."""
-    size = max(1, _BLOCK // len(cohort))
+def _nearest(rows: Points, cohort: Points, top: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each row's highest scores with the cohort, [N] each."""
+    count, size = len(rows.own), max(1, _BLOCK // len(cohort.own))
     highest = np.concatenate(
         [
-            np.partition(rows[start : start + size] @ cohort.T, -top, axis=1)[:, -top:]
-            for start in range(0, len(rows), size)
+            np.partition(rows.part(start, start + size).between(cohort), -top, axis=1)[:, -top:]
+            for start in range(0, count, size)
         ]
     )
     deviation = highest.std(axis=1)
-    # Cosines of equal rows differ by rounding errors, which are no measure.
+    # Scores of equal rows differ by rounding errors, which are no measure.
     if (alike := np.sum(deviation < 1e-9)) > 0:
-        raise ValueError(f"{alike} of {len(rows)} recordings are equally like all {top} cohort recordings nearest them")
+        raise ValueError(f"{alike} of {count} recordings are equally like all {top} cohort recordings nearest them")
     return highest.mean(axis=1), deviation

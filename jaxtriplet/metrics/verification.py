@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
-from ._inputs import checked_trials, finite_rows, labelled_rows, unit_rows
+from ._inputs import checked_trials, finite_rows, labelled_rows
+from ._points import of_cosine
+from .backends import Backend
 
 
 class DetCurve(NamedTuple):
@@ -39,18 +41,21 @@ class ErrorRates(NamedTuple):
     false_rejection: float
 
 
-def pair_scores(embeddings: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    r"""Score every unordered pair of utterances by the cosine of its embeddings.
+def pair_scores(
+    embeddings: ArrayLike, labels: ArrayLike, *, backend: Backend | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    r"""Score every unordered pair of utterances by the cosine of its embeddings, or by a back-end.
 
     $$s_{ij} = \frac{\langle e_i, e_j \rangle}{\|e_i\| \, \|e_j\|}, \quad i < j$$
 
     Args:
         embeddings: One row an utterance, [N, D]; any length (a row of zeros scores 0 with everything).
         labels: Speakers, [N].
+        backend: What scores; `embeddings` are layer vectors then. None: cosine.
 
     Returns:
-        `scores` [N (N - 1) / 2] from -1 to 1, and `same` of that shape, True where both utterances have one speaker;
-        in the order (0, 1), (0, 2), ..., (1, 2), ...
+        `scores` [N (N - 1) / 2], cosines from -1 to 1, and `same` of that shape, True where both utterances have one
+        speaker; in the order (0, 1), (0, 2), ..., (1, 2), ...
 
     Raises:
         ValueError: The shapes do not match, or an embedding is not finite.
@@ -58,15 +63,16 @@ def pair_scores(embeddings: ArrayLike, labels: ArrayLike) -> tuple[NDArray[np.fl
     >>> pair_scores([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]], [4, 4, 7])
     (array([1., 0., 0.]), array([ True, False, False]))
     """
+    if backend is not None:
+        return backend.pair_scores(embeddings, labels)
     rows, ids = labelled_rows(embeddings, labels)
-    units = unit_rows(rows)
-    first, second = np.triu_indices(len(ids), k=1)
-    # The product may leave [-1, 1] by a rounding error.
-    return np.clip((units @ units.T)[first, second], -1.0, 1.0), ids[first] == ids[second]
+    return of_cosine(rows).pairs(ids)
 
 
-def trial_scores(embeddings: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    r"""Score trials by the cosine of their embeddings.
+def trial_scores(
+    embeddings: ArrayLike, first: ArrayLike, second: ArrayLike, *, backend: Backend | None = None
+) -> NDArray[np.float64]:
+    r"""Score trials by the cosine of their embeddings, or by a back-end.
 
     $$s_i = \frac{\langle e_{a_i}, e_{b_i} \rangle}{\|e_{a_i}\| \, \|e_{b_i}\|}$$
 
@@ -74,9 +80,10 @@ def trial_scores(embeddings: ArrayLike, first: ArrayLike, second: ArrayLike) -> 
         embeddings: One row a recording, [N, D]; any length (a row of zeros scores 0 with everything).
         first: Recording of the enrolment of each trial, [T] integers: a row, from 0.
         second: Recording of the test of each trial, [T].
+        backend: What scores; `embeddings` are layer vectors then. None: cosine.
 
     Returns:
-        Scores, [T], from -1 to 1.
+        Scores, [T]: cosines from -1 to 1, or what the back-end says.
 
     Raises:
         ValueError: The shapes do not match, a recording is not among the rows, or an embedding is not finite.
@@ -84,15 +91,8 @@ def trial_scores(embeddings: ArrayLike, first: ArrayLike, second: ArrayLike) -> 
     >>> trial_scores([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]], [0, 0], [1, 2])
     array([1., 0.])
     """
-    units, pairs = unit_rows(finite_rows(embeddings)), np.stack([first, second])
-    if pairs.ndim != 2 or not np.issubdtype(pairs.dtype, np.integer):
-        raise ValueError(
-            f"first and second must be integers of shape [T]; got {pairs.dtype} of shape {pairs.shape[1:]}"
-        )
-    if pairs.size and not (pairs.min() >= 0 and pairs.max() < len(units)):
-        raise ValueError(f"trials name rows {pairs.min()} to {pairs.max()}, but there are {len(units)} embeddings")
-    # The sum may leave [-1, 1] by a rounding error.
-    return np.clip(np.einsum("td,td->t", units[pairs[0]], units[pairs[1]]), -1.0, 1.0)
+    points = of_cosine(finite_rows(embeddings)) if backend is None else backend.points(embeddings)
+    return points.trials(first, second)
 
 
 def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
