@@ -15,6 +15,8 @@ from jaxtriplet.tools.bench.plan import Line, Plan, Setting, numbers_of
 from jaxtriplet.tools.bench.race import Limits, Outcome
 from jaxtriplet.tools.bench.textbook import TEXTBOOK
 
+from .modes import trials
+
 SMALL = Setting("batch-hard", 16, 4, 8)
 LIMITS = Limits(memory=2**30, seconds=60.0)
 PLAIN = "import numpy, os, time\ndef prepare(*job):\n    return lambda limit: {'': call}\ndef call():\n    "
