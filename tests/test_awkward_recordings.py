@@ -399,7 +399,7 @@ def test_long_recordings_are_embedded_as_the_mean_of_their_windows(tmp_path, mod
 @pytest.mark.parametrize("sizes", [[7], [3, 4], [1] * 7, [4], [5], [8, 1], [2], [40], [13, 0, 27]])
 def test_windows_do_not_depend_on_blocks(sizes):
     total = np.arange(sum(sizes), dtype=np.float32)
-    found = [window.tolist() for window in embedding.windows(np.split(total, np.cumsum(sizes)[:-1]), 4)]
+    found = [window.tolist() for window in embedding.windows(np.split(total, np.cumsum(sizes)[:-1]), 4, 2)]
     starts = [*range(0, max(0, len(total) - 4), 2), max(0, len(total) - 4)]
     assert found == [total[start : start + 4].tolist() for start in starts]
 

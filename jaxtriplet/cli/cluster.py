@@ -20,6 +20,7 @@ ESTIMATE = options.Choice(["threshold", "silhouette"])
     "--threshold", type=options.Number(), help="Mean cosine of two clusters of one speaker.  [default: the run's]"
 )
 @click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="Silhouettes to try.")
+@options.comparing()
 @options.LABELLED
 @options.ALLOW_OUTSIDE
 @options.out_folder("cluster")

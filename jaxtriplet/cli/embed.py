@@ -12,6 +12,7 @@ from jaxtriplet.cli import options
 @options.RUN
 @options.DATA
 @click.option("--out", type=options.PATH, required=True, help="File for the embeddings, FILE.npz.")
+@options.comparing()
 @options.LABELLED
 @options.ALLOW_OUTSIDE
 @options.OVERWRITE

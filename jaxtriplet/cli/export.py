@@ -27,10 +27,15 @@ a row is NaN where its length is another, or a sample of it NaN or infinite.
 @click.command()
 @options.RUN
 @click.option("--out", type=options.PATH, required=True, help="File to write.")
+@options.comparing(crops=False)
+@options.ALLOW_OUTSIDE
 @options.OVERWRITE
 @options.JSON
+@options.QUIET
 def export(as_json: bool, **asked: Any) -> None:
-    """Write the encoder in the folder RUN, weights and front end, into one file that needs JAX and flatbuffers alone.
+    """Write the encoder in the folder RUN into one file that needs JAX and flatbuffers alone.
+
+    Front end, weights and back-end are in it.
 
     It takes any number of waveforms of any length from 0.1 s up, and runs on cpu, cuda and tpu. A recording is embedded
     at once, however long it is; `embed` averages windows of what is longer than 10 s. `embed` leaves silences of 0.3 s

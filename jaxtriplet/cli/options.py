@@ -31,6 +31,30 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print the figures a
 QUIET = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 
+def comparing(*, crops: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Returns the options of a command for how recordings are compared; with crops of them or without."""
+    backends, layers = ["none", "centered", "wccn", "lda", "plda"], ["pooled", "embedding"]
+    options = [
+        click.option("--backend", type=Choice(backends), help="How to compare.  [default: the run's own]"),
+        click.option("--backend-layer", type=Choice(layers), help="Of --fit-on: what to fit.  [default: the run's]"),
+        click.option("--fit-on", type=PATH, help="Fit the back-end on the speakers in here, not those trained on."),
+    ]
+    if crops:
+        options += [
+            click.option(
+                "--crops", type=click.IntRange(0), default=0, help="Crops whose mean to take.  [default: none]"
+            ),
+            click.option("--crop-seconds", type=Number(0.1), default=4.0, show_default=True, help="How long they are."),
+        ]
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def out_folder(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Returns the option of a command for the folder of its results."""
     return click.option("--out", type=PATH, help=f"Folder for the results.  [default: runs/{command}-<time>]")

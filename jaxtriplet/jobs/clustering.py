@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from jaxtriplet import _checks, _files, metrics, pages
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, runs
+from jaxtriplet.jobs.scoring import Comparison
 from jaxtriplet.metrics.agglomerative import agglomerative, agglomerative_within, silhouettes
 
 ESTIMATES = ("threshold", "silhouette")
@@ -57,6 +58,11 @@ def cluster(
     estimate: Literal["threshold", "silhouette"] = "threshold",
     threshold: float | None = None,
     max_speakers: int = 100,
+    backend: str | None = None,
+    backend_layer: str | None = None,
+    fit_on: str | Path | None = None,
+    crops: int = 0,
+    crop_seconds: float = 4.0,
     labelled: bool = True,
     allow_outside: bool = False,
     out: str | Path | None = None,
@@ -77,6 +83,11 @@ def cluster(
         threshold: Mean cosine of two clusters of one speaker; None for the run's own, the score that told its
             development speakers (without these, its training speakers) apart with equal errors.
         max_speakers: The largest number whose silhouette is tried, at least 2.
+        backend: How to compare recordings, as `evaluate` takes it.
+        backend_layer: Likewise.
+        fit_on: Likewise.
+        crops: Likewise.
+        crop_seconds: Likewise.
         labelled: Whether `data` says who speaks: that judges the result, and is looked at for nothing else.
         allow_outside: Whether Kaldi's `wav.scp` may name files outside `data`.
         out: The folder for the results; None for `runs/cluster-<time>`.
@@ -105,15 +116,19 @@ def cluster(
     for name, number in (("num_speakers", num_speakers), ("max_speakers", max_speakers)):
         if number is not None:
             _checks.positive_integer(f"`{name}`", number)
+    comparison = Comparison(backend, backend_layer, fit_on, crops, crop_seconds).checked()
     folder = runs.choose(out, overwrite=overwrite, job="cluster-")
-    encoder = runs.load_speech(run)
+    encoder = comparison.load(run)
     if num_speakers is None and estimate == "threshold" and threshold is None:
-        threshold = listening.threshold_of(run)
+        threshold = listening.threshold_of(run) if comparison == Comparison() else None
         if threshold is None:
             raise ValueError(
-                f'{run} has no threshold of its own; give `num_speakers`, `threshold` or `estimate="silhouette"`'
+                f"{run} has no threshold of its own{'' if comparison == Comparison() else ' for such a comparison'}; "
+                'give `num_speakers`, `threshold` or `estimate="silhouette"`'
             )
     index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
+    known = comparison.recordings(allow_outside=allow_outside, quiet=quiet)
+    encoder = comparison.fit(encoder, known, quiet=quiet)
     with listening.progress("embedding", quiet=quiet) as show:
         embeddings = encoder.embed_recordings(index, show)
     grouped = group(embeddings, num_speakers=num_speakers, threshold=threshold, max_speakers=max_speakers)

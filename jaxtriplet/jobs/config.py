@@ -15,7 +15,17 @@ from jaxtriplet import _checks, _files
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
 from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takers, takes, terms_of
 from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
-from jaxtriplet.jobs.sections import Augmentation, Data, Encoder, FineTuning, Judging, Loss, Optimizer, Training
+from jaxtriplet.jobs.sections import (
+    Augmentation,
+    Backend,
+    Data,
+    Encoder,
+    FineTuning,
+    Judging,
+    Loss,
+    Optimizer,
+    Training,
+)
 
 FORMAT = 3
 """Of config.json and the run beside it; those of 2 had no checksums, the first ones were flat and had no number."""
@@ -44,6 +54,7 @@ class Config:
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     training: Training = dataclasses.field(default_factory=Training)
     fine_tuning: FineTuning = dataclasses.field(default_factory=FineTuning)
+    backend: Backend = dataclasses.field(default_factory=Backend)
     judging: Judging = dataclasses.field(default_factory=Judging)
 
     @property

@@ -14,7 +14,9 @@ from jaxtriplet import _files
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, lock, runs
 from jaxtriplet.jobs.meeting import warn
-from jaxtriplet.speech import SpeechEncoder, embed_batches
+from jaxtriplet.jobs.scoring import Comparison
+from jaxtriplet.jobs.sources.speech_run import SpeechRun
+from jaxtriplet.speech import embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost
 
@@ -41,6 +43,11 @@ def embed(
     data: str | Path,
     out: str | Path,
     *,
+    backend: str | None = None,
+    backend_layer: str | None = None,
+    fit_on: str | Path | None = None,
+    crops: int = 0,
+    crop_seconds: float = 4.0,
     labelled: bool = True,
     allow_outside: bool = False,
     overwrite: bool = False,
@@ -57,6 +64,11 @@ def embed(
         run: The folder of a finished run on recordings.
         data: The folder of the recordings.
         out: The file, which ends in .npz.
+        backend: How to compare recordings, as `evaluate` takes it: by cosines of these embeddings.
+        backend_layer: Likewise.
+        fit_on: Likewise.
+        crops: Likewise.
+        crop_seconds: Likewise.
         labelled: Whether `data` says who speaks.
         allow_outside: Whether Kaldi's `wav.scp` may name files outside `data`.
         overwrite: Whether the file may be there already, and what another encoder has begun may go.
@@ -78,12 +90,17 @@ def embed(
     if Path(out).suffix != ".npz":
         raise ValueError(f"`out` must end in .npz; got {out}")
     file = runs.choose_file(out, overwrite=overwrite)
-    encoder = runs.load_speech(run)
+    comparison = Comparison(backend, backend_layer, fit_on, crops, crop_seconds).checked()
+    encoder = comparison.load(run)
+    known = comparison.recordings(allow_outside=allow_outside, quiet=quiet)
     with lock.writing(file.with_name(f".{file.name}.lock"), file):
         runs.choose_file(file, overwrite=overwrite)  # once more, now that nobody else writes it
-        parts = Parts(file.with_name(f"{file.name}.partial"), fingerprint(Path(run)), overwrite=overwrite)
+        made_by = fingerprint(Path(run), comparison)
+        parts = Parts(file.with_name(f"{file.name}.partial"), made_by, overwrite=overwrite)
         index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
-        embeddings, kept = embed_in_parts(encoder.model, index, parts, quiet=quiet)
+        encoder = comparison.fit(encoder, known, quiet=quiet)
+        rows, kept = embed_in_parts(encoder, index, parts, quiet=quiet)
+        embeddings = encoder.embedded(rows)
         speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
         utterances = {} if index.names is index.paths else {"utterances": index.names}
         _files.write_arrays(file, embeddings=embeddings, paths=index.paths, **speakers, **utterances)
@@ -159,17 +176,17 @@ class Parts:
         return [*(path for path in kept if path.is_file()), self._folder / "run.txt"]
 
 
-def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, quiet: bool) -> tuple[np.ndarray, int]:
-    """Embeds what is not in the parts yet, and adds it to them.
+def embed_in_parts(run: SpeechRun, index: Recordings, parts: Parts, *, quiet: bool) -> tuple[np.ndarray, int]:
+    """Hears what is not in the parts yet, and adds it to them.
 
     Args:
-        model: The encoder.
+        run: The encoder.
         index: The recordings.
         parts: What is done, and where to put the rest.
         quiet: Whether to show no progress.
 
     Returns:
-        The embeddings in the order of the index, [N, E], and how many of them were done before.
+        What `run.rows` gives, in the order of the index, [N, P], and how many of them were done before.
     """
     found = dict(parts.read(index))
     if kept := len(found):
@@ -178,7 +195,9 @@ def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, qui
     new: dict[int, np.ndarray] = {}
     saved = time.monotonic()
     with listening.progress("embedding", quiet=quiet) as show:
-        for rows, embeddings in embed_batches(model, index.take(missing)) if len(missing) else ():
+        more = index.take(missing)
+        heard = embed_batches(run.model, more, layer=run.layer, excerpts=run.excerpts) if len(missing) else ()
+        for rows, embeddings in heard:
             new |= zip(missing[rows].tolist(), embeddings, strict=True)
             show(len(found) + len(new), len(index))
             if time.monotonic() - saved >= SAVE_SECONDS:
@@ -188,9 +207,11 @@ def embed_in_parts(model: SpeechEncoder, index: Recordings, parts: Parts, *, qui
     return np.stack([found[row] for row in range(len(index))]), kept
 
 
-def fingerprint(run: Path) -> str:
-    """Returns what tells the encoder in a folder from others: a hash of its config and its weights."""
+def fingerprint(run: Path, comparison: Comparison) -> str:
+    """Returns what tells the vectors of an encoder from others: a hash of config, weights, and what is asked."""
     digest = hashlib.sha256((run / "config.json").read_bytes())
+    if comparison != Comparison():
+        digest.update(repr(comparison._replace(fit_on=None)).encode())  # what is fitted changes no vector
     for path in sorted((run / "weights").rglob("*")):
         if path.is_file():
             digest.update(str(path.relative_to(run)).encode() + path.read_bytes())

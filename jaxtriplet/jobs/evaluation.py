@@ -1,6 +1,6 @@
 """The job `evaluate`: a list of trials, scored and judged."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,8 @@ import numpy as np
 from jaxtriplet import _checks, _files, metrics, pages
 from jaxtriplet.data import Recordings, Trials, read_trials
 from jaxtriplet.jobs import listening, runs
+from jaxtriplet.jobs.scoring import Comparison, disjoint
+from jaxtriplet.jobs.sources.speech_run import SpeechRun
 from jaxtriplet.pages.figures import AS_NORM
 
 LEVEL = 0.95
@@ -21,7 +23,7 @@ class Evaluated(NamedTuple):
         folder: Where it is written.
         figures: The content of `metrics.json`.
         trials: The trials that could be scored, T of them.
-        scores: Of each trial, [T], by the prefix of their figures: "" for cosines, and "as_norm_" with a cohort.
+        scores: Of each trial, [T], by the prefix of their figures: "" as they are, and "as_norm_" after AS-norm.
     """
 
     folder: Path
@@ -31,10 +33,16 @@ class Evaluated(NamedTuple):
 
 
 def evaluate(
-    run: str | Path,
+    run: str | Path | Sequence[str | Path],
     data: str | Path,
     trials: str | Path,
     *,
+    backend: str | None = None,
+    backend_layer: str | None = None,
+    fit_on: str | Path | None = None,
+    crops: int = 0,
+    crop_seconds: float = 4.0,
+    as_norm: bool = False,
     cohort: str | Path | None = None,
     top: int = 300,
     draws: int = 1000,
@@ -49,15 +57,27 @@ def evaluate(
     interval of the equal error rate is a bootstrap over speakers, if the first folder of every path is one; else over
     trials, which is narrower than the truth.
 
+    A score is a cosine or, with the back-end "plda", a log-likelihood ratio: 0 where one speaker is as likely as two.
+    Of several runs it is the mean of theirs, before AS-norm and after it.
+
     Args:
-        run: The folder of a finished run on recordings.
+        run: The folder of a finished run on recordings, or several such.
         data: The folder of the recordings.
         trials: The list: lines `1 path path` (one speaker) or `0 path path` (two), paths relative to `data`; of
             Kaldi's folders, names of utterances.
-        cohort: A folder of recordings of others, such as those trained on: adds figures after AS-norm.
+        backend: How to compare recordings: "none" (the cosine of embeddings), "centered", "wccn", "lda" or "plda"; None
+            for the run's own.
+        backend_layer: What of the encoder a back-end sees that is fitted anew: "pooled" or "embedding"; None for
+            what the run says.
+        fit_on: A folder of recordings of other, known speakers to fit the back-end on; None for those trained on.
+        crops: How many crops of a recording to take the mean of; 0 for the whole recording.
+        crop_seconds: How long they are.
+        as_norm: Whether to add figures after AS-norm.
+        cohort: A folder of recordings of others to measure against, which asks for AS-norm too; None for those in
+            `fit_on` or some of those trained on.
         top: How many of the cohort, those nearest to a recording, to measure it against, at least 2.
         draws: Draws of the bootstrap.
-        allow_outside: Whether the list may name files outside `data`, and Kaldi's `wav.scp` such outside both.
+        allow_outside: Whether the list may name files outside `data`, and Kaldi's `wav.scp` such outside its folder.
         out: The folder for the results; None for `runs/evaluate-<time>`.
         overwrite: Whether it may hold something.
         quiet: Whether to show no progress on standard error.
@@ -67,8 +87,8 @@ def evaluate(
 
     Raises:
         FileNotFoundError: There is no such list.
-        ValueError: A number is too small, the run, the list, the recordings or the folder cannot be used, or the cohort
-            shares a file with the trials.
+        ValueError: A number is too small, a run, the list, the recordings or the folder cannot be used, the cohort
+            or what to fit on shares a file with the trials, or scores of several kinds would be averaged.
 
     Example:
         >>> import pathlib, tempfile
@@ -83,29 +103,72 @@ def evaluate(
     _checks.positive_integer("`draws`", draws)
     if top < 2:
         raise ValueError(f"`top` must be at least 2; got {top}")
+    comparison = Comparison(backend, backend_layer, fit_on, crops, crop_seconds).checked()
     asked = read_trials(trials, data, allow_outside=allow_outside)
     folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
-    encoder = runs.load_speech(run)
+    names = [run] if isinstance(run, str | Path) else list(run)
+    normalizes, encoders = as_norm or cohort is not None, {str(name): comparison.load(name) for name in names}
+    _check_alike(names, {name: comparison.kind(one) for name, one in encoders.items()})
+    for name, one in encoders.items():
+        if normalizes and cohort is fit_on is None and one.cohort is None:
+            raise ValueError(f"{name} holds none of the recordings it was trained on; name a `cohort` of others")
     index = listening.listen(data, paths=asked.paths, quiet=quiet)
     others = None if cohort is None else _cohort(cohort, index, allow_outside=allow_outside, quiet=quiet)
+    known = comparison.recordings(allow_outside=allow_outside, quiet=quiet)
+    if known is not None:
+        disjoint("what to fit on", index, known)
     usable = _usable(asked, index)
-    with listening.progress("embedding", quiet=quiet) as show:
-        embeddings = encoder.embed_recordings(index, show)
-    scores = {"": metrics.trial_scores(embeddings, usable.first, usable.second)}
-    if others is not None:
-        with listening.progress("cohort", quiet=quiet) as show:
-            nearby = encoder.embed_recordings(others, show)
-        scores[AS_NORM] = metrics.adaptive_s_norm(embeddings, usable.first, usable.second, nearby, top=top)
+    scored: dict[str, list[np.ndarray]] = {prefix: [] for prefix in ("", AS_NORM)[: 1 + normalizes]}
+    for one in encoders.values():
+        encoder = comparison.fit(one, known, quiet=quiet)
+        with listening.progress("embedding", quiet=quiet) as show:
+            rows = encoder.rows(index, show)
+        scored[""].append(metrics.trial_scores(rows, usable.first, usable.second, backend=encoder.backend))
+        if normalizes:
+            with listening.progress("cohort", quiet=quiet) as show:
+                nearby = encoder.cohort if others is None else encoder.rows(others, show)
+            assert nearby is not None  # it was looked for above, and what was fitted just now has one
+            normalized = metrics.adaptive_s_norm(
+                rows, usable.first, usable.second, nearby, top=top, backend=encoder.backend
+            )
+            scored[AS_NORM].append(normalized)
+    scores = {prefix: np.mean(of_runs, axis=0) for prefix, of_runs in scored.items()}
     figures: dict[str, Any] = {
-        **_judged(usable, scores, draws, listening.threshold_of(run, "development")),
+        **_judged(usable, scores, draws, _development_threshold(names, comparison, encoder)),
+        "compared_by": encoder.compared_by,
+        "num_runs": len(names),
         "num_recordings": len(index),
         "num_trials_left_out": len(asked.same) - len(usable.same),
         **listening.problems_as_json(index.problems),
     }
-    settings = {"run": str(run), "data": str(data), "trials": str(trials), "cohort": cohort and str(cohort)}
+    settings = {
+        "run": ", ".join(map(str, names)),
+        "data": str(data),
+        "trials": str(trials),
+        "cohort": cohort and str(cohort),
+        **{name: value and str(value) for name, value in comparison._asdict().items()},
+    }
     runs.claim(folder, overwrite=overwrite)
     _write(folder, figures, usable, scores, settings)
     return Evaluated(folder, figures, usable, scores)
+
+
+def _check_alike(names: Sequence[str | Path], kinds: Mapping[str, str]) -> None:
+    """Refuses no run, one that is named twice, and runs whose scores are of two kinds."""
+    if len(kinds) != len(names) or not names:
+        raise ValueError(f"`run` must be one or several different folders; got {', '.join(map(str, names)) or 'none'}")
+    if len({kind == "plda" for kind in kinds.values()}) > 1:
+        words = ", ".join(f"{name} has {kind}" for name, kind in kinds.items())
+        raise ValueError(
+            f"the mean of log-likelihood ratios (plda) and of cosines tells nothing; name a `backend`: {words}"
+        )
+
+
+def _development_threshold(names: Sequence[str | Path], comparison: Comparison, run: SpeechRun) -> float | None:
+    """Returns the threshold that training chose for such scores, if there is one."""
+    if len(names) > 1 or comparison != Comparison():
+        return None
+    return listening.threshold_of(names[0], "development", "threshold" if run.backend is None else "backend_threshold")
 
 
 def _usable(asked: Trials, index: Recordings) -> Trials:
@@ -122,9 +185,7 @@ def _usable(asked: Trials, index: Recordings) -> Trials:
 def _cohort(folder: str | Path, index: Recordings, *, allow_outside: bool, quiet: bool) -> Recordings:
     words = "cohort's recordings"
     others = listening.listen(folder, labelled=False, allow_outside=allow_outside, words=words, quiet=quiet)
-    files = [{(one.root / path).resolve() for path in one.paths.tolist()} for one in (index, others)]
-    if both := sorted(files[0] & files[1]):
-        raise ValueError(f"the cohort must be of other speakers than the trials; {len(both)} in both: {both[0]}")
+    disjoint("the cohort", index, others)
     return others
 
 

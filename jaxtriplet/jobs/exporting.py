@@ -13,6 +13,7 @@ from jaxtriplet import _files
 from jaxtriplet.data.audio import library
 from jaxtriplet.data.inspection import SHORTEST
 from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.scoring import Comparison
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -23,15 +24,25 @@ class Exported(NamedTuple):
     Attributes:
         file: The file.
         figures: `file`, `bytes`, `sha256`, `platforms`, `sample_rate` (in hertz), `shortest` (the least T),
-            `embedding_dim` and `jax_version`.
+            `compared_by` (the back-end), `embedding_dim` and `jax_version`.
     """
 
     file: Path
     figures: dict[str, Any]
 
 
-def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Exported:
-    """Writes the encoder of a run, weights and front end, into one file that `jax.export.deserialize` reads.
+def export(
+    run: str | Path,
+    out: str | Path,
+    *,
+    backend: str | None = None,
+    backend_layer: str | None = None,
+    fit_on: str | Path | None = None,
+    allow_outside: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> Exported:
+    """Writes the encoder of a run, front end, weights and back-end, into one file that `jax.export.deserialize` reads.
 
     Beside it comes its checksum, `<out>.sha256`, which `sha256sum --check` and `jobs.load_exported` look at.
 
@@ -44,7 +55,12 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     Args:
         run: The folder of a finished run on recordings.
         out: The file to write.
-        overwrite: Whether it, or a checksum beside it, may be there already.
+        backend: How recordings are to be compared, as `evaluate` takes it: by cosines of what the file gives.
+        backend_layer: Likewise.
+        fit_on: Likewise.
+        allow_outside: Whether Kaldi's `wav.scp` in `fit_on` may name files outside it.
+        overwrite: Whether the file, or a checksum beside it, may be there already.
+        quiet: Whether to show no progress on standard error.
 
     Returns:
         The file, and figures about it.
@@ -63,7 +79,8 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
     library("flatbuffers")
     file = runs.choose_file(out, overwrite=overwrite)
     runs.choose_file(_files.sum_of(file), overwrite=overwrite)
-    encoder = runs.load_speech(run)
+    comparison = Comparison(backend, backend_layer, fit_on)
+    encoder = comparison.settled(run, allow_outside=allow_outside, quiet=quiet)
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)
     _files.sum_of(file).unlink(missing_ok=True)  # A kill may come before there is another: an old one would not fit.
@@ -77,6 +94,7 @@ def export(run: str | Path, out: str | Path, *, overwrite: bool = False) -> Expo
         "platforms": list(PLATFORMS),
         "sample_rate": encoder.sample_rate,
         "shortest": _shortest(encoder.sample_rate),
+        "compared_by": encoder.compared_by,
         "embedding_dim": jax_export.deserialize(bytearray(content)).out_avals[0].shape[-1],
         "jax_version": jax.__version__,
     }

@@ -97,22 +97,23 @@ def problems_as_json(problems: Sequence[Problem]) -> dict[str, Any]:
     return {"num_left_out": len(problems), "left_out": [problem._asdict() for problem in problems]}
 
 
-def threshold_of(run: str | Path, judged: str | None = None) -> float | None:
+def threshold_of(run: str | Path, judged: str | None = None, name: str = "threshold") -> float | None:
     """Returns the score at which training found both errors equal.
 
     Args:
         run: The folder of the run.
         judged: Whose pairs it must be of, such as "development"; None for those that there are.
+        name: Which: "threshold" of the cosine of embeddings, or "backend_threshold".
 
     Returns:
-        The threshold, a cosine; None if there is none.
+        The threshold; None if there is none.
 
     Raises:
         ValueError: The figures of the run are damaged.
     """
     path, remedy = Path(run) / "metrics.json", "put back a copy of it, or have `train --resume` write it again"
     found = _files.read_json(path, remedy) if path.exists() else {}
-    threshold = found.get("threshold")
+    threshold = found.get(name)
     if threshold is not None and not (type(threshold) in (int, float) and math.isfinite(threshold)):
-        raise ValueError(f"{path} is damaged (its threshold is {threshold!r}); {remedy}")
+        raise ValueError(f"{path} is damaged (its {name.replace('_', ' ')} is {threshold!r}); {remedy}")
     return threshold if judged in (None, found.get("judged")) else None

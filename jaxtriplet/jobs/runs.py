@@ -13,8 +13,8 @@ from jaxtriplet import _files
 from jaxtriplet.jobs import lock
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources import find
-from jaxtriplet.jobs.sources.recordings import SpeechRun as SpeechRun
 from jaxtriplet.jobs.sources.source import Run
+from jaxtriplet.jobs.sources.speech_run import SpeechRun as SpeechRun
 
 _LOCK = ".lock"
 _RESULTS = (

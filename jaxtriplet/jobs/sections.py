@@ -17,7 +17,9 @@ _ENCODERS, _PRESETS = "jaxtriplet.models:ENCODERS", "jaxtriplet.models:preset_na
 _NORMALIZATIONS = "jaxtriplet.speech:NORMALIZATIONS"
 _HINGES, _OPTIMIZERS = ("relu", "softplus"), ("adamw", "sgd")
 _BATCHES, _MARGINS = ("balanced", "shuffled"), ("none", "linear", "exponential")
+_BACKENDS = ("none", "centered", "wccn", "lda", "plda")
 _of_margin, _of_tuning = partial(described, needs="margin_schedule"), partial(described, needs="fine_tune")
+_of_backend = partial(described, needs="backend", only="recordings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +179,25 @@ class FineTuning:
     def crop_seconds(self) -> tuple[float, ...]:
         """Lengths of the crops; none for those before."""
         return () if self.fine_tune_seconds is None else _numbers("fine_tune_seconds", self.fine_tune_seconds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """What is fitted, in closed form, on the training recordings when training is over; see `metrics.backends`."""
+
+    name: Annotated[
+        str, _waves("How recordings are compared; none: by the cosine of embeddings.", choices=_BACKENDS)
+    ] = "none"
+    backend_layer: Annotated[
+        str, _of_backend("pooled: the statistics that the last layer sees.", choices=("pooled", "embedding"))
+    ] = "pooled"
+    backend_within: Annotated[
+        float, _of_backend("Share of the isotropic matrix in the covariance within speakers.", ge=0, le=1)
+    ] = 0.1
+    backend_between: Annotated[
+        float, _of_backend("Likewise between speakers, of plda: few speakers fill few directions.", ge=0, le=1)
+    ] = 0.6
+    backend_each: Annotated[int, _of_backend("Recordings of each speaker to fit it on, at most.", ge=2)] = 200
 
 
 @dataclasses.dataclass(frozen=True)

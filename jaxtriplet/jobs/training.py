@@ -127,9 +127,9 @@ def train(
             return Trained(folder, None, None, history)
         run = source.run(model)
         runs.save_weights(folder, run)
-        judgement, arrays, page = source.judge(run)
+        judgement, more, arrays, page = source.judge(run)
         seconds = round(time.perf_counter() - started, 1)
-        figures = {"judged": judgement.judged, **judgement.figures, "step": step, "training_seconds": seconds}
+        figures = {"judged": judgement.judged, **judgement.figures, **more, "step": step, "training_seconds": seconds}
         _files.write_json(folder / "metrics.json", figures)
         arrays = {"embeddings": judgement.embeddings, "labels": judgement.labels, **arrays}
         _files.write_arrays(folder / "embeddings.npz", **arrays)

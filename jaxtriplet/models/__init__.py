@@ -2,7 +2,7 @@
 
 from jaxtriplet.models.blstm import BLSTM as BLSTM
 from jaxtriplet.models.ecapa_tdnn import ECAPATDNN as ECAPATDNN
-from jaxtriplet.models.embedding import embed as embed
+from jaxtriplet.models.embedding import Layer as Layer, embed as embed
 from jaxtriplet.models.encoder import Encoder as Encoder
 from jaxtriplet.models.kinds import Projection as Projection, kinds as kinds
 from jaxtriplet.models.lstm import LSTM as LSTM

@@ -74,7 +74,7 @@ class BLSTM(Encoder):
         self.embedding = nnx.Linear(sizes[-1], embedding_dim, rngs=rngs)
         super().__init__(in_features, embedding_dim, num_outputs, dropout, rngs)
 
-    def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
+    def _pooled(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
         lengths = lengths.astype(int)  # the width of Flax's own indices, to which strict promotion holds it
         valid = padding.valid(lengths, features.shape[1])[:, :, None]
         x: Any = features  # Flax types the output of a layer that may return its carry too
@@ -86,7 +86,7 @@ class BLSTM(Encoder):
         x = _masked_mean(x, valid, lengths)
         for depth, block in enumerate(self.dense, len(self.recurrent)):
             x = self._drop(block(x), keys, depth)
-        return self.embedding(x)
+        return x
 
 
 def _bidirectional(in_features: int, hidden: int, rngs: nnx.Rngs) -> nnx.Bidirectional:

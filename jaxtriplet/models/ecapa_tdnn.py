@@ -83,7 +83,7 @@ class ECAPATDNN(Encoder):
         self.norm = normalization(2 * aggregated, rngs)
         self.embedding = nnx.Linear(2 * aggregated, embedding_dim, rngs=rngs)
 
-    def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
+    def _pooled(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
         x = self.first(features, lengths)
         lengths = -(-lengths // self.stride)
         outputs = []
@@ -92,7 +92,7 @@ class ECAPATDNN(Encoder):
             outputs.append(x)
         x = jax.nn.relu(self.aggregate(jnp.concatenate(outputs, axis=-1)))
         x = self.norm(self.pool(x, lengths))
-        return self.embedding(self._drop(x, keys, 0))
+        return self._drop(x, keys, 0)
 
 
 class _Block(nnx.Module):

@@ -1,12 +1,15 @@
 """Embeddings of a whole data set, in batches of one compiled size."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from numpy.typing import ArrayLike
+
+Layer = Literal["embedding", "pooled"]
+"""Of an encoder: its last layer, brought to unit length, or what that layer sees."""
 
 
 class Embeds(Protocol):
@@ -15,8 +18,13 @@ class Embeds(Protocol):
     def embed(self, sequences: jax.Array, lengths: jax.Array, /) -> jax.Array:
         """Returns unit-length embeddings, [B, E], of sequences [B, T, ...] with so many valid places each, [B]."""
 
+    def pooled(self, sequences: jax.Array, lengths: jax.Array, /) -> jax.Array:
+        """Returns what the layer of the embedding sees, [B, P]."""
 
-def embed(model: Embeds, features: ArrayLike, lengths: ArrayLike, *, batch_size: int = 128) -> np.ndarray:
+
+def embed(
+    model: Embeds, features: ArrayLike, lengths: ArrayLike, *, batch_size: int = 128, layer: Layer = "embedding"
+) -> np.ndarray:
     """Embeds any number of utterances, so many at a time that one compilation serves all.
 
     Args:
@@ -24,9 +32,10 @@ def embed(model: Embeds, features: ArrayLike, lengths: ArrayLike, *, batch_size:
         features: What it takes, [N, T, ...]: frames [N, T, F], or samples [N, T].
         lengths: Number of valid frames or samples of each utterance, [N].
         batch_size: How many utterances to embed at once; the last batch is filled up with empty ones.
+        layer: What to give of each: its unit-length embedding, or "pooled", what the last layer makes it of.
 
     Returns:
-        Unit-length embeddings, [N, E].
+        Unit-length embeddings, [N, E], or what is pooled, [N, P].
 
     Example:
         >>> import jax.numpy as jnp
@@ -36,12 +45,12 @@ def embed(model: Embeds, features: ArrayLike, lengths: ArrayLike, *, batch_size:
         (3, 4)
     """
     features, lengths = np.asarray(features), np.asarray(lengths)
-    parts = []
+    layer_fn, parts = _pooled if layer == "pooled" else _embed, []
     for start in range(0, len(lengths), batch_size):
         frames, counts = features[start : start + batch_size], lengths[start : start + batch_size]
         missing = batch_size - len(counts)
         frames = np.pad(frames, [(0, missing)] + [(0, 0)] * (frames.ndim - 1))
-        rows = _embed(model, jnp.asarray(frames), jnp.asarray(np.pad(counts, (0, missing))))
+        rows = layer_fn(model, jnp.asarray(frames), jnp.asarray(np.pad(counts, (0, missing))))
         parts.append(np.asarray(rows)[: batch_size - missing])
     return np.concatenate(parts)
 
@@ -49,3 +58,8 @@ def embed(model: Embeds, features: ArrayLike, lengths: ArrayLike, *, batch_size:
 @nnx.jit
 def _embed(model: Embeds, features: jax.Array, lengths: jax.Array) -> jax.Array:
     return model.embed(features, lengths)
+
+
+@nnx.jit
+def _pooled(model: Embeds, features: jax.Array, lengths: jax.Array) -> jax.Array:
+    return model.pooled(features, lengths)

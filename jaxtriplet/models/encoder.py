@@ -8,7 +8,7 @@ from jaxtriplet.numerics import l2_normalize
 
 
 class Encoder(nnx.Module):
-    """A network from padded feature sequences to one vector per utterance; a subclass gives `_vectors`.
+    """A network from padded feature sequences to one vector per utterance; a subclass gives `_pooled`.
 
     There are no batch statistics: an embedding depends on its own utterance alone, and not on padding, whose frames may
     hold anything, NaN too. The module holds parameters and nothing else (no random state), so `nnx.split` gives a state
@@ -16,11 +16,13 @@ class Encoder(nnx.Module):
 
     Attributes:
         in_features: Number of features of a frame, F.
+        embedding: The layer from what is pooled over the frames to the embedding.
         logits: The layer from the embedding to what the loss sees, or None.
         dropout: What training does to hidden units.
     """
 
     in_features: int
+    embedding: nnx.Linear
     logits: nnx.Linear | None
     dropout: nnx.Dropout
 
@@ -49,7 +51,7 @@ class Encoder(nnx.Module):
         Raises:
             ValueError: If the shapes do not match.
         """
-        vectors = self._checked_vectors(features, lengths, keys)
+        vectors = self._vectors(features, lengths, keys)
         return l2_normalize(vectors) if self.logits is None else self.logits(vectors)
 
     def embed(self, features: jax.Array, lengths: jax.Array) -> jax.Array:
@@ -62,14 +64,30 @@ class Encoder(nnx.Module):
         Returns:
             [B, E] embeddings of length one.
         """
-        return l2_normalize(self._checked_vectors(features, lengths, None))
+        return l2_normalize(self._vectors(features, lengths, None))
 
-    def _checked_vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
-        features, lengths = padding.checked("features", features, f"[B, T, {self.in_features}]", lengths, keys)
-        return self._vectors(padding.keep(features, lengths), lengths, keys)
+    def pooled(self, features: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Returns what the layer of the embedding sees, for a back-end to be fitted on; no dropout.
+
+        Args:
+            features: Frames, [B, T, F].
+            lengths: Number of valid frames of each row, [B].
+
+        Returns:
+            [B, P], such as means and standard deviations over the frames.
+        """
+        return self._checked(features, lengths, None)
 
     def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
-        """Returns embeddings of any length, [B, E], of features that are 0 past the lengths."""
+        """Returns embeddings of any length, [B, E]."""
+        return self.embedding(self._checked(features, lengths, keys))
+
+    def _checked(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
+        features, lengths = padding.checked("features", features, f"[B, T, {self.in_features}]", lengths, keys)
+        return self._pooled(padding.keep(features, lengths), lengths, keys)
+
+    def _pooled(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
+        """Returns one vector an utterance, [B, P], of features that are 0 past the lengths."""
         raise NotImplementedError
 
     def _drop(self, x: jax.Array, keys: jax.Array | None, depth: int) -> jax.Array:

@@ -64,12 +64,12 @@ class LSTM(Encoder):
         self.recurrent = nnx.List([_ProjectedLSTM(size, hidden, projection, rngs=rngs) for size in inputs])
         self.embedding = nnx.Linear(projection, embedding_dim, rngs=rngs)
 
-    def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
+    def _pooled(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
         x = features
         for depth, lstm in enumerate(self.recurrent):
             x, last = lstm(x, lengths)
             x, last = self._drop(x, keys, depth), self._drop(last, keys, depth)
-        return self.embedding(last)
+        return last
 
 
 class _ProjectedLSTM(nnx.Module):

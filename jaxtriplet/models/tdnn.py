@@ -77,9 +77,9 @@ class TDNN(Encoder):
         self.norm = normalization(2 * channels[-1], rngs)
         self.embedding = nnx.Linear(2 * channels[-1], embedding_dim, rngs=rngs)
 
-    def _vectors(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
+    def _pooled(self, features: jax.Array, lengths: jax.Array, keys: jax.Array | None) -> jax.Array:
         first, *rest = self.convolutions
         x, lengths = first(features, lengths), -(-lengths // self.stride)
         for convolution in rest:
             x = convolution(x, lengths)
-        return self.embedding(self._drop(self.norm(plain_statistics(x, lengths)[:, 0]), keys, 0))
+        return self._drop(self.norm(plain_statistics(x, lengths)[:, 0]), keys, 0)

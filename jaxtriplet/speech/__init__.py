@@ -30,4 +30,8 @@ from jaxtriplet.speech.frontend import (
     normalize_level as normalize_level,
     remove_offset as remove_offset,
 )
-from jaxtriplet.speech.recordings import embed_batches as embed_batches, embed_recordings as embed_recordings
+from jaxtriplet.speech.recordings import (
+    Excerpts as Excerpts,
+    embed_batches as embed_batches,
+    embed_recordings as embed_recordings,
+)

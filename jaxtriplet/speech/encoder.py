@@ -89,6 +89,15 @@ class SpeechEncoder(nnx.Module):
         """
         return self.encoder.embed(*self.features(waveforms, lengths))
 
+    def pooled(self, waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Returns what the encoder's last layer sees, for a back-end to be fitted on, [B, P].
+
+        Args:
+            waveforms: Samples, [B, T].
+            lengths: Number of valid samples of each row, [B].
+        """
+        return self.encoder.pooled(*self.features(waveforms, lengths))
+
     def features(self, waveforms: jax.Array, lengths: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns what the encoder sees, [B, N, F], and the number of frames of each row, [B].
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxtriplet.data import Recordings, whole_recordings
 from jaxtriplet.data.loader import padded
-from jaxtriplet.models import embed
+from jaxtriplet.models import Layer, embed
 from jaxtriplet.speech.encoder import SpeechEncoder
 
 # A recording up to this length, in seconds of sound, is embedded at once; crops to train on last some 3 s, and a mean
@@ -19,8 +20,45 @@ WINDOW = 4.0
 BATCH = 8
 
 
+class Excerpts(NamedTuple):
+    """Which parts of a recording to embed, and to take the mean of.
+
+    Attributes:
+        number: How many, at least 2; 0 for the whole recording or, if it is longer than 10 s, windows of 4 s all over
+            it, half of each shared with the next.
+        seconds: How long they last. They are spread evenly from its beginning to its end, and share sound where there
+            is not enough; what is no longer than one is embedded whole.
+    """
+
+    number: int = 0
+    seconds: float = WINDOW
+
+    def longest(self) -> float:
+        """Returns how long a recording may be, in seconds, to be embedded whole."""
+        return self.seconds if self.number else LONGEST
+
+    def step(self, samples: int, size: int) -> float:
+        """Returns how many samples lie from the beginning of a part to that of the next.
+
+        Args:
+            samples: Of the recording.
+            size: Of a part.
+        """
+        if not self.number:
+            return size / 2
+        return (samples - size) / (self.number - 1)
+
+
+WHOLE = Excerpts()
+
+
 def embed_recordings(
-    model: SpeechEncoder, index: Recordings, *, progress_fn: Callable[[int, int], None] | None = None
+    model: SpeechEncoder,
+    index: Recordings,
+    *,
+    layer: Layer = "embedding",
+    excerpts: Excerpts = WHOLE,
+    progress_fn: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Embeds recordings of any length: those of about one length together, the long ones window by window.
 
@@ -29,10 +67,12 @@ def embed_recordings(
     Args:
         model: The encoder.
         index: The recordings.
+        layer: What to give of each: its unit-length embedding, or "pooled", what the last layer makes it of.
+        excerpts: Which parts of a recording to take the mean of.
         progress_fn: Called as `progress_fn(done, total)` after each batch.
 
     Returns:
-        Unit-length embeddings in the order of the index, [N, E].
+        Unit-length embeddings in the order of the index, [N, E], or what is pooled, [N, P].
 
     Raises:
         ValueError: A recording can no longer be read; the message names it.
@@ -53,7 +93,7 @@ def embed_recordings(
         (2, 4)
     """
     places, found = [], []
-    for rows, embeddings in embed_batches(model, index):
+    for rows, embeddings in embed_batches(model, index, layer=layer, excerpts=excerpts):
         places.append(rows)
         found.append(embeddings)
         if progress_fn:
@@ -61,67 +101,82 @@ def embed_recordings(
     return np.concatenate(found)[np.argsort(np.concatenate(places))]
 
 
-def embed_batches(model: SpeechEncoder, index: Recordings) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def embed_batches(
+    model: SpeechEncoder, index: Recordings, *, layer: Layer = "embedding", excerpts: Excerpts = WHOLE
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Returns an iterator over batches of recordings and their embeddings, for whom all at once would be too late.
 
     Args:
         model: The encoder.
         index: The recordings.
+        layer: As `embed_recordings` takes it.
+        excerpts: Likewise.
 
     Returns:
-        Rows of the index, [M], and unit-length embeddings of these, [M, E]; each row once, the shortest first.
+        Rows of the index, [M], and what `layer` says of these, [M, E] or [M, P]; each row once, the shortest first.
 
     Raises:
         ValueError: A recording can no longer be read; the message names it.
     """
     samples = index.samples(model.sample_rate)
     by_length = np.argsort(samples, kind="stable")
-    short, long = np.split(by_length, [int(np.sum(samples <= LONGEST * model.sample_rate))])
+    short, long = np.split(by_length, [int(np.sum(samples <= excerpts.longest() * model.sample_rate))])
     if len(short):
         for rows, waveforms, lengths in whole_recordings(index.take(short), sample_rate=model.sample_rate):
-            yield short[rows], embed(model, waveforms, lengths, batch_size=len(lengths))[: len(rows)]
-    yield from _embed_long(model, index, long)
+            yield short[rows], embed(model, waveforms, lengths, batch_size=len(lengths), layer=layer)[: len(rows)]
+    yield from _embed_long(model, index, long, layer, excerpts)
 
 
-def windows(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Yields windows of a recording that comes block by block, half of each shared with the next.
+def windows(blocks: Iterable[np.ndarray], size: int, step: float) -> Iterator[np.ndarray]:
+    """Yields windows of a recording that comes block by block.
 
     Args:
         blocks: Samples, [T] each.
         size: Samples in a window; of a shorter recording there is one window.
+        step: Samples from the beginning of a window to that of the next, at least 1.
 
     Yields:
-        Samples, [size]. The last window ends with the recording, and shares more with the one before.
+        Samples, [size]. The last window ends with the recording, and may share more with the one before.
 
-    >>> [window.tolist() for window in windows([np.arange(3), np.arange(3, 7)], 4)]
+    >>> [window.tolist() for window in windows([np.arange(3), np.arange(3, 7)], 4, 2)]
     [[0.0, 1.0, 2.0, 3.0], [2.0, 3.0, 4.0, 5.0], [3.0, 4.0, 5.0, 6.0]]
     """
-    step, start, held = max(1, size // 2), 0, np.zeros(0, np.float32)
+    number, begun, held = 0, 0, np.zeros(0, np.float32)  # `held` begins with sample `begun`
     for block in blocks:
         held = np.concatenate([held, block])
-        while start + size < len(held):  # the last window is not known before the end
-            yield held[start : start + size]
-            start += step
-        held, start = held[max(0, start - size) :], min(start, size)
+        while (start := round(number * step)) + size < begun + len(held):  # the last window is not known before the end
+            yield held[start - begun : start - begun + size]
+            number += 1
+        unneeded = max(0, min(start - begun, len(held) - size))
+        held, begun = held[unneeded:], begun + unneeded
     yield held[-size:]
 
 
-def _embed_long(model: SpeechEncoder, index: Recordings, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Embeds recordings one by one, as the mean of the unit-length embeddings of their windows."""
-    size = round(WINDOW * model.sample_rate)
+def _embed_long(
+    model: SpeechEncoder, index: Recordings, rows: np.ndarray, layer: Layer, excerpts: Excerpts
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Embeds recordings one by one, as the mean of their parts."""
+    rate = model.sample_rate
+    size, samples = round(excerpts.seconds * rate), index.samples(rate)
     heard = (
-        (row, window) for row in rows.tolist() for window in windows(index.sound(row).blocks(model.sample_rate), size)
+        (row, window)
+        for row in rows.tolist()
+        for window in windows(index.sound(row).blocks(rate), size, excerpts.step(samples[row], size))
     )
-    sums: dict[int, np.ndarray] = {}
+    parts: dict[int, list[np.ndarray]] = {}
     while batch := list(islice(heard, BATCH)):
         waveforms, lengths = padded([window for _, window in batch], size)
-        for (row, _), embedding in zip(batch, embed(model, waveforms, lengths, batch_size=BATCH), strict=True):
-            sums[row] = sums[row] + embedding if row in sums else embedding
-        for row in list(sums)[:-1]:  # further windows of the last one may follow
-            yield _mean(row, sums.pop(row))
-    for row, total in sums.items():
-        yield _mean(row, total)
+        found = embed(model, waveforms, lengths, batch_size=BATCH, layer=layer)
+        for (row, _), vector in zip(batch, found, strict=True):
+            parts.setdefault(row, []).append(vector)
+        for row in list(parts)[:-1]:  # further windows of the last one may follow
+            yield _mean(row, parts.pop(row), layer)
+    for row, vectors in parts.items():
+        yield _mean(row, vectors, layer)
 
 
-def _mean(row: int, total: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.array([row]), total[None] / max(float(np.linalg.norm(total)), float(np.finfo(total.dtype).tiny))
+def _mean(row: int, vectors: list[np.ndarray], layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    mean = np.mean(vectors, axis=0)
+    if layer == "embedding":
+        mean /= max(float(np.linalg.norm(mean)), float(np.finfo(mean.dtype).tiny))
+    return np.array([row]), mean[None]

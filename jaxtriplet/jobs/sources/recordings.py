@@ -4,74 +4,25 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from numpy.typing import ArrayLike
 
 from jaxtriplet import models, parallel, speech
 from jaxtriplet.data import Crops, Problem, Recordings, load, recordings, require_pairs, split_by_speaker
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.listening import name_problems, progress
-from jaxtriplet.jobs.sources.source import Judged, Run, Source, weights_of, with_weights
-from jaxtriplet.metrics import equal_error_rate, judge_unseen, pair_scores
+from jaxtriplet.jobs.sources.source import Judged, Source, with_weights
+from jaxtriplet.jobs.sources.speech_run import SpeechRun as SpeechRun, fitted, layer_of, read_backend
+from jaxtriplet.metrics import equal_error_rate, equal_error_threshold, judge_unseen, pair_scores
 from jaxtriplet.pages.stages import stage_pictures
 from jaxtriplet.training import Batch
 
 SHOWN = 3.0  # seconds of a recording, in the pictures of what training does to it
 MAX_JUDGED = 2000  # recordings have two million pairs, which take a second; more say no more
-
-
-class SpeechRun(NamedTuple):
-    """An encoder of recordings: waveforms in, embeddings out."""
-
-    config: Config
-    model: speech.SpeechEncoder
-
-    @property
-    def sample_rate(self) -> int:
-        """Of the waveforms, in hertz."""
-        return self.config.data.sample_rate
-
-    def embed(self, waveforms: ArrayLike, lengths: ArrayLike) -> np.ndarray:
-        """Embeds waveforms at once, in one compiled function for each shape.
-
-        Args:
-            waveforms: Samples, [N, T].
-            lengths: Number of valid samples of each, [N].
-
-        Returns:
-            Unit-length embeddings, [N, E].
-        """
-        return models.embed(self.model, np.asarray(waveforms, np.float32), lengths, batch_size=len(np.asarray(lengths)))
-
-    def embed_recordings(self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None) -> np.ndarray:
-        """Embeds recordings of any length.
-
-        Args:
-            index: The recordings.
-            progress_fn: Called as `progress_fn(done, total)` after each batch.
-
-        Returns:
-            Unit-length embeddings in the order of the index, [N, E].
-        """
-        return speech.embed_recordings(self.model, index, progress_fn=progress_fn)
-
-    def forward(self, waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
-        """Returns the embeddings, [N, E]: a pure function with the weights in it, for `jax.jit` and `jax.export`.
-
-        Args:
-            waveforms: Samples, [N, T] float32.
-            lengths: Number of valid samples of each, [N] int32.
-        """
-        return nnx.merge(*nnx.split(self.model), copy=True).embed(waveforms, lengths)
-
-    def arrays(self) -> dict[str, Any]:
-        """Returns the arrays to save."""
-        return {"encoder": weights_of(self.model.encoder)}
+COHORT = 500  # of the training recordings: more than AS-norm looks at, and no more than megabytes
 
 
 class FolderOfRecordings(Source):
@@ -112,6 +63,7 @@ class FolderOfRecordings(Source):
         self.config = config
         self.watched = "training" if self.dev is None else "development"
         self._judged = _some(self.train if self.dev is None else self.dev, config.judging.evaluate_on)
+        self._quiet = quiet
 
     def build(self) -> speech.SpeechEncoder:
         """Returns front end and encoder, with fresh weights."""
@@ -152,36 +104,57 @@ class FolderOfRecordings(Source):
         return from_step
 
     def rate(self, model: Any) -> float | None:
-        """Returns the equal error rate of the development pairs."""
+        """Returns the equal error rate of the development pairs; a back-end is fitted on some of the recordings."""
         if self.dev is None:
             return None
-        return equal_error_rate(*pair_scores(speech.embed_recordings(model, self._judged), self._judged.labels))
+        run = self._fitted(model, self.config.judging.evaluate_on)
+        scores = pair_scores(run.rows(self._judged), self._judged.labels, backend=run.backend)
+        return equal_error_rate(*scores)
 
     def run(self, model: Any) -> SpeechRun:
-        """Returns the run of a trained encoder."""
-        return SpeechRun(self.config, model)
+        """Returns the run of a trained encoder, with its back-end."""
+        return self._fitted(model, self.config.backend.backend_each)
 
-    def judge(self, run: Run) -> Judged:
+    def _fitted(self, model: speech.SpeechEncoder, each: int) -> SpeechRun:
+        """Returns the run of an encoder, its back-end being fitted on so many recordings of each speaker."""
+        kind = self.config.backend.name
+        run = SpeechRun(self.config, model, layer_of(self.config))
+        index = _spread(self.train, max(2, COHORT // len(self.train.speakers)) if kind == "none" else each)
+        with progress("back-end", quiet=self._quiet) as show:
+            rows = run.rows(index, show)
+        cohort = rows[np.unique(np.linspace(0, len(rows) - 1, COHORT).astype(int))]
+        return run._replace(backend=fitted(self.config, kind, rows, index.labels), cohort=cohort)
+
+    def judge(self, run: Any) -> Judged:
         """Judges the embeddings of development speakers; without these, of training speakers."""
         index = self._judged
         rate = self.config.data.sample_rate
         first = index.sound(0).read(rate, count=round(SHOWN * rate))
+        rows, untrained = run.rows(index), self.run(self.build()).embed_recordings(index)
+        judgement = judge_unseen(run.embedded(rows), index.labels, judged=self.watched)
+        figures = {"untrained_equal_error_rate": equal_error_rate(*pair_scores(untrained, index.labels))}
+        if run.backend is not None:
+            scored = pair_scores(rows, index.labels, backend=run.backend)
+            figures |= {
+                "backend_equal_error_rate": equal_error_rate(*scored),
+                "backend_threshold": equal_error_threshold(*scored),
+            }
         return Judged(
-            judge_unseen(speech.embed_recordings(run.model, index), index.labels, judged=self.watched),
+            judgement,
             arrays={"paths": index.paths},
-            page={
-                "label_names": index.speakers,
-                "untrained": speech.embed_recordings(self.build(), index),
-                "more": [stage_pictures(run.model, first)],
-            },
+            figures=figures,
+            page={"label_names": index.speakers, "untrained": untrained, "more": [stage_pictures(run.model, first)]},
         )
 
     @classmethod
     def read(cls, config: Config, arrays: Mapping[str, Any]) -> SpeechRun:
         """Returns a run that was saved."""
-        model = build_speech_encoder(config)
+        model, kind = build_speech_encoder(config), config.backend.name
         with_weights(model.encoder, arrays["encoder"])
-        return SpeechRun(config, model)
+        run = SpeechRun(config, model, cohort=arrays.get("cohort"))
+        if kind == "none":
+            return run
+        return run._replace(layer=layer_of(config), backend=read_backend(kind, arrays["backend"]))
 
     def content(self) -> dict[str, Any]:
         """Returns who speaks in how many recordings, and what is left out: no path but those inside the folders."""
@@ -251,8 +224,12 @@ def _listen(folder: Path, words: str, allow_outside: bool, *, quiet: bool) -> Re
 
 
 def _some(index: Recordings, each: int) -> Recordings:
+    """Returns some recordings of each speaker, no more than can be judged."""
+    return _spread(index, min(each, max(2, MAX_JUDGED // len(index.speakers))))
+
+
+def _spread(index: Recordings, each: int) -> Recordings:
     """Returns some recordings of each speaker, from all over the order of the paths and so of the sessions."""
-    each = min(each, max(2, MAX_JUDGED // len(index.speakers)))
     rows = [np.flatnonzero(index.labels == label) for label in range(len(index.speakers))]
     spread = [own[np.unique(np.linspace(0, len(own) - 1, each).astype(int))] for own in rows]
     return index.take(np.concatenate(spread))

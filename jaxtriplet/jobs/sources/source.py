@@ -40,6 +40,8 @@ class Judged(NamedTuple):
     """How a run was judged."""
 
     judgement: Judgement
+    figures: Mapping[str, Any] = MappingProxyType({})
+    """What metrics.json holds beside those of the judgement."""
     arrays: Mapping[str, Any] = MappingProxyType({})
     """What embeddings.npz holds beside embeddings and labels."""
     page: Mapping[str, Any] = MappingProxyType({})

@@ -1,0 +1,164 @@
+"""A trained encoder of recordings, and the back-end by which they are compared."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from numpy.typing import ArrayLike
+
+from jaxtriplet import metrics, models, speech
+from jaxtriplet.data import Recordings
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.sources.source import weights_of
+from jaxtriplet.metrics import Backend
+from jaxtriplet.models import Layer
+from jaxtriplet.numerics import l2_normalize
+from jaxtriplet.speech import Excerpts
+
+
+class SpeechRun(NamedTuple):
+    """An encoder of recordings: waveforms in, embeddings out.
+
+    Attributes:
+        config: The numbers that it was trained with.
+        model: Front end and encoder.
+        layer: What of the encoder recordings are compared by.
+        backend: How: a back-end of that layer, fitted on recordings of other speakers; None for the cosine.
+        cohort: That layer of some recordings of those speakers, for AS-norm, [M, P]; None if nothing is known of them.
+        excerpts: Which parts of a recording to take the mean of.
+    """
+
+    config: Config
+    model: speech.SpeechEncoder
+    layer: Layer = "embedding"
+    backend: Backend | None = None
+    cohort: np.ndarray | None = None
+    excerpts: Excerpts = Excerpts()
+
+    @property
+    def sample_rate(self) -> int:
+        """Of the waveforms, in hertz."""
+        return self.config.data.sample_rate
+
+    @property
+    def compared_by(self) -> str:
+        """How recordings are compared, in a word or three: "none", or "plda on pooled"."""
+        return "none" if self.backend is None else f"{self.backend.kind} on {self.layer}"
+
+    def embed(self, waveforms: ArrayLike, lengths: ArrayLike) -> np.ndarray:
+        """Embeds waveforms at once, in one compiled function for each shape.
+
+        Args:
+            waveforms: Samples, [N, T].
+            lengths: Number of valid samples of each, [N].
+
+        Returns:
+            Unit-length embeddings, [N, E].
+        """
+        sounds, size = np.asarray(waveforms, np.float32), len(np.asarray(lengths))
+        return self.embedded(models.embed(self.model, sounds, lengths, batch_size=size, layer=self.layer))
+
+    def rows(self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Returns the layer by which recordings of any length are compared.
+
+        Args:
+            index: The recordings.
+            progress_fn: Called as `progress_fn(done, total)` after each batch.
+
+        Returns:
+            A row a recording, in the order of the index, [N, P].
+        """
+        return speech.embed_recordings(
+            self.model, index, layer=self.layer, excerpts=self.excerpts, progress_fn=progress_fn
+        )
+
+    def embedded(self, rows: np.ndarray) -> np.ndarray:
+        """Returns unit-length embeddings, [N, E], of what `rows` gives, [N, P]."""
+        return rows if self.backend is None else self.backend.embed(rows).astype(rows.dtype)
+
+    def embed_recordings(self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None) -> np.ndarray:
+        """Embeds recordings of any length.
+
+        Args:
+            index: The recordings.
+            progress_fn: Called as `progress_fn(done, total)` after each batch.
+
+        Returns:
+            Unit-length embeddings in the order of the index, [N, E].
+        """
+        return self.embedded(self.rows(index, progress_fn))
+
+    def forward(self, waveforms: jax.Array, lengths: jax.Array) -> jax.Array:
+        """Returns the embeddings, [N, E]: a pure function with all numbers in it, for `jax.jit` and `jax.export`.
+
+        Args:
+            waveforms: Samples, [N, T] float32.
+            lengths: Number of valid samples of each, [N] int32.
+        """
+        model = nnx.merge(*nnx.split(self.model), copy=True)
+        if self.backend is None:
+            return model.embed(waveforms, lengths)
+        heard = model.pooled if self.layer == "pooled" else model.embed
+        return _embedded(self.backend, heard(waveforms, lengths))
+
+    def arrays(self) -> dict[str, Any]:
+        """Returns the arrays to save."""
+        arrays: dict[str, Any] = {"encoder": weights_of(self.model.encoder)}
+        if self.backend is not None:
+            arrays["backend"] = {name: value for name, value in self.backend._asdict().items() if name != "kind"}
+        return arrays if self.cohort is None else {**arrays, "cohort": self.cohort}
+
+
+def _embedded(backend: Backend, rows: jax.Array) -> jax.Array:
+    """Returns what `backend.embed` does, [N, P] -> [N, E], in JAX."""
+    center, whiten, project = (
+        jnp.asarray(one, rows.dtype) for one in (backend.center, backend.whiten, backend.project)
+    )
+    with jax.default_matmul_precision("highest"):
+        white = l2_normalize((rows - center[None]) @ whiten) * np.sqrt(whiten.shape[1]).astype(rows.dtype)
+        vectors = white @ project
+    if backend.constant:
+        last = jnp.full_like(vectors, backend.constant, shape=(*vectors.shape[:1], 1))
+        vectors = jnp.concatenate([vectors, last], axis=1)
+    return l2_normalize(vectors)
+
+
+def read_backend(kind: str, arrays: dict[str, Any]) -> Backend:
+    """Returns a back-end that was saved.
+
+    Args:
+        kind: One of `metrics.backends.KINDS`.
+        arrays: What `SpeechRun.arrays` gave of it.
+
+    Raises:
+        KeyError: An array is missing.
+    """
+    fields = {name: arrays[name] for name in Backend._fields if name != "kind"}
+    return Backend(kind=kind, **{**fields, "offset": float(fields["offset"]), "constant": float(fields["constant"])})
+
+
+def layer_of(config: Config) -> Layer:
+    """Returns what of the encoder the recordings of a run are compared by.
+
+    Args:
+        config: The numbers of the run.
+    """
+    return "embedding" if config.backend.name == "none" else cast(Layer, config.backend.backend_layer)
+
+
+def fitted(config: Config, kind: str, rows: np.ndarray, labels: np.ndarray) -> Backend | None:
+    """Returns a back-end for a layer.
+
+    Args:
+        config: How much to shrink covariances.
+        kind: One of `metrics.backends.KINDS`, or "none".
+        rows: The layer, of recordings of many speakers, [N, P].
+        labels: Their speakers, [N].
+    """
+    if kind == "none":
+        return None
+    numbers = config.backend
+    return metrics.backends.fit(kind, rows, labels, within=numbers.backend_within, between=numbers.backend_between)
