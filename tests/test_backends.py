@@ -34,7 +34,7 @@ def layer(seed: int, dim: int = 6, most: int = 6, speakers: int = 5) -> tuple[np
 
 @every_kind
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize(("within", "between"), [(0.1, 0.6), (0.3, 1.0), (1.0, 0.2)])
+@pytest.mark.parametrize(("within", "between"), [(0.1, 0.6), (0.3, 1.0), (1.0, 0.2), (0.1, 0.0)])
 def test_scores_are_those_of_the_loops(kind: str, seed: int, within: float, between: float) -> None:
     dim = 9 if seed % 2 else 4  # fewer recordings within speakers than dimensions, or more
     rows, labels = layer(seed, dim)
@@ -223,6 +223,12 @@ def test_without_shrinkage_no_linear_map_changes_a_score(kind: str) -> None:
     )
 
 
+def test_without_shrinkage_only_directions_in_which_speakers_differ_count() -> None:
+    rows, labels = layer(1, dim=9)
+    assert fit("plda", rows, labels, between=0.0).vectors(rows).shape == (len(rows), 4)  # of five speakers
+    assert fit("plda", rows, labels, between=1e-3).vectors(rows).shape == (len(rows), 9)
+
+
 @every_kind
 def test_the_order_and_names_of_recordings_change_no_score(kind: str) -> None:
     rows, labels = layer(1)
@@ -245,7 +251,7 @@ def test_a_back_end_comes_back_from_a_file(kind: str, tmp_path: Path) -> None:
 
 
 @every_kind
-def test_metrics_score_by_the_back_end_that_they_are_given(kind: str) -> None:
+def test_metrics_score_by_the_back_end_that_they_are_given(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, labels = layer(4)
     backend, cohort = fit(kind, rows, labels), layer(5)[0]
     first, second = np.random.default_rng(0).integers(len(rows), size=(2, 9))
@@ -260,8 +266,10 @@ def test_metrics_score_by_the_back_end_that_they_are_given(kind: str) -> None:
     normalised = trials.adaptive_s_norm(
         rows, list(zip(first, second, strict=True)), cohort, 3, score=lambda a, b: reference.score(kind, model, a, b)
     )
-    found = metrics.adaptive_s_norm(rows, first, second, cohort, top=3, backend=backend)
-    np.testing.assert_allclose(found, normalised, rtol=1e-8, atol=1e-8)
+    for block in (metrics.normalization._BLOCK, 2 * len(cohort)):  # all rows at once, and two
+        monkeypatch.setattr(metrics.normalization, "_BLOCK", block)
+        found = metrics.adaptive_s_norm(rows, first, second, cohort, top=3, backend=backend)
+        np.testing.assert_allclose(found, normalised, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("backend", [None, fit("plda", *layer(0, dim=256))], ids=["cosine", "plda"])
@@ -294,7 +302,7 @@ def test_a_million_trials_take_seconds() -> None:
 def test_what_is_no_different_from_the_center_has_no_direction(kind: str) -> None:
     rows, labels = layer(0)
     backend = fit(kind, rows, labels)
-    x = np.stack([backend.center, backend.center * (1 + 1e-16), rows[0], np.zeros(6)])
+    x = np.stack([backend.center, np.nextafter(backend.center, np.inf), rows[0], np.zeros(6)])
     vectors, embeddings = backend.vectors(x), backend.embed(x)
     assert not vectors[:2].any()
     assert np.isfinite(embeddings).all()
@@ -318,9 +326,9 @@ def test_dimensions_that_are_constant_tell_nothing(kind: str) -> None:
 @given(
     kind=st.sampled_from(KINDS),
     rows=st.integers(1, 4).flatmap(
-        lambda dim: st.lists(st.lists(st.integers(-2, 2), min_size=dim, max_size=dim), min_size=1, max_size=9)
+        lambda dim: st.lists(st.lists(st.integers(-2, 2), min_size=dim, max_size=dim), min_size=3, max_size=9)
     ),
-    speakers=st.integers(1, 4),
+    speakers=st.integers(2, 4),
     within=st.sampled_from([0.0, 0.1, 1.0]),
     between=st.sampled_from([0.0, 0.6, 1.0]),
 )
