@@ -27,8 +27,10 @@ class Points(NamedTuple):
 
     def between(self, others: "Points") -> NDArray[np.float64]:
         """Return the score of each of these with each of others, [N, M]."""
-        own = self.own[:, None] + others.own
-        return self._bounded(self.vectors @ others.vectors.T - own + self.offset)
+        scores = self.vectors @ others.vectors.T
+        scores -= self.own[:, None] + others.own
+        scores += self.offset
+        return self._bounded(scores)
 
     def trials(self, first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
         """Return the scores [T] of trials of two rows each, or say in plain words what is wrong with these."""

@@ -8,7 +8,8 @@ speakers apart. There are four kinds:
 - `wccn` also divides every direction by how much recordings of one speaker vary in it;
 - `lda` keeps the few directions in which speakers differ most, compared with recordings of one speaker;
 - `plda` whitens as `wccn` does, and then models both kinds of variation by Gaussians. Its score is the natural
-  logarithm of a likelihood ratio: above 0, one speaker is likelier than two.
+  logarithm of a likelihood ratio: above 0, the model finds one speaker likelier than two. Of a few training speakers it
+  learns to be too sure, so that a threshold for decisions is better measured than taken to be 0.
 
 With $m$ the mean of the speakers' means, $W$ the mean of their covariances and
 $W_s = (1 - \alpha) W + \alpha \, \mathrm{tr}(W) / D \, I$, shrunk by `within` $\alpha$,

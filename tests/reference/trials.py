@@ -1,7 +1,8 @@
 """Normalised scores and resampled error rates, trial by trial in float64."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,17 +12,23 @@ def cosine(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b))
 
 
-def adaptive_s_norm(rows: np.ndarray, trials: Sequence[tuple[int, int]], cohort: np.ndarray, top: int) -> list[float]:
+def adaptive_s_norm(
+    rows: np.ndarray,
+    trials: Sequence[tuple[int, int]],
+    cohort: np.ndarray,
+    top: int,
+    score: Callable[[Any, Any], float] = cosine,
+) -> list[float]:
     """AS-norm: each trial against the `top` cohort rows nearest to either side of it."""
     normalised = []
     for sides in trials:
-        score = cosine(*(rows[side].tolist() for side in sides))
+        alike = score(*(rows[side] for side in sides))
         total = 0.0
         for side in sides:
-            nearest = sorted(cosine(rows[side].tolist(), other.tolist()) for other in cohort)[-top:]
+            nearest = sorted(score(rows[side], other) for other in cohort)[-top:]
             mean = sum(nearest) / len(nearest)
             deviation = math.sqrt(sum((x - mean) ** 2 for x in nearest) / len(nearest))
-            total += (score - mean) / deviation
+            total += (alike - mean) / deviation
         normalised.append(total / 2)
     return normalised
 
