@@ -105,8 +105,8 @@ def test_pieces_of_a_file_keep_apart_in_parts_and_results(
     data, file = segmented(tmp_path / "data"), tmp_path / "rows.npz"
     whole = embedding.embed_batches
 
-    def stopped(model: Any, index: Any) -> Iterator[Any]:
-        rows, embeddings = next(iter(whole(model, index)))
+    def stopped(model: Any, index: Any, **options: Any) -> Iterator[Any]:
+        rows, embeddings = next(iter(whole(model, index, **options)))
         yield rows[:4], embeddings[:4]
         raise KeyboardInterrupt
 

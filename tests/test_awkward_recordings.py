@@ -414,7 +414,7 @@ def test_a_long_file_takes_no_more_memory_than_a_short_one(tmp_path, model, monk
             file.write(minute)  # 37 MiB in the end, at 16 kHz
     windows = 0
 
-    def embed(_, waveforms, lengths, *, batch_size):
+    def embed(_, waveforms, lengths, *, batch_size, layer):
         nonlocal windows
         windows += len(lengths)
         return np.ones((len(lengths), 8), np.float32)

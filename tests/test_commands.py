@@ -1,5 +1,6 @@
 """The commands about recordings as a user meets them: evaluate, embed, cluster, export and throughput."""
 
+import functools
 import itertools
 import json
 import pathlib
@@ -203,15 +204,15 @@ def test_an_interrupted_embed_goes_on_where_it_stopped(
     write(root / "s0" / "day0" / "long.wav", voice(1.1))  # of another shape, so in another batch
     whole, rows = embedding.embed_batches, []
 
-    def watched(model: Any, index: Any, *, stop: bool) -> Iterator[Any]:
-        for done, batch in enumerate(whole(model, index)):
+    def watched(model: Any, index: Any, *, stop: bool, **options: Any) -> Iterator[Any]:
+        for done, batch in enumerate(whole(model, index, **options)):
             if stop and done:
                 raise KeyboardInterrupt
             rows.extend(index.paths[batch[0]].tolist())
             yield batch
 
     monkeypatch.setattr(embedding, "SAVE_SECONDS", 0.0)
-    monkeypatch.setattr(embedding, "embed_batches", lambda *given: watched(*given, stop=True))
+    monkeypatch.setattr(embedding, "embed_batches", functools.partial(watched, stop=True))
     file, partial = tmp_path / "rows.npz", tmp_path / "rows.npz.partial"
     words = ("embed", run, "--data", root, "--out", file, "--quiet", "--json")
     status, out, err = call(*words)
@@ -227,7 +228,7 @@ def test_an_interrupted_embed_goes_on_where_it_stopped(
     assert "begun with another encoder" in err
 
     write(root / "s1" / "day1" / "00.wav", voice(0.7, pitch=300))  # changed meanwhile
-    monkeypatch.setattr(embedding, "embed_batches", lambda *given: watched(*given, stop=False))
+    monkeypatch.setattr(embedding, "embed_batches", functools.partial(watched, stop=False))
     rows.clear()
     status, out, err = call(*words)
     assert status == 0, err
@@ -410,7 +411,10 @@ def test_help_says_what_and_how(command: str, call: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("evaluate", "RUN", "--data", "DATA", "--trials", "TRIALS", "--as-norm"), "--as-norm needs --cohort"),
+        (
+            ("evaluate", "RUN", "--data", "DATA", "--trials", "TRIALS", "--as-norm"),
+            "holds none of the recordings it was trained on; name a --cohort of others",
+        ),
         (("evaluate", "RUN", "--data", "DATA", "--trials", "TRIALS", "--cohort", "DATA"), "in both"),
         (("evaluate", "RUN", "--data", "DATA", "--trials", "TRIALS", "--out", "DATA"), "is not empty"),
         (("evaluate", "RUN", "--data", "DATA"), "--trials"),

@@ -165,7 +165,8 @@ class Config:
                 raise ValueError(reason)
         for name, value in asked.items():
             switch = fields[name].extra["needs"]
-            if switch and fields[switch].of(config) in (0, "none") and value not in (None, 0, values.get(name)):
+            unused = (None, 0, values.get(name), fields[name].of(cls()))
+            if switch and fields[switch].of(config) in (0, "none") and value not in unused:
                 raise ValueError(f"`{name}`: of no use without `{switch}`")
         if "preset" in asked:
             from jaxtriplet.models import PRESETS  # not before an encoder is asked for
