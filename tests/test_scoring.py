@@ -1,0 +1,279 @@
+"""How recordings are compared: back-ends that a run has or is given, crops, cohorts, several runs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jaxtriplet import jobs, metrics
+from jaxtriplet.data import recordings
+from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fields import fields_of
+from jaxtriplet.jobs.scoring import KINDS, Comparison
+from jaxtriplet.jobs.sources.recordings import build_speech_encoder
+from jaxtriplet.metrics import backends
+from jaxtriplet.speech import Excerpts, embed_recordings, recordings as speech_recordings
+from tests.audio_files import RATE, corpus, voice, write
+from tests.saved import save
+
+pytestmark = [pytest.mark.xdist_group("scoring"), pytest.mark.usefixtures("cache_of_module")]
+
+
+def config_of(**numbers: Any) -> Config:
+    return Config().replace(**{"encoder": "lstm", "embedding_dim": 8, "bands": 40, **numbers})
+
+
+def fitted_run(index: Any, **numbers: Any) -> runs.SpeechRun:
+    """A run whose encoder nobody has trained, with a back-end fitted on some recordings."""
+    config = config_of(**numbers)
+    bare = runs.SpeechRun(config, build_speech_encoder(config), config.backend.backend_layer)
+    rows = bare.rows(index)
+    backend = backends.fit(config.backend.name, rows, index.labels, within=config.backend.backend_within)
+    return bare._replace(backend=backend, cohort=rows)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five speakers to fit back-ends on."""
+    return corpus(tmp_path_factory.mktemp("known") / "calls", speakers=5, utterances=3)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three others, between whose pitches theirs lie."""
+    root = tmp_path_factory.mktemp("data") / "calls"
+    for speaker in range(3):
+        for take in range(3):
+            samples = voice(0.6 + 0.1 * take, pitch=105 + 42 * speaker, seed=90 + 3 * speaker + take)
+            write(root / f"t{speaker}" / "day" / f"{take}.wav", samples)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trials(data: Path) -> Path:
+    paths = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.wav"))
+    lines = [f"{int(a[:2] == b[:2])} {a} {b}" for i, a in enumerate(paths) for b in paths[i + 1 :]]
+    (data.parent / "trials.txt").write_text("\n".join(lines))
+    return data.parent / "trials.txt"
+
+
+@pytest.fixture(scope="module")
+def folders(known: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Finished runs: without a back-end, with each kind of one, and with another seed."""
+    index, root = recordings(known), tmp_path_factory.mktemp("runs")
+    made = {"none": runs.SpeechRun(config_of(), build_speech_encoder(config_of()))}
+    for kind in backends.KINDS:
+        made[kind] = fitted_run(index, backend=kind)
+    made["on embeddings"] = fitted_run(index, backend="wccn", backend_layer="embedding")
+    made["another"] = fitted_run(index, backend="plda", seed=1)
+    for name, run in made.items():
+        (root / name).mkdir()
+        save(root / name, run)
+    return {name: root / name for name in made}
+
+
+@pytest.mark.parametrize("kind", [*backends.KINDS, "on embeddings"])
+def test_a_run_is_read_with_its_back_end(kind: str, folders: dict[str, Path], known: Path, data: Path) -> None:
+    run, index = runs.load_speech(folders[kind]), recordings(data)
+    assert run.backend is not None
+    assert run.compared_by == ("wccn on embedding" if kind == "on embeddings" else f"{kind} on pooled")
+    rows = run.rows(index)
+    expected = fitted_run(recordings(known), **{k: v for k, v in run.config.flat().items() if k.startswith("backend")})
+    for ours, theirs in zip(run.backend[1:], expected.backend[1:], strict=True):  # type: ignore[index]
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(run.embed_recordings(index), run.backend.embed(rows), atol=1e-6)
+    assert run.cohort is not None
+    assert run.cohort.shape == (30, rows.shape[1])
+
+
+@pytest.mark.parametrize("kind", [*backends.KINDS, "on embeddings"])
+def test_what_is_exported_embeds_as_the_run_does(kind: str, folders: dict[str, Path], data: Path) -> None:
+    run, index = runs.load_speech(folders[kind]), recordings(data)
+    waveforms = np.zeros((len(index), 2 * RATE), np.float32)
+    lengths = np.zeros(len(index), np.int32)
+    for row in range(len(index)):
+        sound = index.sound(row).read(RATE)
+        waveforms[row, : len(sound)], lengths[row] = sound, len(sound)
+    found = jax.jit(run.forward)(waveforms, lengths)
+    np.testing.assert_allclose(found, run.embed(waveforms, lengths), atol=2e-5)  # float32 against float64
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+
+
+def test_the_exported_file_holds_the_back_end(folders: dict[str, Path], call: Any, tmp_path: Path) -> None:
+    words = ("export", folders["plda"], "--out", tmp_path / "encoder.jax", "--json")
+    status, out, err = call(*words)
+    assert status == 0, err
+    run, figures = runs.load_speech(folders["plda"]), json.loads(out)
+    assert figures["compared_by"] == "plda on pooled"
+    sound = np.stack([voice(0.8, pitch=140), voice(0.8, pitch=210)])
+    lengths = np.array([len(sound[0]), 9000], np.int32)
+    found = jobs.load_exported(tmp_path / "encoder.jax").call(sound, lengths)
+    assert found.shape == (2, figures["embedding_dim"])
+    np.testing.assert_allclose(found, run.embed(sound, lengths), atol=2e-5)
+
+
+def test_scores_are_the_back_ends(folders: dict[str, Path], data: Path, trials: Path, tmp_path: Path) -> None:
+    index = recordings(data)
+    for kind in ("plda", "lda"):
+        judged = jobs.evaluate(folders[kind], data, trials, draws=5, out=tmp_path / kind, quiet=True)
+        run = runs.load_speech(folders[kind])
+        assert run.backend is not None
+        matrix = run.backend.matrix(*[run.rows(index)] * 2)
+        first, second = np.triu_indices(len(index), 1)
+        np.testing.assert_allclose(judged.scores[""], matrix[first, second], atol=1e-4)
+        assert judged.figures["compared_by"] == f"{kind} on pooled"
+        words = "log-likelihood ratio" if kind == "plda" else "cosine of their"
+        assert words in (tmp_path / kind / "report.html").read_text()
+
+
+def test_without_its_back_end_a_run_compares_embeddings(
+    folders: dict[str, Path], data: Path, trials: Path, call: Any, tmp_path: Path
+) -> None:
+    words = ("--data", data, "--trials", trials, "--draws", 5, "--json", "--quiet", "--out")
+    plain = json.loads(call("evaluate", folders["none"], *words, tmp_path / "a").out)
+    switched = json.loads(call("evaluate", folders["plda"], *words, tmp_path / "b", "--backend", "none").out)
+    assert switched == plain
+    assert plain["compared_by"] == "none"
+
+
+@pytest.mark.parametrize("layer", ["pooled", "embedding"])
+def test_a_back_end_can_be_fitted_on_other_speakers(
+    layer: str, folders: dict[str, Path], known: Path, data: Path, trials: Path, tmp_path: Path
+) -> None:
+    asked: dict[str, Any] = {"backend": "wccn", "backend_layer": layer, "fit_on": known}
+    judged = jobs.evaluate(
+        folders["none"], data, trials, **asked, as_norm=True, draws=5, out=tmp_path / "o", quiet=True
+    )
+    run = runs.load_speech(folders["none"])._replace(layer=layer)  # type: ignore[arg-type]
+    index, others = recordings(data), recordings(known)
+    rows, cohort = run.rows(index), run.rows(others)
+    backend = backends.fit("wccn", cohort, others.labels)
+    pairs = np.triu_indices(len(index), 1)
+    np.testing.assert_allclose(judged.scores[""], backend.matrix(rows, rows)[pairs], atol=1e-5)
+    expected = metrics.adaptive_s_norm(rows, *pairs, cohort, backend=backend)
+    np.testing.assert_allclose(judged.scores["as_norm_"], expected, atol=1e-3)
+
+
+def test_several_runs_are_the_mean_of_their_scores(
+    folders: dict[str, Path], data: Path, trials: Path, call: Any, tmp_path: Path
+) -> None:
+    both = [folders["plda"], folders["another"]]
+    alone = [
+        jobs.evaluate(one, data, trials, as_norm=True, draws=5, out=tmp_path / one.name, quiet=True) for one in both
+    ]
+    words = ("--as-norm", "--draws", 5, "--out", tmp_path / "both", "--json", "--quiet")
+    figures = json.loads(call("evaluate", *both, "--data", data, "--trials", trials, *words).out)
+    together = jobs.evaluate(both, data, trials, **asked, out=tmp_path / "python")
+    assert together.figures == figures
+    assert figures["num_runs"] == 2
+    for prefix, scores in together.scores.items():
+        np.testing.assert_allclose(scores, (alone[0].scores[prefix] + alone[1].scores[prefix]) / 2)
+        assert not np.allclose(alone[0].scores[prefix], alone[1].scores[prefix])
+    assert set(together.scores) == {"", "as_norm_"}
+
+
+def test_the_training_cohort_is_the_usual_one(
+    folders: dict[str, Path], known: Path, data: Path, trials: Path, tmp_path: Path
+) -> None:
+    named, usual = (
+        jobs.evaluate(folders["plda"], data, trials, **more, draws=5, out=tmp_path / str(place), quiet=True)
+        for place, more in enumerate(({"cohort": known}, {"as_norm": True}))
+    )
+    np.testing.assert_allclose(named.scores["as_norm_"], usual.scores["as_norm_"], atol=1e-4)
+
+
+def test_crops_are_spread_over_a_recording(tmp_path: Path, folders: dict[str, Path]) -> None:
+    model = runs.load_speech(folders["none"]).model
+    for name, seconds in (("long", 3.0), ("short", 0.4)):
+        write(tmp_path / "calls" / f"{name}.wav", voice(seconds))
+    index = recordings(tmp_path / "calls", labelled=False)
+    samples = {path: index.sound(row).read(RATE) for row, path in enumerate(index.paths.tolist())}
+    found = dict(zip(index.paths.tolist(), embed_recordings(model, index, excerpts=Excerpts(3, 0.5)), strict=True))
+    size, sound = RATE // 2, samples["long.wav"]
+    starts = np.linspace(0, len(sound) - size, 3).round().astype(int)
+    parts = np.stack([model.embed(sound[None, at : at + size], np.array([size]))[0] for at in starts])
+    np.testing.assert_allclose(found["long.wav"], parts.sum(axis=0) / np.linalg.norm(parts.sum(axis=0)), atol=1e-5)
+    short = samples["short.wav"]
+    np.testing.assert_allclose(found["short.wav"], model.embed(short[None], np.array([len(short)]))[0], atol=1e-5)
+    pooled = embed_recordings(model, index, layer="pooled", excerpts=Excerpts(3, 0.5))
+    whole = np.stack([model.pooled(sound[None, at : at + size], np.array([size]))[0] for at in starts])
+    np.testing.assert_allclose(pooled[index.paths.tolist().index("long.wav")], whole.mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize(("total", "number"), [(100, 2), (100, 3), (61, 5), (1000, 4), (43, 3), (41, 2)])
+@pytest.mark.parametrize("block", [1, 7, 2000])
+def test_crops_do_not_depend_on_blocks(total: int, number: int, block: int) -> None:
+    sound, size = np.arange(total, dtype=np.float32), 40
+    step = Excerpts(number).step(total, size)
+    blocks = (sound[at : at + block] for at in range(0, total, block))
+    found = [int(window[0]) for window in speech_recordings.windows(blocks, size, step)]
+    expected = dict.fromkeys(round(k * (total - size) / (number - 1)) for k in range(number))
+    assert found == [*expected]
+
+
+def test_embed_and_cluster_take_the_same_options(
+    folders: dict[str, Path], known: Path, data: Path, call: Any, tmp_path: Path
+) -> None:
+    asked = ("--backend", "lda", "--fit-on", known, "--crops", 2, "--crop-seconds", 0.5, "--quiet", "--json")
+    status, _, err = call("embed", folders["none"], "--data", data, "--out", tmp_path / "rows.npz", *asked)
+    assert status == 0, err
+    comparison = Comparison("lda", None, known, 2, 0.5)
+    expected = comparison.settled(folders["none"], allow_outside=False, quiet=True).embed_recordings(recordings(data))
+    with np.load(tmp_path / "rows.npz") as found:
+        np.testing.assert_allclose(found["embeddings"], expected, atol=1e-5)
+    words = ("--num-speakers", 3, "--out", tmp_path / "who")
+    status, out, err = call("cluster", folders["none"], "--data", data, *words, *asked)
+    assert status == 0, err
+    assert json.loads(out)["num_clusters"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (
+            "evaluate none --backend plda",
+            "has no back-end; to fit plda, name recordings of known speakers with --fit-on",
+        ),
+        ("evaluate lda --backend plda", "has the back-end lda on pooled; to fit plda"),
+        ("evaluate none lda plda", "none has none, lda has lda, plda has plda"),
+        ("evaluate plda plda", "must be one or several different folders"),
+        ("evaluate plda --fit-on DATA", "what to fit on must be of other speakers than the trials; 9 in both"),
+        ("evaluate plda --backend-layer pooled", "--backend-layer: of no use without --fit-on"),
+        ("evaluate plda --backend none --fit-on KNOWN", "--fit-on: of no use with --backend none"),
+        ("evaluate plda --crops 1", "--crops must be at least 2, or 0 for whole recordings; got 1"),
+        ("evaluate plda --crop-seconds 0", "--crop-seconds"),
+        ("evaluate plda --backend pdla", "plda"),
+        ("cluster plda", "has no threshold of its own; give --num-speakers, --threshold or --estimate silhouette"),
+        ("cluster plda --crops 2", "has no threshold of its own for such a comparison"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(
+    words: str,
+    complaint: str,
+    folders: dict[str, Path],
+    known: Path,
+    data: Path,
+    trials: Path,
+    call: Any,
+    tmp_path: Path,
+) -> None:
+    command, *rest = words.split()
+    places: dict[str, Any] = {**folders, "KNOWN": known, "DATA": data}
+    more = ("--trials", trials) if command == "evaluate" else ()
+    # After `--backend`, "none" and "plda" are words, and not runs.
+    pairs = zip(["", *rest], rest, strict=False)
+    given = [word if before == "--backend" else places.get(word, word) for before, word in pairs]
+    status, out, err = call(command, *given, "--data", data, *more, "--out", tmp_path / "out", "--quiet")
+    assert (status, out) == (2, "")
+    shown = err.replace(f"{folders['none'].parent}/", "")
+    assert complaint in shown
+    assert len(err.strip().splitlines()) <= 3  # click's own have the usage before them
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_kinds_are_those_of_the_config() -> None:
+    assert set(fields_of(Config)["backend"].words("choices")) == set(KINDS)
