@@ -162,9 +162,8 @@ def test_several_runs_are_the_mean_of_their_scores(
     folders: dict[str, Path], data: Path, trials: Path, call: Any, tmp_path: Path
 ) -> None:
     both = [folders["plda"], folders["another"]]
-    alone = [
-        jobs.evaluate(one, data, trials, as_norm=True, draws=5, out=tmp_path / one.name, quiet=True) for one in both
-    ]
+    asked: dict[str, Any] = {"as_norm": True, "draws": 5, "quiet": True}
+    alone = [jobs.evaluate(one, data, trials, **asked, out=tmp_path / one.name) for one in both]
     words = ("--as-norm", "--draws", 5, "--out", tmp_path / "both", "--json", "--quiet")
     figures = json.loads(call("evaluate", *both, "--data", data, "--trials", trials, *words).out)
     together = jobs.evaluate(both, data, trials, **asked, out=tmp_path / "python")
@@ -213,6 +212,46 @@ def test_crops_do_not_depend_on_blocks(total: int, number: int, block: int) -> N
     found = [int(window[0]) for window in speech_recordings.windows(blocks, size, step)]
     expected = dict.fromkeys(round(k * (total - size) / (number - 1)) for k in range(number))
     assert found == [*expected]
+
+
+def test_a_faster_recording_is_what_is_heard(tmp_path: Path, folders: dict[str, Path]) -> None:
+    """Twice as fast, a recording is its samples at half the rate, said to be at the whole one."""
+    model = runs.load_speech(folders["none"]).model
+    write(tmp_path / "calls" / "a.wav", voice(1.4))
+    index = recordings(tmp_path / "calls", labelled=False)
+    sound, size = index.sound(0).read(RATE // 2), RATE // 4
+    whole = model.embed(sound[None], np.array([len(sound)]))
+    np.testing.assert_allclose(embed_recordings(model, index, speed=2.0), whole, atol=1e-5)
+    parts = [model.embed(part[None], np.array([size])) for part in (sound[:size], sound[-size:])]
+    found = embed_recordings(model, index, excerpts=Excerpts(2, 0.5), speed=2.0)
+    np.testing.assert_allclose(found, sum(parts) / np.linalg.norm(sum(parts)), atol=1e-5)
+
+
+def test_training_fits_what_its_config_says(known: Path, data: Path, trials: Path, tmp_path: Path) -> None:
+    numbers = {"backend": "plda", "backend_speeds": "1,1.2", "backend_each": 4, "steps": 2, "evaluate_every": 2}
+    config = config_of(speakers=3, utterances=2, seconds="0.4", **numbers)
+    trained = jobs.train(config, data=known, dev=data, out=tmp_path / "run", quiet=True)
+    assert trained.figures is not None
+    run, index = runs.load_speech(tmp_path / "run"), recordings(known)
+    chosen = index.take(np.concatenate([np.flatnonzero(index.labels == one)[[0, 1, 3, 5]] for one in range(5)]))
+    rows = np.concatenate([run.rows(chosen, speed=speed) for speed in (1.0, 1.2)])
+    backend = backends.fit("plda", rows, np.concatenate([chosen.labels, chosen.labels + 5]))
+    assert run.backend is not None
+    pairs = backend.pair_scores(run.rows(recordings(data)), recordings(data).labels)
+    ours = run.backend.pair_scores(run.rows(recordings(data)), recordings(data).labels)
+    np.testing.assert_allclose(ours[0], pairs[0], rtol=1e-4, atol=1e-3)
+    figures = trained.figures
+    assert figures["backend_threshold"] == pytest.approx(metrics.equal_error_threshold(*ours))
+    assert figures["backend_equal_error_rate"] == metrics.equal_error_rate(*ours)
+    history = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert 0 <= history[-1]["equal_error_rate"] <= 1
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"it was\n{figures['untrained_equal_error_rate']:.2%}" in page
+
+    judged = jobs.evaluate(tmp_path / "run", data, trials, draws=5, out=tmp_path / "judged", quiet=True)
+    assert judged.figures["development_threshold"] == figures["backend_threshold"]
+    anew = jobs.evaluate(tmp_path / "run", data, trials, crops=2, draws=5, out=tmp_path / "anew", quiet=True)
+    assert "development_threshold" not in anew.figures
 
 
 def test_embed_and_cluster_take_the_same_options(

@@ -177,7 +177,7 @@ class Config:
 
     def _check_together(self) -> None:
         """Refuses what does not go together."""
-        _ = self.data.crop_seconds, self.fine_tuning.crop_seconds
+        _ = self.data.crop_seconds, self.fine_tuning.crop_seconds, self.backend.speed_factors
         speeds = self.data.speed_factors
         if self.data.batches == "shuffled" and self.loss.in_thirds:
             reason = f"{self.loss.name} takes anchors, positives and negatives, which are drawn"

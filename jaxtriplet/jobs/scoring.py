@@ -115,8 +115,7 @@ class Comparison(NamedTuple):
             return run
         run = run._replace(layer=cast(Layer, self.backend_layer or run.config.backend.backend_layer))
         with listening.progress("back-end", quiet=quiet) as show:
-            rows = run.rows(index, show)
-        return run._replace(backend=fitted(run.config, self.kind(run), rows, index.labels), cohort=rows)
+            return fitted(run, self.kind(run), index, show)
 
     def settled(self, folder: str | Path, *, allow_outside: bool, quiet: bool) -> SpeechRun:
         """Returns the encoder of a run, compared in this way; see `load`, `recordings` and `fit`."""

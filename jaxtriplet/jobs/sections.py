@@ -198,6 +198,14 @@ class Backend:
         float, _of_backend("Likewise between speakers, of plda: few speakers fill few directions.", ge=0, le=1)
     ] = 0.6
     backend_each: Annotated[int, _of_backend("Recordings of each speaker to fit it on, at most.", ge=2)] = 200
+    backend_speeds: Annotated[
+        str, _of_backend("Speeds of these, such as 1,0.9,1.1; each makes every speaker another one.")
+    ] = "1"
+
+    @property
+    def speed_factors(self) -> tuple[float, ...]:
+        """Speeds of the recordings that it is fitted on."""
+        return _numbers("backend_speeds", self.backend_speeds)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,6 +58,7 @@ def embed_recordings(
     *,
     layer: Layer = "embedding",
     excerpts: Excerpts = WHOLE,
+    speed: float = 1.0,
     progress_fn: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Embeds recordings of any length: those of about one length together, the long ones window by window.
@@ -69,6 +70,7 @@ def embed_recordings(
         index: The recordings.
         layer: What to give of each: its unit-length embedding, or "pooled", what the last layer makes it of.
         excerpts: Which parts of a recording to take the mean of.
+        speed: How fast to play them: the pitch changes too, which makes every speaker another one.
         progress_fn: Called as `progress_fn(done, total)` after each batch.
 
     Returns:
@@ -93,7 +95,7 @@ def embed_recordings(
         (2, 4)
     """
     places, found = [], []
-    for rows, embeddings in embed_batches(model, index, layer=layer, excerpts=excerpts):
+    for rows, embeddings in embed_batches(model, index, layer=layer, excerpts=excerpts, speed=speed):
         places.append(rows)
         found.append(embeddings)
         if progress_fn:
@@ -102,7 +104,12 @@ def embed_recordings(
 
 
 def embed_batches(
-    model: SpeechEncoder, index: Recordings, *, layer: Layer = "embedding", excerpts: Excerpts = WHOLE
+    model: SpeechEncoder,
+    index: Recordings,
+    *,
+    layer: Layer = "embedding",
+    excerpts: Excerpts = WHOLE,
+    speed: float = 1.0,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Returns an iterator over batches of recordings and their embeddings, for whom all at once would be too late.
 
@@ -111,6 +118,7 @@ def embed_batches(
         index: The recordings.
         layer: As `embed_recordings` takes it.
         excerpts: Likewise.
+        speed: Likewise.
 
     Returns:
         Rows of the index, [M], and what `layer` says of these, [M, E] or [M, P]; each row once, the shortest first.
@@ -118,13 +126,15 @@ def embed_batches(
     Raises:
         ValueError: A recording can no longer be read; the message names it.
     """
-    samples = index.samples(model.sample_rate)
+    # As many samples as the model expects in a second are to last so many seconds.
+    rate = round(model.sample_rate / speed)
+    samples = index.samples(rate)
     by_length = np.argsort(samples, kind="stable")
-    short, long = np.split(by_length, [int(np.sum(samples <= excerpts.longest() * model.sample_rate))])
+    short, long = np.split(by_length, [int(np.sum(samples <= excerpts.longest() * rate))])
     if len(short):
-        for rows, waveforms, lengths in whole_recordings(index.take(short), sample_rate=model.sample_rate):
+        for rows, waveforms, lengths in whole_recordings(index.take(short), sample_rate=rate):
             yield short[rows], embed(model, waveforms, lengths, batch_size=len(lengths), layer=layer)[: len(rows)]
-    yield from _embed_long(model, index, long, layer, excerpts)
+    yield from _embed_long(model, index, long, rate, layer, excerpts)
 
 
 def windows(blocks: Iterable[np.ndarray], size: int, step: float) -> Iterator[np.ndarray]:
@@ -153,10 +163,9 @@ def windows(blocks: Iterable[np.ndarray], size: int, step: float) -> Iterator[np
 
 
 def _embed_long(
-    model: SpeechEncoder, index: Recordings, rows: np.ndarray, layer: Layer, excerpts: Excerpts
+    model: SpeechEncoder, index: Recordings, rows: np.ndarray, rate: int, layer: Layer, excerpts: Excerpts
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Embeds recordings one by one, as the mean of their parts."""
-    rate = model.sample_rate
     size, samples = round(excerpts.seconds * rate), index.samples(rate)
     heard = (
         (row, window)

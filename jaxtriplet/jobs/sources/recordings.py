@@ -15,14 +15,19 @@ from jaxtriplet.data import Crops, Problem, Recordings, load, recordings, requir
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.listening import name_problems, progress
 from jaxtriplet.jobs.sources.source import Judged, Source, with_weights
-from jaxtriplet.jobs.sources.speech_run import SpeechRun as SpeechRun, fitted, layer_of, read_backend
+from jaxtriplet.jobs.sources.speech_run import (
+    COHORT,
+    SpeechRun as SpeechRun,
+    fitted,
+    layer_of,
+    read_backend,
+)
 from jaxtriplet.metrics import equal_error_rate, equal_error_threshold, judge_unseen, pair_scores
 from jaxtriplet.pages.stages import stage_pictures
 from jaxtriplet.training import Batch
 
 SHOWN = 3.0  # seconds of a recording, in the pictures of what training does to it
 MAX_JUDGED = 2000  # recordings have two million pairs, which take a second; more say no more
-COHORT = 500  # of the training recordings: more than AS-norm looks at, and no more than megabytes
 
 
 class FolderOfRecordings(Source):
@@ -121,9 +126,7 @@ class FolderOfRecordings(Source):
         run = SpeechRun(self.config, model, layer_of(self.config))
         index = _spread(self.train, max(2, COHORT // len(self.train.speakers)) if kind == "none" else each)
         with progress("back-end", quiet=self._quiet) as show:
-            rows = run.rows(index, show)
-        cohort = rows[np.unique(np.linspace(0, len(rows) - 1, COHORT).astype(int))]
-        return run._replace(backend=fitted(self.config, kind, rows, index.labels), cohort=cohort)
+            return fitted(run, kind, index, show)
 
     def judge(self, run: Any) -> Judged:
         """Judges the embeddings of development speakers; without these, of training speakers."""

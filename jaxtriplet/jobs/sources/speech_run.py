@@ -18,6 +18,9 @@ from jaxtriplet.models import Layer
 from jaxtriplet.numerics import l2_normalize
 from jaxtriplet.speech import Excerpts
 
+COHORT = 500
+"""How many recordings are kept for AS-norm, at most: more than it looks at, and no more than some megabytes."""
+
 
 class SpeechRun(NamedTuple):
     """An encoder of recordings: waveforms in, embeddings out.
@@ -61,18 +64,21 @@ class SpeechRun(NamedTuple):
         sounds, size = np.asarray(waveforms, np.float32), len(np.asarray(lengths))
         return self.embedded(models.embed(self.model, sounds, lengths, batch_size=size, layer=self.layer))
 
-    def rows(self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None) -> np.ndarray:
+    def rows(
+        self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None, *, speed: float = 1.0
+    ) -> np.ndarray:
         """Returns the layer by which recordings of any length are compared.
 
         Args:
             index: The recordings.
             progress_fn: Called as `progress_fn(done, total)` after each batch.
+            speed: How fast to play them.
 
         Returns:
             A row a recording, in the order of the index, [N, P].
         """
         return speech.embed_recordings(
-            self.model, index, layer=self.layer, excerpts=self.excerpts, progress_fn=progress_fn
+            self.model, index, layer=self.layer, excerpts=self.excerpts, speed=speed, progress_fn=progress_fn
         )
 
     def embedded(self, rows: np.ndarray) -> np.ndarray:
@@ -149,16 +155,31 @@ def layer_of(config: Config) -> Layer:
     return "embedding" if config.backend.name == "none" else cast(Layer, config.backend.backend_layer)
 
 
-def fitted(config: Config, kind: str, rows: np.ndarray, labels: np.ndarray) -> Backend | None:
-    """Returns a back-end for a layer.
+def fitted(
+    run: SpeechRun, kind: str, index: Recordings, progress_fn: Callable[[int, int], None] | None = None
+) -> SpeechRun:
+    """Returns a run with a back-end for the layer by which it compares recordings.
 
     Args:
-        config: How much to shrink covariances.
+        run: The run.
         kind: One of `metrics.backends.KINDS`, or "none".
-        rows: The layer, of recordings of many speakers, [N, P].
-        labels: Their speakers, [N].
+        index: Recordings of many speakers, to fit it on and to be the cohort.
+        progress_fn: Called as `progress_fn(done, total)` after each batch of them.
     """
+    numbers, parts, count = run.config.backend, list[np.ndarray](), len(index)
+    speeds = (1.0,) if kind == "none" else numbers.speed_factors
+    for place, speed in enumerate(speeds):
+
+        def show(done: int, _: int, begun: int = place * count) -> None:
+            if progress_fn is not None:
+                progress_fn(begun + done, len(speeds) * count)
+
+        parts.append(run.rows(index, show, speed=speed))
+    cohort = parts[0][np.unique(np.linspace(0, count - 1, COHORT).astype(int))]
     if kind == "none":
-        return None
-    numbers = config.backend
-    return metrics.backends.fit(kind, rows, labels, within=numbers.backend_within, between=numbers.backend_between)
+        return run._replace(backend=None, cohort=cohort)
+    labels = np.concatenate([index.labels + place * len(index.speakers) for place in range(len(speeds))])
+    backend = metrics.backends.fit(
+        kind, np.concatenate(parts), labels, within=numbers.backend_within, between=numbers.backend_between
+    )
+    return run._replace(backend=backend, cohort=cohort)
