@@ -117,7 +117,7 @@ def test_a_shell_completes_commands_options_and_words(words: str, offered: list[
         (["cluster", "--overwritten"], "No such option '--overwritten'. Did you mean '--overwrite'?"),
         (["cluster", "--estimate", "silhuette"], "Did you mean 'silhouette'?"),
         (["cluster", "--estimate", "x"], "'x' is not one of 'threshold', 'silhouette'."),
-        (["evaluate"], "Missing argument 'RUN'."),
+        (["evaluate"], "Missing argument 'RUN...'."),
         (["zzz"], "No such command 'zzz'."),
     ],
     ids=lambda value: "" if isinstance(value, str) else " ".join(value),

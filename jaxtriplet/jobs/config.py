@@ -139,7 +139,9 @@ class Config:
         if not {"loss", "steps"} <= content.keys():
             raise ValueError("it has neither a format nor a loss and steps")
         recipe = content.get("recipe", "japanese-vowels")
-        return cls._made({**RECIPES.get(str(recipe), {}), "recipe": recipe, **content}, {})
+        # Its other numbers are all there; what a recipe says now was not said then.
+        source = {name: value for name, value in RECIPES.get(str(recipe), {}).items() if name == "source"}
+        return cls._made({**source, "recipe": recipe, **content}, {})
 
     @classmethod
     def _made(cls, values: Mapping[str, Any], asked: Mapping[str, Any]) -> Self:
