@@ -35,8 +35,8 @@ def evaluate(as_json: bool, **asked: Any) -> None:
     The 95 % interval of the equal error rate is a bootstrap over speakers, if the first folder of every path is one;
     else over trials, which is narrower than the truth. --as-norm adds figures after AS-norm, under names of their own.
 
-    Scores are cosines or, with the back-end plda, log-likelihood ratios: above 0, one speaker is the likelier. A
-    back-end that the run was not trained with can be fitted on other recordings, --fit-on DIR.
+    Scores are cosines or, with the back-end plda, log-likelihood ratios of its model; where to accept is known from
+    development speakers. A back-end that the run was not trained with can be fitted on other recordings, --fit-on DIR.
 
     The folder gets metrics.json, scores.txt (the trials, each with its score), det.png and report.html.
     """

@@ -57,8 +57,9 @@ def evaluate(
     interval of the equal error rate is a bootstrap over speakers, if the first folder of every path is one; else over
     trials, which is narrower than the truth.
 
-    A score is a cosine or, with the back-end "plda", a log-likelihood ratio: 0 where one speaker is as likely as two.
-    Of several runs it is the mean of theirs, before AS-norm and after it.
+    A score is a cosine or, with the back-end "plda", a log-likelihood ratio of its model, which is not to be taken at
+    its word: where both errors are equal for strangers is known from development speakers. Of several runs it is the
+    mean of theirs, before AS-norm and after it.
 
     Args:
         run: The folder of a finished run on recordings, or several such.
