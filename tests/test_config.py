@@ -135,7 +135,10 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         ({"recipe": "best", "class_sample": 3}, "`class_sample`: supervised-contrastive has no class weights"),
         ({"recipe": "best", "class_rate": 0.5}, "`class_rate`: supervised-contrastive has no class weights"),
         ({"recipe": "best", "class_decay": 0.0}, "`class_decay`: supervised-contrastive has no class weights"),
-        ({"recipe": "best", "margin_schedule": "linear"}, "`margin_schedule`: supervised-contrastive has no class weights"),
+        (
+            {"recipe": "best", "margin_schedule": "linear"},
+            "`margin_schedule`: supervised-contrastive has no class weights",
+        ),
         (NORMALIZED | {"margin_schedule": "linear"}, "normalized-softmax has no class weights with a margin"),
         (NORMALIZED | {"loss": "proxy-anchor", "centers": 3}, "proxy-anchor has no class weights of which a class may"),
         (AAM | {"margin_schedule": "exp"}, "`margin_schedule` must be one of none, linear, exponential"),
@@ -154,7 +157,10 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
         (AAM | {"margin_end": 3}, "`margin_end`: of no use without `margin_schedule`"),
         (AAM | {"fine_tune_margin": 0.5}, "`fine_tune_margin`: of no use without `fine_tune`"),
         (AAM | {"fine_tune": 9, "fine_tune_seconds": "0"}, "`fine_tune_seconds` must be numbers above 0"),
-        ({"recipe": "best", "fine_tune": 9, "fine_tune_margin": 0.5}, "`fine_tune_margin`: supervised-contrastive has no class"),
+        (
+            {"recipe": "best", "fine_tune": 9, "fine_tune_margin": 0.5},
+            "`fine_tune_margin`: supervised-contrastive has no class",
+        ),
         ({"recipe": "best", "fine_tune": 9, "steps": 9}, "`fine_tune` must be below `steps`, 9"),
         ({"recipe": "best", "fine_tune": 9, "speeds": "0.9"}, "`fine_tune` is at speed 1, which is not among `speeds`"),
         ({"recipe": "japanese-vowels", "fine_tune": 9, "fine_tune_seconds": "3"}, "of no use without `data`"),

@@ -254,6 +254,46 @@ def test_training_fits_what_its_config_says(known: Path, data: Path, trials: Pat
     assert "development_threshold" not in anew.figures
 
 
+def test_speakers_are_left_out_to_find_a_threshold(known: Path, tmp_path: Path) -> None:
+    numbers = {"backend": "plda", "backend_speeds": "1,1.2", "steps": 1, "evaluate_every": 9}
+    config = config_of(speakers=3, utterances=2, seconds="0.4", **numbers)
+    figures = jobs.train(config, data=known, out=tmp_path / "run", quiet=True).figures
+    assert figures is not None
+    run, index = runs.load_speech(tmp_path / "run"), recordings(known)
+    rows, fast = (run.rows(index, speed=speed) for speed in (1.0, 1.2))
+    cosines, scores, same = [], [], []
+    for fold in range(2):
+        held = index.labels % 2 == fold
+        others = np.concatenate([index.labels[~held], index.labels[~held] + 5])
+        backend = backends.fit("plda", np.concatenate([rows[~held], fast[~held]]), others)
+        pairs = backend.pair_scores(rows[held], index.labels[held])
+        scores.append(pairs[0])
+        same.append(pairs[1])
+        cosines.append(metrics.pair_scores(backend.embed(rows[held]), index.labels[held])[0])
+    truth = np.concatenate(same)
+    assert figures["threshold"] == pytest.approx(
+        metrics.equal_error_threshold(np.concatenate(cosines), truth), abs=1e-5
+    )
+    expected = metrics.equal_error_threshold(np.concatenate(scores), truth)
+    assert figures["backend_threshold"] == pytest.approx(expected, rel=1e-3)
+    assert figures["judged"] == "training"
+    assert "from speakers whom a back-end was not fitted on" in (tmp_path / "run" / "report.html").read_text()
+    # It is the threshold that `cluster` takes.
+    grouped = jobs.cluster(tmp_path / "run", known, out=tmp_path / "who", quiet=True)
+    assert grouped.figures["threshold"] == figures["threshold"]
+
+
+@pytest.mark.parametrize("speakers", [2, 3])
+def test_of_few_speakers_none_can_be_left_out(speakers: int, tmp_path: Path) -> None:
+    root = corpus(tmp_path / "calls", speakers=speakers)
+    config = config_of(speakers=2, utterances=2, seconds="0.4", backend="plda", steps=1, evaluate_every=9)
+    figures = jobs.train(config, data=root, out=tmp_path / "run", quiet=True).figures
+    assert figures is not None
+    run, index = runs.load_speech(tmp_path / "run"), recordings(root)
+    scores = metrics.pair_scores(run.embed_recordings(index), index.labels)
+    assert figures["threshold"] == pytest.approx(metrics.equal_error_threshold(*scores), abs=1e-6)
+
+
 def test_embed_and_cluster_take_the_same_options(
     folders: dict[str, Path], known: Path, data: Path, call: Any, tmp_path: Path
 ) -> None:

@@ -6,7 +6,8 @@ from typing import NamedTuple, cast
 from jaxtriplet import _checks
 from jaxtriplet.data import Recordings, require_pairs
 from jaxtriplet.jobs import listening, runs
-from jaxtriplet.jobs.sources.speech_run import SpeechRun, fitted
+from jaxtriplet.jobs.sources.fitting import fitted, hear
+from jaxtriplet.jobs.sources.speech_run import SpeechRun
 from jaxtriplet.metrics import backends
 from jaxtriplet.models import Layer
 from jaxtriplet.speech import Excerpts
@@ -115,7 +116,8 @@ class Comparison(NamedTuple):
             return run
         run = run._replace(layer=cast(Layer, self.backend_layer or run.config.backend.backend_layer))
         with listening.progress("back-end", quiet=quiet) as show:
-            return fitted(run, self.kind(run), index, show)
+            known = hear(run, index, run.config.backend.speed_factors, show)
+        return fitted(run, self.kind(run), known)
 
     def settled(self, folder: str | Path, *, allow_outside: bool, quiet: bool) -> SpeechRun:
         """Returns the encoder of a run, compared in this way; see `load`, `recordings` and `fit`."""

@@ -50,7 +50,9 @@ class Encoder:
     """The network."""
 
     name: Annotated[str, _waves("The network.", choices=_ENCODERS)] = "ecapa-tdnn"
-    preset: Annotated[str, _waves("small (two CPU cores) or paper (as published).", choices=_PRESETS)] = "small"
+    preset: Annotated[
+        str, _waves("small, wide (both for two CPU cores) or paper (as published).", choices=_PRESETS)
+    ] = "small"
     embedding_dim: Annotated[int, described("Numbers in an embedding; else the preset's.", ge=1)] | None = None
     outputs: Annotated[int, described("Logits that losses of logits compare, such as kl-hinge.", ge=2)] = 64
     hidden: Annotated[int, _vowels("Cells of each LSTM direction; 270 utterances do not feed many more.", ge=1)] = 64

@@ -72,8 +72,8 @@ class Backend(NamedTuple):
     Attributes:
         kind: One of `KINDS`.
         center: m, [D]: the mean of the speakers' means.
-        whiten: P, [D, K].
-        project: What y is multiplied by to be u, [K, E].
+        whiten: P, [D, K]; of a PLDA P V.
+        scales: What each number of P^T (x - m), brought to the length sqrt(K), is multiplied by to be u, [K].
         own: A PLDA's own terms: q_i = sum_e own_e u_ie^2, [E]; zeros for other kinds.
         offset: What every score of a PLDA has.
         constant: a, the coordinate that unit embeddings have besides u; 0: they have none.
@@ -82,7 +82,7 @@ class Backend(NamedTuple):
     kind: str
     center: Matrix
     whiten: Matrix
-    project: Matrix
+    scales: Matrix
     own: Matrix
     offset: float
     constant: float
@@ -115,7 +115,7 @@ class Backend(NamedTuple):
         lengths = np.linalg.norm(rows, axis=1) + np.linalg.norm(self.center)
         errors = ROUNDING * lengths * np.linalg.norm(self.whiten)
         whitened[np.linalg.norm(whitened, axis=1) <= errors] = 0.0  # an error has no direction
-        return np.sqrt(self.whiten.shape[1]) * unit_rows(whitened) @ self.project
+        return np.sqrt(self.whiten.shape[1]) * unit_rows(whitened) * self.scales
 
     def embed(self, x: ArrayLike) -> Matrix:
         """Return unit embeddings, whose cosine is the score, or ranks nearly as a PLDA's does (see this module).
@@ -249,7 +249,7 @@ def fit(
     if kind == "lda":
         whiten = whiten @ covariances.leading((rows - center) @ whiten, members, dim)
     width = whiten.shape[1]
-    backend = Backend(kind, center, whiten, np.eye(width), np.zeros(width), 0.0, 0.0)
+    backend = Backend(kind, center, whiten, np.ones(width), np.zeros(width), 0.0, 0.0)
     return _two_covariances(backend, rows, members, between) if kind == "plda" else backend
 
 
@@ -260,13 +260,13 @@ def _two_covariances(backend: Backend, rows: Matrix, members: Members, between: 
     recordings = np.sum(covariances.within_deviations(y, members) ** 2) / y.shape[1]
     if recordings <= ROUNDING**2:
         raise ValueError("the recordings of each speaker lie in one direction, so that how they vary cannot be learnt")
-    kept = speakers > ROUNDING * speakers[-1]
-    v, directions = speakers[kept], directions[:, kept]
+    v = np.where(speakers > ROUNDING * speakers[-1], speakers, 0.0)
     t, left = v + recordings, recordings * (2 * v + recordings)  # t^2 - v^2, without their difference
-    project = directions * np.sqrt(v / left)
+    scales = np.sqrt(v / left)
     return backend._replace(
-        project=project,
+        whiten=backend.whiten @ directions,  # which leaves the length of y as it is
+        scales=scales,
         own=v / (2 * t),
         offset=float(0.5 * np.sum(np.log(t**2 / left))),
-        constant=float(np.sqrt(_CONSTANT * np.mean(np.sum((y @ project) ** 2, axis=1)))),
+        constant=float(np.sqrt(_CONSTANT * np.mean(np.sum((y @ directions * scales) ** 2, axis=1)))),
     )

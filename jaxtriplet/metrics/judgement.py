@@ -74,17 +74,19 @@ def judge(
     return _judgement(test_embeddings, test_labels, judged, threshold, accuracy=accuracy)
 
 
-def judge_unseen(embeddings: ArrayLike, labels: ArrayLike, *, judged: str = "development") -> Judgement:
+def judge_unseen(
+    embeddings: ArrayLike, labels: ArrayLike, *, judged: str = "development", threshold: float | None = None
+) -> Judgement:
     """Judge embeddings of speakers who were not trained on: verification and clustering.
 
     Args:
         embeddings: Embeddings of the utterances, [N, D].
         labels: Their speakers, [N], at least two of them and one with two utterances.
         judged: What the utterances are, in a word.
+        threshold: Cosine from which a pair is accepted; None for the equal-error threshold of these pairs themselves.
 
     Returns:
-        The judgement, with the figures of `judge` but for `accuracy`; the threshold is the equal-error threshold of
-        these pairs themselves.
+        The judgement, with the figures of `judge` but for `accuracy`.
 
     Raises:
         ValueError: Shapes do not match, an embedding is not finite, or pairs of one kind are missing.
@@ -93,7 +95,7 @@ def judge_unseen(embeddings: ArrayLike, labels: ArrayLike, *, judged: str = "dev
     >>> [judgement.figures[name] for name in ("equal_error_rate", "purity", "num_trials")]
     [0.0, 1.0, 6]
     """
-    return _judgement(embeddings, labels, judged, None)
+    return _judgement(embeddings, labels, judged, threshold)
 
 
 def _judgement(

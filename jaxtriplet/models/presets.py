@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         # One layer: with the voices of a few dozen speakers, deeper ones did no better on others.
         "small": {"channels": (64,), "sizes": (5,), "dilations": (1,), "stride": 2, "embedding_dim": 128},
         # The same, for a back-end that is fitted on its statistics: these gain by their number.
-        "wide": {"channels": (512,), "sizes": (5,), "dilations": (1,), "stride": 2, "embedding_dim": 128},
+        "wide": {"channels": (512,), "sizes": (3,), "dilations": (1,), "stride": 2, "embedding_dim": 128},
         # Snyder et al., 2018.
         "paper": {
             "channels": (512, 512, 512, 512, 1500),

@@ -14,14 +14,9 @@ from jaxtriplet import models, parallel, speech
 from jaxtriplet.data import Crops, Problem, Recordings, load, recordings, require_pairs, split_by_speaker
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.listening import name_problems, progress
+from jaxtriplet.jobs.sources.fitting import COHORT, Known, fitted, hear, left_out
 from jaxtriplet.jobs.sources.source import Judged, Source, with_weights
-from jaxtriplet.jobs.sources.speech_run import (
-    COHORT,
-    SpeechRun as SpeechRun,
-    fitted,
-    layer_of,
-    read_backend,
-)
+from jaxtriplet.jobs.sources.speech_run import SpeechRun as SpeechRun, layer_of, read_backend
 from jaxtriplet.metrics import equal_error_rate, equal_error_threshold, judge_unseen, pair_scores
 from jaxtriplet.pages.stages import stage_pictures
 from jaxtriplet.training import Batch
@@ -112,36 +107,41 @@ class FolderOfRecordings(Source):
         """Returns the equal error rate of the development pairs; a back-end is fitted on some of the recordings."""
         if self.dev is None:
             return None
-        run = self._fitted(model, self.config.judging.evaluate_on)
+        run, _ = self._fitted(model, self.config.judging.evaluate_on)
         scores = pair_scores(run.rows(self._judged), self._judged.labels, backend=run.backend)
         return equal_error_rate(*scores)
 
     def run(self, model: Any) -> SpeechRun:
         """Returns the run of a trained encoder, with its back-end."""
-        return self._fitted(model, self.config.backend.backend_each)
+        run, self._known = self._fitted(model, self.config.backend.backend_each)
+        return run
 
-    def _fitted(self, model: speech.SpeechEncoder, each: int) -> SpeechRun:
-        """Returns the run of an encoder, its back-end being fitted on so many recordings of each speaker."""
-        kind = self.config.backend.name
+    def _fitted(self, model: speech.SpeechEncoder, each: int) -> tuple[SpeechRun, Known]:
+        """Returns the run of an encoder, and what its back-end was fitted on: so many recordings of each speaker."""
+        numbers, kind = self.config.backend, self.config.backend.name
         run = SpeechRun(self.config, model, layer_of(self.config))
         index = _spread(self.train, max(2, COHORT // len(self.train.speakers)) if kind == "none" else each)
         with progress("back-end", quiet=self._quiet) as show:
-            return fitted(run, kind, index, show)
+            known = hear(run, index, (1.0,) if kind == "none" else numbers.speed_factors, show)
+        return fitted(run, kind, known), known
 
     def judge(self, run: Any) -> Judged:
         """Judges the embeddings of development speakers; without these, of training speakers."""
         index = self._judged
         rate = self.config.data.sample_rate
         first = index.sound(0).read(rate, count=round(SHOWN * rate))
-        rows, untrained = run.rows(index), self.run(self.build()).embed_recordings(index)
-        judgement = judge_unseen(run.embedded(rows), index.labels, judged=self.watched)
-        figures = {"untrained_equal_error_rate": equal_error_rate(*pair_scores(untrained, index.labels))}
+        rows, figures, threshold = run.rows(index), dict[str, float](), None
         if run.backend is not None:
             scored = pair_scores(rows, index.labels, backend=run.backend)
-            figures |= {
+            if self.dev is None and (found := left_out(run, self._known)) is not None:
+                threshold, scored = equal_error_threshold(found.cosines, found.same), (found.scores, found.same)
+            figures = {
                 "backend_equal_error_rate": equal_error_rate(*scored),
                 "backend_threshold": equal_error_threshold(*scored),
             }
+        judgement = judge_unseen(run.embedded(rows), index.labels, judged=self.watched, threshold=threshold)
+        untrained = self._fitted(self.build(), self.config.backend.backend_each)[0].embed_recordings(index)
+        figures["untrained_equal_error_rate"] = equal_error_rate(*pair_scores(untrained, index.labels))
         return Judged(
             judgement,
             arrays={"paths": index.paths},

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from numpy.typing import ArrayLike
 
-from jaxtriplet import metrics, models, speech
+from jaxtriplet import models, speech
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources.source import weights_of
@@ -17,9 +17,6 @@ from jaxtriplet.metrics import Backend
 from jaxtriplet.models import Layer
 from jaxtriplet.numerics import l2_normalize
 from jaxtriplet.speech import Excerpts
-
-COHORT = 500
-"""How many recordings are kept for AS-norm, at most: more than it looks at, and no more than some megabytes."""
 
 
 class SpeechRun(NamedTuple):
@@ -120,12 +117,10 @@ class SpeechRun(NamedTuple):
 
 def _embedded(backend: Backend, rows: jax.Array) -> jax.Array:
     """Returns what `backend.embed` does, [N, P] -> [N, E], in JAX."""
-    center, whiten, project = (
-        jnp.asarray(one, rows.dtype) for one in (backend.center, backend.whiten, backend.project)
-    )
+    center, whiten, scales = (jnp.asarray(one, rows.dtype) for one in (backend.center, backend.whiten, backend.scales))
     with jax.default_matmul_precision("highest"):
-        white = l2_normalize((rows - center[None]) @ whiten) * np.sqrt(whiten.shape[1]).astype(rows.dtype)
-        vectors = white @ project
+        whitened = l2_normalize((rows - center[None]) @ whiten)
+    vectors = whitened * (np.sqrt(len(scales)).astype(rows.dtype) * scales)[None]
     if backend.constant:
         last = jnp.full_like(vectors, backend.constant, shape=(*vectors.shape[:1], 1))
         vectors = jnp.concatenate([vectors, last], axis=1)
@@ -153,33 +148,3 @@ def layer_of(config: Config) -> Layer:
         config: The numbers of the run.
     """
     return "embedding" if config.backend.name == "none" else cast(Layer, config.backend.backend_layer)
-
-
-def fitted(
-    run: SpeechRun, kind: str, index: Recordings, progress_fn: Callable[[int, int], None] | None = None
-) -> SpeechRun:
-    """Returns a run with a back-end for the layer by which it compares recordings.
-
-    Args:
-        run: The run.
-        kind: One of `metrics.backends.KINDS`, or "none".
-        index: Recordings of many speakers, to fit it on and to be the cohort.
-        progress_fn: Called as `progress_fn(done, total)` after each batch of them.
-    """
-    numbers, parts, count = run.config.backend, list[np.ndarray](), len(index)
-    speeds = (1.0,) if kind == "none" else numbers.speed_factors
-    for place, speed in enumerate(speeds):
-
-        def show(done: int, _: int, begun: int = place * count) -> None:
-            if progress_fn is not None:
-                progress_fn(begun + done, len(speeds) * count)
-
-        parts.append(run.rows(index, show, speed=speed))
-    cohort = parts[0][np.unique(np.linspace(0, count - 1, COHORT).astype(int))]
-    if kind == "none":
-        return run._replace(backend=None, cohort=cohort)
-    labels = np.concatenate([index.labels + place * len(index.speakers) for place in range(len(speeds))])
-    backend = metrics.backends.fit(
-        kind, np.concatenate(parts), labels, within=numbers.backend_within, between=numbers.backend_between
-    )
-    return run._replace(backend=backend, cohort=cohort)
