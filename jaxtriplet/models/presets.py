@@ -56,7 +56,7 @@ def preset_names() -> list[str]:
 
     Example:
         >>> preset_names()
-        ['small', 'wide', 'paper']
+        ['small', 'paper', 'wide']
     """
     return list(dict.fromkeys(name for sizes in PRESETS.values() for name in sizes))
 
