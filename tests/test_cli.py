@@ -15,7 +15,7 @@ from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import fields_of
 from jaxtriplet.jobs.objective import parse_loss
-from jaxtriplet.jobs.recipes import OF_LOSS
+from jaxtriplet.jobs.recipes import RECIPES
 from jaxtriplet.losses import registry
 from jaxtriplet.metrics import equal_error_rate, pair_scores
 
@@ -53,7 +53,8 @@ def test_a_run_leaves_everything_it_promises(trained: Any) -> None:
     assert [row["step"] for row in rows] == list(range(1, 13))
     assert [row["step"] for row in rows if "equal_error_rate" in row] == [6, 12]
     config = json.loads((folder / "config.json").read_text())
-    assert config["loss"]["margin"] == OF_LOSS["japanese-vowels"]["batch-all"]["margin"]
+    usual = RECIPES["japanese-vowels"]
+    assert (config["loss"]["name"], config["loss"]["temperature"]) == (usual["loss"], usual["temperature"])
 
 
 def test_saved_weights_give_the_saved_embeddings_and_those_the_figures(trained: Any) -> None:
@@ -90,9 +91,9 @@ def test_the_same_seed_gives_the_same_run_and_overwrite_keeps_strangers_files(
     assert (tmp_path / "metrics.jsonl").read_text() == (folder / "metrics.jsonl").read_text()
 
 
-# Each run compiles an encoder: these see all names beside the default's.
+# Each run compiles an encoder: these see all names.
 NAMES = {
-    "semi-hard+0.1*ge2e+batch-hard": [],
+    "semi-hard+0.1*ge2e+batch-hard+batch-all": [],
     "kl-hinge": [],
     "deep-speaker": [],
     "supervised-contrastive+0.1*angular-prototypical": ["--temperature", "0.3"],
@@ -125,7 +126,7 @@ def test_every_loss_trains_by_name(loss: str, tmp_path: Path, call: Any) -> None
 
 def test_no_name_is_left_out() -> None:
     every = {loss.command for loss in registry.LOSSES.values() if loss.rows != "given"}
-    assert {name for loss in NAMES for name in parse_loss(loss)} == every - {"batch-all"}
+    assert {name for loss in NAMES for name in parse_loss(loss)} == every
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,19 @@ def test_a_loss_has_what_its_recipe_found_for_it_else_its_own_margin() -> None:
     assert chosen("ge2e") == (1e-2, None)
     assert chosen("ge2e+batch-all") == (1e-2, 0.6)
     assert chosen("semi-hard-all") == (1e-2, None)
+    assert chosen("nt-xent") == (4e-3, None)
+
+
+def test_what_the_recipe_found_for_its_own_loss_alone_is_not_that_of_others() -> None:
+    def chosen(loss: str) -> tuple[int, int, float]:
+        config = Config.of_recipe("japanese-vowels", loss=loss)
+        return config.training.steps, config.encoder.hidden, config.encoder.dropout
+
+    assert chosen("nt-xent") == (600, 32, 0.1)
+    for loss in ("batch-all", "aam-softmax", "nt-xent+0.1*ge2e", "kl-hinge"):
+        assert chosen(loss) == (300, 64, 0.2), loss
+    given = Config.of_recipe("japanese-vowels", loss="batch-all", hidden=8, steps=7)
+    assert (given.encoder.hidden, given.training.steps) == (8, 7)
 
 
 def test_each_loss_of_a_sum_has_the_numbers_that_it_takes() -> None:
@@ -195,7 +208,7 @@ def test_each_loss_of_a_sum_has_the_numbers_that_it_takes() -> None:
     }
     assert objective_of(Config.of_recipe("japanese-vowels", loss="circle+nt-xent")).options == {
         "circle": {},
-        "nt_xent": {},
+        "nt_xent": {"temperature": 0.2},  # the recipe's own loss keeps its number in a sum
     }
 
 

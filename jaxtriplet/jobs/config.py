@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from jaxtriplet import _checks, _files
 from jaxtriplet.jobs.fields import build, described, fields_of, nested
 from jaxtriplet.jobs.objective import NUMBERS, OF_CLASSES, UNSET, losses_of, of_no_use, takers, takes, terms_of
-from jaxtriplet.jobs.recipes import OF_LOSS, RECIPES
+from jaxtriplet.jobs.recipes import OF_LOSS, OF_OTHERS, RECIPES
 from jaxtriplet.jobs.sections import (
     Augmentation,
     Backend,
@@ -86,8 +86,11 @@ class Config:
         """
         _checks.option("`recipe`", recipe, RECIPES)
         given = {**RECIPES[recipe], "recipe": recipe}
-        chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", given.get("loss", Loss().name))
+        own = given.get("loss", Loss().name)
+        chosen, loss = OF_LOSS.get(recipe, {}), numbers.get("loss", own)
         values = _for_loss(given, loss)
+        if losses_of(loss) != losses_of(own):
+            values |= OF_OTHERS.get(recipe, {})
         for one in reversed(losses_of(loss)):
             values |= chosen.get(one.command, {})
         for name in NUMBERS:  # which are one for all losses of a sum: if not found for all, each has its own

@@ -4,19 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
-    # Ours, for the 270 utterances of nine men that ship inside sktime.
+    # Ours, for the 270 utterances of nine men that ship inside sktime. Chosen on folds of these, in blocks of time and
+    # interleaved, two to four seeds each, by the worst seed as well as by the mean.
     "japanese-vowels": {
         "source": "japanese-vowels",
+        "loss": "nt-xent",  # before batch-all, alone or with it, and supervised-contrastive
         "margin": None,  # the loss's own, or that of `OF_LOSS`
-        "learning_rate": 1e-2,
+        "temperature": 0.2,  # 0.4 was no better
+        "learning_rate": 4e-3,  # 1e-2 made half as many errors again (of batch-all)
         "warmup": 0,
-        "steps": 300,
+        "steps": 600,  # 300 did worse
         "speakers": 9,  # all of them, so that no confusable pair is left out
         "utterances": 10,  # a third of what there is, so that batches differ
+        "hidden": 32,  # 16 and 64 did worse
         "embedding_dim": 64,
         "weight_decay": 0.01,
-        "average_decay": 0.97,
-        "evaluate_every": 50,
+        "dropout": 0.1,  # 0.2 was no better
+        "average_decay": 0.97,  # neither was 0.99
+        "evaluate_every": 100,
     },
     # Li et al., "Deep Speaker: an end-to-end neural speaker embedding system", 2017.
     "deep-speaker": {
@@ -127,17 +132,28 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 """What each recipe sets, by the flat names of `Config`; everything else is as there."""
 
 
+OF_OTHERS: Mapping[str, Mapping[str, float]] = {
+    "japanese-vowels": {
+        "learning_rate": 1e-2,
+        "steps": 300,
+        "hidden": 64,
+        "dropout": 0.2,
+        "evaluate_every": 50,
+    },
+}
+"""What a recipe sets for any loss or sum of losses but its own: what these were tried and measured with."""
+
+
 # Tried on three folds of the training utterances, one seed each: under a rate that falls to 0, these did better than a
 # constant 4e-3 with margins 0.3 (1 for kl-hinge), but for ge2e and batch-hard, which were tried at these alone, and
 # semi-hard, which was not tried: it has the numbers of batch-all.
 OF_LOSS: Mapping[str, Mapping[str, Mapping[str, float]]] = {
     "japanese-vowels": {
-        "semi-hard": {"learning_rate": 1e-2, "margin": 0.6},
-        "batch-all": {"learning_rate": 1e-2, "margin": 0.6},
-        "batch-hard": {"learning_rate": 1e-2, "margin": 0.6},
-        "ge2e": {"learning_rate": 1e-2},
+        "semi-hard": {"margin": 0.6},
+        "batch-all": {"margin": 0.6},
+        "batch-hard": {"margin": 0.6},
         "kl-hinge": {"learning_rate": 6e-3, "margin": 2.0},
-        "deep-speaker": {"learning_rate": 1e-2, "margin": 0.7},
+        "deep-speaker": {"margin": 0.7},
     },
 }
 """What a recipe sets for one loss and not for another; in a sum, the first that says something of a number counts."""
