@@ -405,6 +405,18 @@ def test_a_preset_that_the_encoder_lacks_is_refused_at_once(monkeypatch: pytest.
         Config.of_recipe("best", preset="paper")
 
 
+@pytest.mark.parametrize("encoder", models.ENCODERS)
+def test_another_encoder_than_that_of_a_recipe_has_a_preset_of_its_own(encoder: str) -> None:
+    preset = "wide" if encoder == "tdnn" else "small"
+    assert Config.of_recipe("best", encoder=encoder).encoder.preset == preset
+    assert Config.of_recipe("best").replace(encoder=encoder).encoder.preset == preset
+    assert Config.of_recipe("best", preset="paper").replace(encoder=encoder).encoder.preset == (
+        "paper" if "paper" in models.PRESETS[encoder] else "small"
+    )
+    with pytest.raises(ValueError, match="encoder"):
+        Config.of_recipe("best", encoder="resnet")
+
+
 def test_another_loss_than_that_of_a_soft_margin_has_its_own_margin() -> None:
     for config in (
         Config.of_recipe("batch-hard", loss="semi-hard"),
