@@ -162,6 +162,8 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
             "`fine_tune_margin`: supervised-contrastive has no class",
         ),
         ({"recipe": "best", "fine_tune": 9, "steps": 9}, "`fine_tune` must be below `steps`, 9"),
+        ({"recipe": "best", "backend_speeds": "1,1"}, "`backend_speeds` must be different numbers, first 1"),
+        ({"recipe": "best", "backend_speeds": "0.9"}, "`backend_speeds` must be different numbers, first 1"),
         ({"recipe": "best", "fine_tune": 9, "speeds": "0.9"}, "`fine_tune` is at speed 1, which is not among `speeds`"),
         ({"recipe": "japanese-vowels", "fine_tune": 9, "fine_tune_seconds": "3"}, "of no use without `data`"),
     ],

@@ -185,8 +185,12 @@ class Config:
 
     def _check_together(self) -> None:
         """Refuses what does not go together."""
-        _ = self.data.crop_seconds, self.fine_tuning.crop_seconds, self.backend.speed_factors
+        _ = self.data.crop_seconds, self.fine_tuning.crop_seconds
         speeds = self.data.speed_factors
+        fitted = self.backend.speed_factors
+        if fitted[0] != 1 or len({*fitted}) < len(fitted):
+            given = self.backend.backend_speeds
+            raise ValueError(f"`backend_speeds` must be different numbers, first 1; got {given!r}")
         if self.data.batches == "shuffled" and self.loss.in_thirds:
             reason = f"{self.loss.name} takes anchors, positives and negatives, which are drawn"
             raise ValueError(f'`batches="shuffled"`: {reason}')

@@ -38,7 +38,7 @@ class Excerpts(NamedTuple):
         return self.seconds if self.number else LONGEST
 
     def step(self, samples: int, size: int) -> float:
-        """Returns how many samples lie from the beginning of a part to that of the next.
+        """Returns how many samples lie from the beginning of a part to that of the next, at least 1.
 
         Args:
             samples: Of the recording.
@@ -46,7 +46,7 @@ class Excerpts(NamedTuple):
         """
         if not self.number:
             return size / 2
-        return (samples - size) / (self.number - 1)
+        return max(1.0, (samples - size) / (self.number - 1))
 
 
 WHOLE = Excerpts()
