@@ -305,6 +305,26 @@ def test_speakers_are_left_out_to_find_a_threshold(known: Path, tmp_path: Path) 
     assert grouped.figures["threshold"] == figures["threshold"]
 
 
+def test_an_encoder_for_which_no_back_end_can_be_fitted_is_not_lost(call: Any, tmp_path: Path) -> None:
+    for speaker in range(2):
+        for take in range(2):  # twice the same
+            write(tmp_path / "calls" / f"s{speaker}" / f"{take}.wav", voice(0.5, pitch=100 + 80 * speaker))
+    words = "--encoder lstm --embedding-dim 8 --bands 40 --utterances 2 --seconds 0.4 --evaluate-every 9 --quiet"
+    asked = ("train", "--data", tmp_path / "calls", "--out", tmp_path / "run", *words.split(), "--steps")
+    status, out, err = call(*asked, 2)
+    assert (status, out) == (2, "")
+    assert "the recordings of each speaker are equal" in err
+    assert "to keep it, go on with --resume and another --backend" in err
+    assert len([line for line in err.splitlines() if "back-end" in line]) == 1
+    assert "resume it with --steps 2" in call(*asked, 3, "--resume", "--backend", "none").err
+    assert call(*asked, 2, "--resume", "--backend", "none").status == 0
+    run = runs.load_speech(tmp_path / "run")
+    assert run.backend is None
+    assert run.config.training.steps == 2
+    # What is finished stays what it is.
+    assert "resume it with --backend none" in call(*asked, 2, "--resume", "--backend", "centered").err
+
+
 @pytest.mark.parametrize("speakers", [2, 3])
 def test_of_few_speakers_none_can_be_left_out(speakers: int, tmp_path: Path) -> None:
     root = corpus(tmp_path / "calls", speakers=speakers)
@@ -378,6 +398,28 @@ def test_what_does_not_fit_is_one_line(
     assert complaint in shown
     assert len(err.strip().splitlines()) <= 3  # click's own have the usage before them
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changed", "layer", "complaint"),
+    [
+        ({}, "embedding", "the back-end does not fit the config: center is of shape [64], and would be [8]"),
+        ({"whiten": np.ones((64, 3))}, "pooled", "scales is of shape [64], and would be [3]"),
+        ({"offset": np.inf}, "pooled", "the back-end holds NaN or infinity in its offset"),
+    ],
+)
+def test_a_back_end_that_does_not_fit_is_refused(
+    changed: dict[str, Any], layer: str, complaint: str, folders: dict[str, Path], call: Any, tmp_path: Path
+) -> None:
+    run = runs.load_speech(folders["plda"])
+    assert run.backend is not None
+    other = run._replace(backend=run.backend._replace(**changed), config=run.config.replace(backend_layer=layer))
+    (tmp_path / "run").mkdir()
+    save(tmp_path / "run", other)
+    status, out, err = call("export", tmp_path / "run", "--out", tmp_path / "encoder.jax")
+    assert (status, out) == (2, "")
+    assert complaint in err
+    assert len(err.splitlines()) == 1
 
 
 def test_the_kinds_are_those_of_the_config() -> None:

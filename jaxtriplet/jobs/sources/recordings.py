@@ -113,7 +113,13 @@ class FolderOfRecordings(Source):
 
     def run(self, model: Any) -> SpeechRun:
         """Returns the run of a trained encoder, with its back-end and a cohort."""
-        run, self._known = self._fitted(model, self._fit_on())
+        try:
+            run, self._known = self._fitted(model, self._fit_on())
+        except ValueError as error:
+            remedy = (
+                'the encoder is trained; to keep it, go on with `resume=True` and another `backend`, such as "none"'
+            )
+            raise ValueError(f"no back-end can be fitted: {error}; {remedy}") from error
         if self._known is not None:
             return run
         index = _spread(self.train, max(2, COHORT // len(self.train.speakers)))
@@ -166,7 +172,9 @@ class FolderOfRecordings(Source):
         run = SpeechRun(config, model, cohort=arrays.get("cohort"))
         if kind == "none":
             return run
-        return run._replace(layer=layer_of(config), backend=read_backend(kind, arrays["backend"]))
+        layer, last = layer_of(config), model.encoder.embedding
+        dim = last.in_features if layer == "pooled" else last.out_features
+        return run._replace(layer=layer, backend=read_backend(kind, arrays["backend"], dim))
 
     def content(self) -> dict[str, Any]:
         """Returns who speaks in how many recordings, and what is left out: no path but those inside the folders."""
