@@ -234,6 +234,21 @@ def test_crops_do_not_depend_on_blocks(total: int, number: int, block: int) -> N
     assert found == [*expected]
 
 
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"excerpts": Excerpts(1)}, "excerpts must be at least 2, or 0"),
+        ({"excerpts": Excerpts(-2)}, "number of excerpts must be a whole number"),
+        ({"excerpts": Excerpts(2, 0.0)}, "longer than 0 seconds"),
+        ({"speed": 0.0}, "speed must be above 0; got 0.0"),
+        ({"layer": "last"}, "layer must be one of embedding, pooled; got 'last'"),
+    ],
+)
+def test_there_is_no_such_excerpt(asked: Any, complaint: str, folders: dict[str, Path], data: Path) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        embed_recordings(runs.load_speech(folders["none"]).model, recordings(data), **asked)
+
+
 def test_a_faster_recording_is_what_is_heard(tmp_path: Path, folders: dict[str, Path]) -> None:
     """Twice as fast, a recording is its samples at half the rate, said to be at the whole one."""
     model = runs.load_speech(folders["none"]).model
