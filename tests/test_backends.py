@@ -353,6 +353,7 @@ def test_any_rows_are_fitted_or_refused(
 
 
 ROWS, LABELS = layer(0)
+NEARLY_EQUAL = np.nextafter(ROWS[[0, 0, 1, 1]].astype(np.float32), np.float32([[0.0], [np.inf]] * 2))
 
 
 @pytest.mark.parametrize(
@@ -367,6 +368,7 @@ ROWS, LABELS = layer(0)
         ("plda", ROWS[:, :0], LABELS, {}, "of 0 numbers"),
         ("wccn", ROWS, np.arange(len(ROWS)), {}, "at least one speaker with two recordings"),
         ("plda", ROWS[[0, 0, 1, 1]] + 1e6, [0, 0, 1, 1], {}, "the recordings of each speaker are equal"),
+        ("wccn", NEARLY_EQUAL, [0, 0, 1, 1], {}, "the recordings of each speaker are equal"),
         ("plda", ROWS[[0, 1, 1, 0]], [0, 0, 1, 1], {}, "all speakers have the same mean"),
         ("lda", ROWS[[0, 1, 1, 0]], [0, 0, 1, 1], {}, "all speakers have the same mean"),
         ("plda", [[1.0], [2.0], [8.0], [9.0]], [0, 0, 1, 1], {}, "lie in one direction"),

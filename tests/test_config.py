@@ -162,6 +162,8 @@ def test_other_files_are_refused_in_one_line(content: Any, complaint: str, tmp_p
             "`fine_tune_margin`: supervised-contrastive has no class",
         ),
         ({"recipe": "best", "fine_tune": 9, "steps": 9}, "`fine_tune` must be below `steps`, 9"),
+        ({"recipe": "best", "backend_speeds": "1,1"}, "`backend_speeds` must be different numbers, first 1"),
+        ({"recipe": "best", "backend_speeds": "0.9"}, "`backend_speeds` must be different numbers, first 1"),
         ({"recipe": "best", "fine_tune": 9, "speeds": "0.9"}, "`fine_tune` is at speed 1, which is not among `speeds`"),
         ({"recipe": "japanese-vowels", "fine_tune": 9, "fine_tune_seconds": "3"}, "of no use without `data`"),
     ],
@@ -416,6 +418,18 @@ def test_a_preset_that_the_encoder_lacks_is_refused_at_once(monkeypatch: pytest.
     monkeypatch.setitem(models.PRESETS, "tdnn", {"small": {}})
     with pytest.raises(ValueError, match="`preset` must be one of small; got 'paper'"):
         Config.of_recipe("best", preset="paper")
+
+
+@pytest.mark.parametrize("encoder", models.ENCODERS)
+def test_another_encoder_than_that_of_a_recipe_has_a_preset_of_its_own(encoder: str) -> None:
+    preset = "wide" if encoder == "tdnn" else "small"
+    assert Config.of_recipe("best", encoder=encoder).encoder.preset == preset
+    assert Config.of_recipe("best").replace(encoder=encoder).encoder.preset == preset
+    assert Config.of_recipe("best", preset="paper").replace(encoder=encoder).encoder.preset == (
+        "paper" if "paper" in models.PRESETS[encoder] else "small"
+    )
+    with pytest.raises(ValueError, match="encoder"):
+        Config.of_recipe("best", encoder="resnet")
 
 
 def test_another_loss_than_that_of_a_soft_margin_has_its_own_margin() -> None:

@@ -175,6 +175,26 @@ def test_several_runs_are_the_mean_of_their_scores(
     assert set(together.scores) == {"", "as_norm_"}
 
 
+def test_back_ends_of_several_runs_are_all_named(
+    folders: dict[str, Path], data: Path, trials: Path, tmp_path: Path
+) -> None:
+    several = [folders["none"], folders["lda"], folders["wccn"]]
+    judged = jobs.evaluate(several, data, trials, draws=5, out=tmp_path / "out", quiet=True)
+    assert judged.figures["compared_by"] == "none, lda on pooled, wccn on pooled"
+
+
+def test_whose_voices_a_back_end_is_fitted_on_must_be_told(
+    folders: dict[str, Path], data: Path, trials: Path, call: Any, tmp_path: Path
+) -> None:
+    """There is no doing without, whatever may be done with the recordings to embed."""
+    write(tmp_path / "flat" / "a.wav", voice(0.6))
+    words = ("embed", folders["none"], "--data", data, "--out", tmp_path / "rows.npz", "--fit-on", tmp_path / "flat")
+    status, out, err = call(*words, "--quiet")
+    assert (status, out) == (2, "")
+    assert "lies in no speaker's folder" in err
+    assert "abelled" not in err
+
+
 def test_the_training_cohort_is_the_usual_one(
     folders: dict[str, Path], known: Path, data: Path, trials: Path, tmp_path: Path
 ) -> None:
@@ -203,7 +223,7 @@ def test_crops_are_spread_over_a_recording(tmp_path: Path, folders: dict[str, Pa
     np.testing.assert_allclose(pooled[index.paths.tolist().index("long.wav")], whole.mean(axis=0), atol=1e-5)
 
 
-@pytest.mark.parametrize(("total", "number"), [(100, 2), (100, 3), (61, 5), (1000, 4), (43, 3), (41, 2)])
+@pytest.mark.parametrize(("total", "number"), [(100, 2), (100, 3), (61, 5), (1000, 4), (43, 3), (42, 9), (40, 2)])
 @pytest.mark.parametrize("block", [1, 7, 2000])
 def test_crops_do_not_depend_on_blocks(total: int, number: int, block: int) -> None:
     sound, size = np.arange(total, dtype=np.float32), 40
@@ -212,6 +232,21 @@ def test_crops_do_not_depend_on_blocks(total: int, number: int, block: int) -> N
     found = [int(window[0]) for window in speech_recordings.windows(blocks, size, step)]
     expected = dict.fromkeys(round(k * (total - size) / (number - 1)) for k in range(number))
     assert found == [*expected]
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        ({"excerpts": Excerpts(1)}, "excerpts must be at least 2, or 0"),
+        ({"excerpts": Excerpts(-2)}, "number of excerpts must be a whole number"),
+        ({"excerpts": Excerpts(2, 0.0)}, "longer than 0 seconds"),
+        ({"speed": 0.0}, "speed must be above 0; got 0.0"),
+        ({"layer": "last"}, "layer must be one of embedding, pooled; got 'last'"),
+    ],
+)
+def test_there_is_no_such_excerpt(asked: Any, complaint: str, folders: dict[str, Path], data: Path) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        embed_recordings(runs.load_speech(folders["none"]).model, recordings(data), **asked)
 
 
 def test_a_faster_recording_is_what_is_heard(tmp_path: Path, folders: dict[str, Path]) -> None:
@@ -250,6 +285,8 @@ def test_training_fits_what_its_config_says(known: Path, data: Path, trials: Pat
 
     judged = jobs.evaluate(tmp_path / "run", data, trials, draws=5, out=tmp_path / "judged", quiet=True)
     assert judged.figures["development_threshold"] == figures["backend_threshold"]
+    named = jobs.evaluate(tmp_path / "run", data, trials, backend="plda", draws=5, out=tmp_path / "n", quiet=True)
+    assert named.figures == judged.figures
     anew = jobs.evaluate(tmp_path / "run", data, trials, crops=2, draws=5, out=tmp_path / "anew", quiet=True)
     assert "development_threshold" not in anew.figures
 
@@ -283,6 +320,26 @@ def test_speakers_are_left_out_to_find_a_threshold(known: Path, tmp_path: Path) 
     assert grouped.figures["threshold"] == figures["threshold"]
 
 
+def test_an_encoder_for_which_no_back_end_can_be_fitted_is_not_lost(call: Any, tmp_path: Path) -> None:
+    for speaker in range(2):
+        for take in range(2):  # twice the same
+            write(tmp_path / "calls" / f"s{speaker}" / f"{take}.wav", voice(0.5, pitch=100 + 80 * speaker))
+    words = "--encoder lstm --embedding-dim 8 --bands 40 --utterances 2 --seconds 0.4 --evaluate-every 9 --quiet"
+    asked = ("train", "--data", tmp_path / "calls", "--out", tmp_path / "run", *words.split(), "--steps")
+    status, out, err = call(*asked, 2)
+    assert (status, out) == (2, "")
+    assert "the recordings of each speaker are equal" in err
+    assert "to keep it, go on with --resume and another --backend" in err
+    assert len([line for line in err.splitlines() if "back-end" in line]) == 1
+    assert "resume it with --steps 2" in call(*asked, 3, "--resume", "--backend", "none").err
+    assert call(*asked, 2, "--resume", "--backend", "none").status == 0
+    run = runs.load_speech(tmp_path / "run")
+    assert run.backend is None
+    assert run.config.training.steps == 2
+    # What is finished stays what it is.
+    assert "resume it with --backend none" in call(*asked, 2, "--resume", "--backend", "centered").err
+
+
 @pytest.mark.parametrize("speakers", [2, 3])
 def test_of_few_speakers_none_can_be_left_out(speakers: int, tmp_path: Path) -> None:
     root = corpus(tmp_path / "calls", speakers=speakers)
@@ -292,6 +349,9 @@ def test_of_few_speakers_none_can_be_left_out(speakers: int, tmp_path: Path) -> 
     run, index = runs.load_speech(tmp_path / "run"), recordings(root)
     scores = metrics.pair_scores(run.embed_recordings(index), index.labels)
     assert figures["threshold"] == pytest.approx(metrics.equal_error_threshold(*scores), abs=1e-6)
+    # Nor is anything known of how the back-end scores strangers, and the page says whose the threshold is.
+    assert "backend_threshold" not in figures
+    assert "from these pairs themselves" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_embed_and_cluster_take_the_same_options(
@@ -325,6 +385,7 @@ def test_embed_and_cluster_take_the_same_options(
         ("evaluate plda --backend none --fit-on KNOWN", "--fit-on: of no use with --backend none"),
         ("evaluate plda --crops 1", "--crops must be at least 2, or 0 for whole recordings; got 1"),
         ("evaluate plda --crop-seconds 0", "--crop-seconds"),
+        ("cluster plda --crop-seconds 3", "--crop-seconds: of no use without --crops"),
         ("evaluate plda --backend pdla", "plda"),
         ("cluster plda", "has no threshold of its own; give --num-speakers, --threshold or --estimate silhouette"),
         ("cluster plda --crops 2", "has no threshold of its own for such a comparison"),
@@ -352,6 +413,28 @@ def test_what_does_not_fit_is_one_line(
     assert complaint in shown
     assert len(err.strip().splitlines()) <= 3  # click's own have the usage before them
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changed", "layer", "complaint"),
+    [
+        ({}, "embedding", "the back-end does not fit the config: center is of shape [64], and would be [8]"),
+        ({"whiten": np.ones((64, 3))}, "pooled", "scales is of shape [64], and would be [3]"),
+        ({"offset": np.inf}, "pooled", "the back-end holds NaN or infinity in its offset"),
+    ],
+)
+def test_a_back_end_that_does_not_fit_is_refused(
+    changed: dict[str, Any], layer: str, complaint: str, folders: dict[str, Path], call: Any, tmp_path: Path
+) -> None:
+    run = runs.load_speech(folders["plda"])
+    assert run.backend is not None
+    other = run._replace(backend=run.backend._replace(**changed), config=run.config.replace(backend_layer=layer))
+    (tmp_path / "run").mkdir()
+    save(tmp_path / "run", other)
+    status, out, err = call("export", tmp_path / "run", "--out", tmp_path / "encoder.jax")
+    assert (status, out) == (2, "")
+    assert complaint in err
+    assert len(err.splitlines()) == 1
 
 
 def test_the_kinds_are_those_of_the_config() -> None:

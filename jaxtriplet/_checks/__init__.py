@@ -40,4 +40,5 @@ from jaxtriplet._checks.words import (
     positive_integer as positive_integer,
     printable as printable,
     seen as seen,
+    whole_number as whole_number,
 )

@@ -120,10 +120,10 @@ def cluster(
     folder = runs.choose(out, overwrite=overwrite, job="cluster-")
     encoder = comparison.load(run)
     if num_speakers is None and estimate == "threshold" and threshold is None:
-        threshold = listening.threshold_of(run) if comparison == Comparison() else None
+        threshold = listening.threshold_of(run) if comparison.is_own(encoder) else None
         if threshold is None:
             raise ValueError(
-                f"{run} has no threshold of its own{'' if comparison == Comparison() else ' for such a comparison'}; "
+                f"{run} has no threshold of its own{'' if comparison.is_own(encoder) else ' for such a comparison'}; "
                 'give `num_speakers`, `threshold` or `estimate="silhouette"`'
             )
     index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)

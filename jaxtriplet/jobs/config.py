@@ -160,6 +160,12 @@ class Config:
             if values.get(name) is not None:
                 _checks.finite(f"`{name}`", values[name])
         merged = {**_for_loss(values, loss), **dict.fromkeys(useless.keys() & {*NUMBERS}), **asked}
+        if "encoder" in asked and "preset" not in asked:
+            from jaxtriplet.models import PRESETS  # not before an encoder is asked for
+
+            # A recipe's preset may be one that its own encoder alone has.
+            if merged.get("preset") not in PRESETS.get(asked["encoder"], ()):
+                merged.pop("preset", None)
         source, fields = merged.get("source", Data().source), fields_of(cls)
         config: Self = build(cls, merged)
         if strangers := [f"`{name}`" for name in asked if fields[name].extra["only"] not in (None, source)]:
@@ -174,7 +180,7 @@ class Config:
             if switch and fields[switch].of(config) in (0, "none") and value not in unused:
                 raise ValueError(f"`{name}`: of no use without `{switch}`")
         if "preset" in asked:
-            from jaxtriplet.models import PRESETS  # not before an encoder is asked for
+            from jaxtriplet.models import PRESETS  # likewise
 
             _checks.option("`preset`", config.encoder.preset, PRESETS[config.encoder.name])
         config._check_together()
@@ -182,8 +188,12 @@ class Config:
 
     def _check_together(self) -> None:
         """Refuses what does not go together."""
-        _ = self.data.crop_seconds, self.fine_tuning.crop_seconds, self.backend.speed_factors
+        _ = self.data.crop_seconds, self.fine_tuning.crop_seconds
         speeds = self.data.speed_factors
+        fitted = self.backend.speed_factors
+        if fitted[0] != 1 or len({*fitted}) < len(fitted):
+            given = self.backend.backend_speeds
+            raise ValueError(f"`backend_speeds` must be different numbers, first 1; got {given!r}")
         if self.data.batches == "shuffled" and self.loss.in_thirds:
             reason = f"{self.loss.name} takes anchors, positives and negatives, which are drawn"
             raise ValueError(f'`batches="shuffled"`: {reason}')

@@ -119,9 +119,11 @@ def evaluate(
     if known is not None:
         disjoint("what to fit on", index, known)
     usable = _usable(asked, index)
+    compared_by = dict[str, None]()
     scored: dict[str, list[np.ndarray]] = {prefix: [] for prefix in ("", AS_NORM)[: 1 + normalizes]}
     for one in encoders.values():
         encoder = comparison.fit(one, known, quiet=quiet)
+        compared_by[encoder.compared_by] = None
         with listening.progress("embedding", quiet=quiet) as show:
             rows = encoder.rows(index, show)
         scored[""].append(metrics.trial_scores(rows, usable.first, usable.second, backend=encoder.backend))
@@ -136,7 +138,7 @@ def evaluate(
     scores = {prefix: np.mean(of_runs, axis=0) for prefix, of_runs in scored.items()}
     figures: dict[str, Any] = {
         **_judged(usable, scores, draws, _development_threshold(names, comparison, encoder)),
-        "compared_by": encoder.compared_by,
+        "compared_by": ", ".join(compared_by),
         "num_runs": len(names),
         "num_recordings": len(index),
         "num_trials_left_out": len(asked.same) - len(usable.same),
@@ -167,7 +169,7 @@ def _check_alike(names: Sequence[str | Path], kinds: Mapping[str, str]) -> None:
 
 def _development_threshold(names: Sequence[str | Path], comparison: Comparison, run: SpeechRun) -> float | None:
     """Returns the threshold that training chose for such scores, if there is one."""
-    if len(names) > 1 or comparison != Comparison():
+    if len(names) > 1 or not comparison.is_own(run):
         return None
     return listening.threshold_of(names[0], "development", "threshold" if run.backend is None else "backend_threshold")
 

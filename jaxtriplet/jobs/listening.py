@@ -41,6 +41,7 @@ def listen(
     *,
     paths: Sequence[str] = (),
     labelled: bool = True,
+    known: bool = False,
     allow_outside: bool = False,
     words: str = "recordings",
     quiet: bool,
@@ -51,6 +52,7 @@ def listen(
         folder: The folder.
         paths: The files in it to read, of nobody knows whom; none for all.
         labelled: Whether the folder says who speaks.
+        known: Whether it must, so that there is no doing without.
         allow_outside: Whether Kaldi's `wav.scp` may name files outside the folder.
         words: What is read, for the bar.
         quiet: Whether to show no progress.
@@ -66,7 +68,7 @@ def listen(
         try:
             index = (partial(recordings_of, folder, paths) if paths else whole)(progress_fn=show)
         except ValueError as error:
-            hinted = labelled and not paths and Path(folder).is_dir() and "`" not in str(error)  # not two hints
+            hinted = labelled and not (known or paths) and Path(folder).is_dir() and "`" not in str(error)  # one hint
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     name_problems(index.problems, len(index))
     return index

@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from jaxtriplet import _files
 from jaxtriplet.jobs import lock
 from jaxtriplet.jobs.config import Config
+from jaxtriplet.jobs.fields import fields_of
 from jaxtriplet.jobs.sources import find
 from jaxtriplet.jobs.sources.source import Run
 from jaxtriplet.jobs.sources.speech_run import SpeechRun as SpeechRun
@@ -110,7 +111,8 @@ def choose_to_train(numbers: Mapping[str, Any], out: Path | None, *, overwrite: 
         numbers: Those of the run, by flat names.
         out: The folder; None for `runs/<time>`.
         overwrite: Whether it may hold something.
-        resume: Whether it may hold a run of the same numbers. One that is empty or not there has not begun.
+        resume: Whether it may hold a run of the same numbers; if it is trained and has no weights yet, those of its
+            back-end may be others. One that is empty or not there has not begun.
 
     Raises:
         ValueError: There is no folder to resume, or it holds something else than such a run.
@@ -135,9 +137,21 @@ def choose_to_train(numbers: Mapping[str, Any], out: Path | None, *, overwrite: 
         raise ValueError(f"{out} was begun by {version}, whose checkpoints cannot go on; train anew by its `config`")
     if begun["source"] != numbers["source"]:
         raise ValueError(f"{out} was begun on {begun['source']}, and this is to train on {numbers['source']}")
-    if other := [_given(name, begun.get(name)) for name, now in numbers.items() if begun.get(name) != now]:
+    fitted = _of_back_ends() if _awaits_its_back_end(out, begun["steps"]) else ()
+    changed = [name for name, now in numbers.items() if begun.get(name) != now and name not in fitted]
+    if other := [_given(name, begun.get(name)) for name in changed]:
         raise ValueError(f"{out} was begun with other numbers; resume it with {' '.join(other)}")
     return out
+
+
+def _awaits_its_back_end(folder: Path, steps: int) -> bool:
+    """Returns whether a run is trained, and nothing was made of it yet: it may be that no back-end could be fitted."""
+    return (folder / "checkpoints" / str(steps)).is_dir() and not (folder / "weights").exists()
+
+
+def _of_back_ends() -> set[str]:
+    """Returns the flat names of what is looked at when training is over."""
+    return {field.name for field in fields_of(Config).values() if field.path.startswith("backend.")}
 
 
 def _given(name: str, value: Any) -> str:

@@ -62,6 +62,8 @@ class Comparison(NamedTuple):
         _checks.finite("`crop_seconds`", self.crop_seconds)
         if self.crop_seconds < 0.1:
             raise ValueError(f"`crop_seconds` must be at least 0.1; got {self.crop_seconds}")
+        if not self.crops and self.crop_seconds != Comparison().crop_seconds:
+            raise ValueError("`crop_seconds`: of no use without `crops`")
         return self
 
     def load(self, folder: str | Path) -> SpeechRun:
@@ -83,6 +85,10 @@ class Comparison(NamedTuple):
             )
         return run
 
+    def is_own(self, run: SpeechRun) -> bool:
+        """Returns whether this is how training compared recordings, so that the thresholds it found are of use."""
+        return self.fit_on is None and not self.crops and self.backend in (None, run.config.backend.name)
+
     def kind(self, run: SpeechRun) -> str:
         """Returns what the back-end of a run is or, once it is fitted, will be: one of `KINDS`."""
         own = "none" if run.backend is None else run.backend.kind
@@ -100,7 +106,8 @@ class Comparison(NamedTuple):
         """
         if self.fit_on is None:
             return None
-        index = listening.listen(self.fit_on, allow_outside=allow_outside, words="back-end's recordings", quiet=quiet)
+        words = "back-end's recordings"
+        index = listening.listen(self.fit_on, known=True, allow_outside=allow_outside, words=words, quiet=quiet)
         require_pairs(index)
         return index
 

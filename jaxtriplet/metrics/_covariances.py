@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 # A number this much smaller than those that it was computed from is their rounding error.
-ROUNDING = 64 * np.finfo(np.float64).eps
+ROUNDING = 64 * float(np.finfo(np.float64).eps)
+ROUNDING_32 = 64 * float(np.finfo(np.float32).eps)
 
 Matrix = NDArray[np.float64]
 Members = NDArray[np.intp]
@@ -42,11 +43,11 @@ def shrunk(covariance: Matrix, share: float) -> Matrix:
     return (1 - share) * covariance + share * np.trace(covariance) / dim * np.eye(dim)
 
 
-def whitening(rows: Matrix, members: Members, within: float) -> Matrix:
-    """The symmetric root of the inverse of the shrunk covariance within speakers, [D, D]."""
+def whitening(rows: Matrix, members: Members, within: float, rounding: float) -> Matrix:
+    """The symmetric root of the inverse of the shrunk covariance within speakers, [D, D]; `rounding` as above."""
     deviations = within_deviations(rows, members)
     scale = np.abs(deviations).max()
-    if scale <= ROUNDING * np.abs(rows).max():
+    if scale <= rounding * np.abs(rows).max():
         raise ValueError("the recordings of each speaker are equal, so that how they vary cannot be learnt")
     deviations = deviations / scale
     values, directions = np.linalg.eigh(shrunk(deviations.T @ deviations, within))

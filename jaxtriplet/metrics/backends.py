@@ -232,6 +232,8 @@ def fit(
     >>> backend.trial_scores(rows, [0, 0], [1, 3]).round(1)
     array([  1.7, -17.4])
     """
+    # What an encoder computes in float32 differs by errors of that, though its recordings be equal.
+    rounding = covariances.ROUNDING_32 if np.asarray(rows).dtype == np.float32 else ROUNDING
     rows, ids = labelled_rows(rows, labels, name="layer vectors")
     speakers, members = np.unique(ids, return_inverse=True)
     if kind not in KINDS:
@@ -245,7 +247,9 @@ def fit(
             f"recordings of at least two speakers are needed; got {len(speakers)} of {rows.shape[1]} numbers"
         )
     center = covariances.speaker_means(rows, members).mean(axis=0)
-    whiten = np.eye(rows.shape[1]) if kind == "centered" else covariances.whitening(rows - center, members, within)
+    whiten = np.eye(rows.shape[1])
+    if kind != "centered":
+        whiten = covariances.whitening(rows - center, members, within, rounding)
     if kind == "lda":
         whiten = whiten @ covariances.leading((rows - center) @ whiten, members, dim)
     width = whiten.shape[1]

@@ -1,12 +1,14 @@
 """Embeddings of a whole data set, in batches of one compiled size."""
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from numpy.typing import ArrayLike
+
+from jaxtriplet import _checks
 
 Layer = Literal["embedding", "pooled"]
 """Of an encoder: its last layer, brought to unit length, or what that layer sees."""
@@ -37,6 +39,9 @@ def embed(
     Returns:
         Unit-length embeddings, [N, E], or what is pooled, [N, P].
 
+    Raises:
+        ValueError: There is no such layer.
+
     Example:
         >>> import jax.numpy as jnp
         >>> from flax import nnx
@@ -44,6 +49,7 @@ def embed(
         >>> embed(BLSTM(12, hidden=8, embedding_dim=4, rngs=nnx.Rngs(0)), jnp.ones((3, 29, 12)), [29, 7, 9]).shape
         (3, 4)
     """
+    _checks.option("layer", layer, get_args(Layer))
     features, lengths = np.asarray(features), np.asarray(lengths)
     layer_fn, parts = _pooled if layer == "pooled" else _embed, []
     for start in range(0, len(lengths), batch_size):

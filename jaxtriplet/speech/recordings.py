@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxtriplet import _checks
 from jaxtriplet.data import Recordings, whole_recordings
 from jaxtriplet.data.loader import padded
 from jaxtriplet.models import Layer, embed
@@ -38,7 +39,7 @@ class Excerpts(NamedTuple):
         return self.seconds if self.number else LONGEST
 
     def step(self, samples: int, size: int) -> float:
-        """Returns how many samples lie from the beginning of a part to that of the next.
+        """Returns how many samples lie from the beginning of a part to that of the next, at least 1.
 
         Args:
             samples: Of the recording.
@@ -46,7 +47,7 @@ class Excerpts(NamedTuple):
         """
         if not self.number:
             return size / 2
-        return (samples - size) / (self.number - 1)
+        return max(1.0, (samples - size) / (self.number - 1))
 
 
 WHOLE = Excerpts()
@@ -77,7 +78,7 @@ def embed_recordings(
         Unit-length embeddings in the order of the index, [N, E], or what is pooled, [N, P].
 
     Raises:
-        ValueError: A recording can no longer be read; the message names it.
+        ValueError: A recording can no longer be read; the message names it. Or there is no such layer or excerpt.
 
     Example:
         >>> import pathlib, tempfile
@@ -124,8 +125,13 @@ def embed_batches(
         Rows of the index, [M], and what `layer` says of these, [M, E] or [M, P]; each row once, the shortest first.
 
     Raises:
-        ValueError: A recording can no longer be read; the message names it.
+        ValueError: A recording can no longer be read; the message names it. Or there is no such layer or excerpt.
     """
+    _checks.whole_number("the number of excerpts", excerpts.number)
+    if excerpts.number == 1 or not excerpts.seconds > 0:
+        raise ValueError(f"excerpts must be at least 2, or 0, and longer than 0 seconds; got {excerpts}")
+    if not 0 < speed < np.inf:
+        raise ValueError(f"speed must be above 0; got {speed}")
     # As many samples as the model expects in a second are to last so many seconds.
     rate = round(model.sample_rate / speed)
     samples = index.samples(rate)

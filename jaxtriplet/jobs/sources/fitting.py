@@ -62,15 +62,17 @@ def fitted(run: SpeechRun, kind: str, known: Known) -> SpeechRun:
 
     Args:
         run: The run.
-        kind: One of `metrics.backends.KINDS`, or "none".
+        kind: One of `metrics.backends.KINDS`.
         known: What to fit it on, and to take the cohort from.
     """
-    cohort = known.rows[np.unique(np.linspace(0, known.size - 1, COHORT).astype(int))]
-    if kind == "none":
-        return run._replace(backend=None, cohort=cohort)
     within, between = run.config.backend.backend_within, run.config.backend.backend_between
     backend = metrics.backends.fit(kind, known.rows, known.labels, within=within, between=between)
-    return run._replace(backend=backend, cohort=cohort)
+    return run._replace(backend=backend, cohort=known.rows[cohort_among(known.size)])
+
+
+def cohort_among(count: int) -> np.ndarray:
+    """Returns which of so many recordings are kept for AS-norm: their rows, from the first to the last."""
+    return np.unique(np.linspace(0, count - 1, COHORT).astype(int))
 
 
 class LeftOut(NamedTuple):

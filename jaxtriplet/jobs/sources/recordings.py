@@ -14,7 +14,7 @@ from jaxtriplet import models, parallel, speech
 from jaxtriplet.data import Crops, Problem, Recordings, load, recordings, require_pairs, split_by_speaker
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.listening import name_problems, progress
-from jaxtriplet.jobs.sources.fitting import COHORT, Known, fitted, hear, left_out
+from jaxtriplet.jobs.sources.fitting import COHORT, Known, cohort_among, fitted, hear, left_out
 from jaxtriplet.jobs.sources.source import Judged, Source, with_weights
 from jaxtriplet.jobs.sources.speech_run import SpeechRun as SpeechRun, layer_of, read_backend
 from jaxtriplet.metrics import equal_error_rate, equal_error_threshold, judge_unseen, pair_scores
@@ -107,23 +107,36 @@ class FolderOfRecordings(Source):
         """Returns the equal error rate of the development pairs; a back-end is fitted on some of the recordings."""
         if self.dev is None:
             return None
-        run, _ = self._fitted(model, self.config.judging.evaluate_on)
+        run, _ = self._fitted(model, _some(self.train, self.config.judging.evaluate_on))
         scores = pair_scores(run.rows(self._judged), self._judged.labels, backend=run.backend)
         return equal_error_rate(*scores)
 
     def run(self, model: Any) -> SpeechRun:
-        """Returns the run of a trained encoder, with its back-end."""
-        run, self._known = self._fitted(model, self.config.backend.backend_each)
-        return run
+        """Returns the run of a trained encoder, with its back-end and a cohort."""
+        try:
+            run, self._known = self._fitted(model, self._fit_on())
+        except ValueError as error:
+            remedy = (
+                'the encoder is trained; to keep it, go on with `resume=True` and another `backend`, such as "none"'
+            )
+            raise ValueError(f"no back-end can be fitted: {error}; {remedy}") from error
+        if self._known is not None:
+            return run
+        index = _spread(self.train, max(2, COHORT // len(self.train.speakers)))
+        with progress("cohort", quiet=self._quiet) as show:
+            return run._replace(cohort=run.rows(index.take(cohort_among(len(index))), show))
 
-    def _fitted(self, model: speech.SpeechEncoder, each: int) -> tuple[SpeechRun, Known]:
-        """Returns the run of an encoder, and what its back-end was fitted on: so many recordings of each speaker."""
-        numbers, kind = self.config.backend, self.config.backend.name
-        run = SpeechRun(self.config, model, layer_of(self.config))
-        index = _spread(self.train, max(2, COHORT // len(self.train.speakers)) if kind == "none" else each)
+    def _fit_on(self) -> Recordings:
+        return _spread(self.train, self.config.backend.backend_each)
+
+    def _fitted(self, model: speech.SpeechEncoder, index: Recordings) -> tuple[SpeechRun, Known | None]:
+        """Returns the run of an encoder and, if it has a back-end, what that was fitted on: some recordings."""
+        numbers, run = self.config.backend, SpeechRun(self.config, model, layer_of(self.config))
+        if numbers.name == "none":
+            return run, None
         with progress("back-end", quiet=self._quiet) as show:
-            known = hear(run, index, (1.0,) if kind == "none" else numbers.speed_factors, show)
-        return fitted(run, kind, known), known
+            known = hear(run, index, numbers.speed_factors, show)
+        return fitted(run, numbers.name, known), known
 
     def judge(self, run: Any) -> Judged:
         """Judges the embeddings of development speakers; without these, of training speakers."""
@@ -132,15 +145,17 @@ class FolderOfRecordings(Source):
         first = index.sound(0).read(rate, count=round(SHOWN * rate))
         rows, figures, threshold = run.rows(index), dict[str, float](), None
         if run.backend is not None:
-            scored = pair_scores(rows, index.labels, backend=run.backend)
-            if self.dev is None and (found := left_out(run, self._known)) is not None:
+            scored = None if self.dev is None else pair_scores(rows, index.labels, backend=run.backend)
+            known = self._known if self.dev is None else None
+            if known is not None and (found := left_out(run, known)) is not None:
                 threshold, scored = equal_error_threshold(found.cosines, found.same), (found.scores, found.same)
-            figures = {
-                "backend_equal_error_rate": equal_error_rate(*scored),
-                "backend_threshold": equal_error_threshold(*scored),
-            }
+            if scored is not None:  # of those on whom it was fitted, its scores say nothing
+                figures = {
+                    "backend_equal_error_rate": equal_error_rate(*scored),
+                    "backend_threshold": equal_error_threshold(*scored),
+                }
         judgement = judge_unseen(run.embedded(rows), index.labels, judged=self.watched, threshold=threshold)
-        untrained = self._fitted(self.build(), self.config.backend.backend_each)[0].embed_recordings(index)
+        untrained = self._fitted(self.build(), self._fit_on())[0].embed_recordings(index)
         figures["untrained_equal_error_rate"] = equal_error_rate(*pair_scores(untrained, index.labels))
         return Judged(
             judgement,
@@ -157,7 +172,9 @@ class FolderOfRecordings(Source):
         run = SpeechRun(config, model, cohort=arrays.get("cohort"))
         if kind == "none":
             return run
-        return run._replace(layer=layer_of(config), backend=read_backend(kind, arrays["backend"]))
+        layer, last = layer_of(config), model.encoder.embedding
+        dim = last.in_features if layer == "pooled" else last.out_features
+        return run._replace(layer=layer, backend=read_backend(kind, arrays["backend"], dim))
 
     def content(self) -> dict[str, Any]:
         """Returns who speaks in how many recordings, and what is left out: no path but those inside the folders."""

@@ -127,17 +127,27 @@ def _embedded(backend: Backend, rows: jax.Array) -> jax.Array:
     return l2_normalize(vectors)
 
 
-def read_backend(kind: str, arrays: dict[str, Any]) -> Backend:
+def read_backend(kind: str, arrays: dict[str, Any], dim: int) -> Backend:
     """Returns a back-end that was saved.
 
     Args:
         kind: One of `metrics.backends.KINDS`.
         arrays: What `SpeechRun.arrays` gave of it.
+        dim: Numbers of the layer that recordings are compared by, D.
 
     Raises:
         KeyError: An array is missing.
+        ValueError: One is of another layer, or not finite.
     """
-    fields = {name: arrays[name] for name in Backend._fields if name != "kind"}
+    fields: dict[str, Any] = {name: np.asarray(arrays[name]) for name in Backend._fields if name != "kind"}
+    width = fields["whiten"].shape[-1:]
+    shapes = {"center": (dim,), "whiten": (dim, *width), "scales": width, "own": width, "offset": (), "constant": ()}
+    for name, field in fields.items():
+        if field.shape != shapes[name]:
+            there, wanted = list(field.shape), list(shapes[name])
+            raise ValueError(f"the back-end does not fit the config: {name} is of shape {there}, and would be {wanted}")
+        if not np.all(np.isfinite(field)):
+            raise ValueError(f"the back-end holds NaN or infinity in its {name}")
     return Backend(kind=kind, **{**fields, "offset": float(fields["offset"]), "constant": float(fields["constant"])})
 
 
