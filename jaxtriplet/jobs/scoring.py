@@ -145,4 +145,4 @@ def disjoint(what: str, index: Recordings, others: Recordings) -> None:
     """
     files = [{(one.root / path).resolve() for path in one.paths.tolist()} for one in (index, others)]
     if both := sorted(files[0] & files[1]):
-        raise ValueError(f"{what} must be of other speakers than the trials; {len(both)} in both: {both[0]}")
+        raise ValueError(f"{what} must be of other speakers than what is judged; {len(both)} in both: {both[0]}")

@@ -22,6 +22,7 @@ from jaxtriplet.pages.stages import stage_pictures
 from jaxtriplet.training import Batch
 
 SHOWN = 3.0  # seconds of a recording, in the pictures of what training does to it
+MAX_FITTED = 20_000  # recordings tell a covariance well, and their rows fill some hundred megabytes at each speed
 MAX_JUDGED = 2000  # recordings have two million pairs, which take a second; more say no more
 
 
@@ -127,7 +128,9 @@ class FolderOfRecordings(Source):
             return run._replace(cohort=run.rows(index.take(cohort_among(len(index))), show))
 
     def _fit_on(self) -> Recordings:
-        return _spread(self.train, self.config.backend.backend_each)
+        return _spread(
+            self.train, min(self.config.backend.backend_each, max(2, MAX_FITTED // len(self.train.speakers)))
+        )
 
     def _fitted(self, model: speech.SpeechEncoder, index: Recordings) -> tuple[SpeechRun, Known | None]:
         """Returns the run of an encoder and, if it has a back-end, what that was fitted on: some recordings."""
