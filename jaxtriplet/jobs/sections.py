@@ -199,9 +199,7 @@ class Backend:
     backend_between: Annotated[
         float, _of_backend("Likewise between speakers, of plda: few speakers fill few directions.", ge=0, le=1)
     ] = 0.6
-    backend_each: Annotated[
-        int, _of_backend("Recordings of each speaker to fit it on, at most; 20,000 in all.", ge=2)
-    ] = 200
+    backend_each: Annotated[int, _of_backend("Recordings of each speaker to fit it on; all in all 20,000.", ge=2)] = 200
     backend_speeds: Annotated[
         str, _of_backend("Speeds of these, such as 1,0.9,1.1; each makes every speaker another one.")
     ] = "1"

@@ -128,9 +128,8 @@ class FolderOfRecordings(Source):
             return run._replace(cohort=run.rows(index.take(cohort_among(len(index))), show))
 
     def _fit_on(self) -> Recordings:
-        return _spread(
-            self.train, min(self.config.backend.backend_each, max(2, MAX_FITTED // len(self.train.speakers)))
-        )
+        most = max(2, MAX_FITTED // len(self.train.speakers))
+        return _spread(self.train, min(self.config.backend.backend_each, most))
 
     def _fitted(self, model: speech.SpeechEncoder, index: Recordings) -> tuple[SpeechRun, Known | None]:
         """Returns the run of an encoder and, if it has a back-end, what that was fitted on: some recordings."""
