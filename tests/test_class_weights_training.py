@@ -69,7 +69,7 @@ def test_the_recipe_of_margin_softmax_trains_and_its_class_weights_stay_with_the
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
     assert all(0 <= row["fraction_wrong"] <= 1 and "fraction_active" not in row for row in rows)
     assert "wrong rows (%)" in (run / "report.html").read_text()
-    assert set(weights_in(run / "weights")) == {"encoder"}
+    assert set(weights_in(run / "weights")) == {"encoder", "cohort"}
     of_checkpoint = weights_in(run / "checkpoints" / str(STEPS) / "default")
     # Four speakers at three speeds.
     shapes = {name: array.shape for name, array in of_checkpoint.items() if name.startswith("params.loss")}

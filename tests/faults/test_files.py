@@ -21,6 +21,7 @@ from jaxtriplet.data import recordings_of
 from jaxtriplet.jobs import lock, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.embedding import Parts
+from jaxtriplet.jobs.scoring import Comparison
 from tests.audio_files import voice, write
 from tests.faults.disturbed import ROOT, WORDS, assert_same, flip, full_disk
 from tests.saved import save
@@ -342,7 +343,7 @@ def test_a_place_that_can_take_no_file_is_refused_before_the_work(tmp_path: Path
 
 
 def test_two_do_not_embed_into_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "load_speech", lambda _: None)
+    monkeypatch.setattr(Comparison, "load", lambda *_: None)
     with (
         lock.writing(tmp_path / ".rows.npz.lock", tmp_path),
         pytest.raises(ValueError, match=r"rows\.npz is being written by another process"),
