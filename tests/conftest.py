@@ -102,7 +102,7 @@ SELDOM = {
     "test_the_update_of_pmap_runs_in_shard_map_too",
     "test_micro_batches_on_one_device_give_the_same_gradients_with_dropout",
     "test_micro_batches_need_the_encoders_memory_of_one",
-    "test_every_loss_trains_by_name[semi-hard+0.1*ge2e+batch-hard]",
+    "test_every_loss_trains_by_name[semi-hard+0.1*ge2e+batch-hard+batch-all]",
     "test_every_loss_trains_by_name[kl-hinge]",
     "test_every_loss_trains_by_name[circle+contrastive+multi-similarity+nca]",
     "test_every_loss_trains_by_name[lifted-structure+nt-xent+prototypical+tuplet-margin]",
