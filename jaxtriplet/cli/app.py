@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 import jaxtriplet
-from jaxtriplet.cli._ending import Ended, ending, say
+from jaxtriplet.cli._ending import Ended, ending, is_cut_short, say
 from jaxtriplet.jobs.notes import is_shared
 
 # What the first page of help says of each command, which it need not import for that.
@@ -72,6 +72,9 @@ def app() -> None:
     """Exact metric-learning losses for JAX, and speaker embeddings trained with them."""
 
 
+_interrupted: list[BaseException] = []
+
+
 def run() -> int:
     """Runs the command of `sys.argv`.
 
@@ -88,6 +91,8 @@ def run() -> int:
             raise
         status, words = end
         say(words, shared=is_shared(error))
+        # What was interrupted half made would speak up when it is put away, after the last word: it stays as it is.
+        _interrupted[:] = [error] if is_cut_short(status) else []
         return status
     return 0
 
