@@ -203,6 +203,9 @@ SELDOM = {
     "test_the_other_encoders_are_exported_too[blstm]",
 }
 
+# Groups of tests that take minutes, one after the other: all others would be done, and wait for them.
+LONG = {"processes", "notebooks"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Without the option, every loss and every property is tried once; see `modes.py`."""
@@ -215,6 +218,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "exhaustive: runs with --exhaustive alone")
     # Where pytest-xdist is not installed, nobody else does.
     config.addinivalue_line("markers", "xdist_group(name): tests of one worker (--dist loadgroup)")
+    if hasattr(config.option, "loadscopereorder"):  # pytest-xdist would begin with the groups that have most tests
+        config.option.loadscopereorder = False
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -230,3 +235,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("exhaustive")]
         items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
         config.hook.pytest_deselected(items=left_out)
+    items.sort(
+        key=lambda item: (
+            not any({*mark.args, *mark.kwargs.values()} & LONG for mark in item.iter_markers("xdist_group"))
+        )
+    )
