@@ -13,7 +13,7 @@ from jaxtriplet.data import recordings
 from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import fields_of
-from jaxtriplet.jobs.scoring import KINDS, Comparison
+from jaxtriplet.jobs.scoring import Comparison
 from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.metrics import backends
 from jaxtriplet.speech import Excerpts, embed_recordings, recordings as speech_recordings
@@ -439,4 +439,4 @@ def test_a_back_end_that_does_not_fit_is_refused(
 
 
 def test_the_kinds_are_those_of_the_config() -> None:
-    assert set(fields_of(Config)["backend"].words("choices")) == set(KINDS)
+    assert set(fields_of(Config)["backend"].words("choices")) == {"none", *backends.KINDS}

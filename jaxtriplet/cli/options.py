@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jaxtriplet.jobs.fields import Field, fields_of
+from jaxtriplet.jobs.sections import BACKENDS, LAYERS
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -33,10 +34,9 @@ QUIET = click.option("--quiet", is_flag=True, help="No progress bar.")
 
 def comparing(*, crops: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Returns the options of a command for how recordings are compared; with crops of them or without."""
-    backends, layers = ["none", "centered", "wccn", "lda", "plda"], ["pooled", "embedding"]
     options = [
-        click.option("--backend", type=Choice(backends), help="How to compare.  [default: the run's own]"),
-        click.option("--backend-layer", type=Choice(layers), help="Of --fit-on: what to fit.  [default: the run's]"),
+        click.option("--backend", type=Choice(BACKENDS), help="How to compare.  [default: the run's own]"),
+        click.option("--backend-layer", type=Choice(LAYERS), help="Of --fit-on: what to fit.  [default: the run's]"),
         click.option("--fit-on", type=PATH, help="Fit the back-end on the speakers in here, not those trained on."),
     ]
     if crops:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from jaxtriplet import _checks, _files, metrics, pages
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, runs
-from jaxtriplet.jobs.scoring import Comparison, disjoint
+from jaxtriplet.jobs.scoring import Comparison
 from jaxtriplet.metrics.agglomerative import agglomerative, agglomerative_within, silhouettes
 
 ESTIMATES = ("threshold", "silhouette")
@@ -127,9 +127,7 @@ def cluster(
                 'give `num_speakers`, `threshold` or `estimate="silhouette"`'
             )
     index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
-    known = comparison.recordings(allow_outside=allow_outside, quiet=quiet)
-    if known is not None:
-        disjoint("what to fit on", index, known)
+    known = comparison.recordings(judged=index, allow_outside=allow_outside, quiet=quiet)
     encoder = comparison.fit(encoder, known, quiet=quiet)
     with listening.progress("embedding", quiet=quiet) as show:
         embeddings = encoder.embed_recordings(index, show)

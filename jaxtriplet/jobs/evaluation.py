@@ -115,30 +115,16 @@ def evaluate(
             raise ValueError(f"{name} holds none of the recordings it was trained on; name a `cohort` of others")
     index = listening.listen(data, paths=asked.paths, quiet=quiet)
     others = None if cohort is None else _cohort(cohort, index, allow_outside=allow_outside, quiet=quiet)
-    known = comparison.recordings(allow_outside=allow_outside, quiet=quiet)
-    if known is not None:
-        disjoint("what to fit on", index, known)
+    known = comparison.recordings(judged=index, allow_outside=allow_outside, quiet=quiet)
     usable = _usable(asked, index)
-    compared_by = dict[str, None]()
-    scored: dict[str, list[np.ndarray]] = {prefix: [] for prefix in ("", AS_NORM)[: 1 + normalizes]}
+    scored, used = list[dict[str, np.ndarray]](), list[SpeechRun]()
     for one in encoders.values():
-        encoder = comparison.fit(one, known, quiet=quiet)
-        compared_by[encoder.compared_by] = None
-        with listening.progress("embedding", quiet=quiet) as show:
-            rows = encoder.rows(index, show)
-        scored[""].append(metrics.trial_scores(rows, usable.first, usable.second, backend=encoder.backend))
-        if normalizes:
-            with listening.progress("cohort", quiet=quiet) as show:
-                nearby = encoder.cohort if others is None else encoder.rows(others, show)
-            assert nearby is not None  # it was looked for above, and what was fitted just now has one
-            normalized = metrics.adaptive_s_norm(
-                rows, usable.first, usable.second, nearby, top=top, backend=encoder.backend
-            )
-            scored[AS_NORM].append(normalized)
-    scores = {prefix: np.mean(of_runs, axis=0) for prefix, of_runs in scored.items()}
+        used.append(comparison.fit(one, known, quiet=quiet))
+        scored.append(_scores(used[-1], index, usable, others, top=top if normalizes else None, quiet=quiet))
+    scores = {prefix: np.mean([one[prefix] for one in scored], axis=0) for prefix in scored[0]}
     figures: dict[str, Any] = {
-        **_judged(usable, scores, draws, _development_threshold(names, comparison, encoder)),
-        "compared_by": ", ".join(compared_by),
+        **_judged(usable, scores, draws, _development_threshold(names, comparison, used[0])),
+        "compared_by": ", ".join(dict.fromkeys(one.compared_by for one in used)),
         "num_runs": len(names),
         "num_recordings": len(index),
         "num_trials_left_out": len(asked.same) - len(usable.same),
@@ -154,6 +140,22 @@ def evaluate(
     runs.claim(folder, overwrite=overwrite)
     _write(folder, figures, usable, scores, settings)
     return Evaluated(folder, figures, usable, scores)
+
+
+def _scores(
+    run: SpeechRun, index: Recordings, trials: Trials, others: Recordings | None, *, top: int | None, quiet: bool
+) -> dict[str, np.ndarray]:
+    """Returns a run's scores of the trials; with a `top`, those after AS-norm too, by others or by its own cohort."""
+    with listening.progress("embedding", quiet=quiet) as show:
+        rows = run.rows(index, show)
+    pairs, backend = (trials.first, trials.second), run.backend
+    scores = {"": metrics.trial_scores(rows, *pairs, backend=backend)}
+    if top is None:
+        return scores
+    with listening.progress("cohort", quiet=quiet) as show:
+        nearby = run.cohort if others is None else run.rows(others, show)
+    assert nearby is not None  # it was looked for before, and what was fitted just now has one
+    return {**scores, AS_NORM: metrics.adaptive_s_norm(rows, *pairs, nearby, top=top, backend=backend)}
 
 
 def _check_alike(names: Sequence[str | Path], kinds: Mapping[str, str]) -> None:

@@ -6,21 +6,18 @@ from typing import NamedTuple, cast
 from jaxtriplet import _checks
 from jaxtriplet.data import Recordings, require_pairs
 from jaxtriplet.jobs import listening, runs
+from jaxtriplet.jobs.sections import BACKENDS, LAYERS
 from jaxtriplet.jobs.sources.fitting import fitted, hear
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
-from jaxtriplet.metrics import backends
 from jaxtriplet.models import Layer
 from jaxtriplet.speech import Excerpts
-
-KINDS = ("none", *backends.KINDS)
-LAYERS = ("pooled", "embedding")
 
 
 class Comparison(NamedTuple):
     """How recordings are to be compared; `checked` says what does not fit.
 
     Attributes:
-        backend: One of `KINDS`; None for the run's own or, with `fit_on`, for one of its kind.
+        backend: One of `sections.BACKENDS`; None for the run's own or, with `fit_on`, for one of its kind.
         backend_layer: What of the encoder a back-end that is fitted anew sees; None for what the run says.
         fit_on: A folder of recordings, which tells who speaks, to fit a back-end on; None for the training recordings,
             on which the run has fitted its own already.
@@ -47,7 +44,7 @@ class Comparison(NamedTuple):
             ValueError: `fit_on`: of no use with `backend="none"`, the cosine of embeddings
         """
         if self.backend is not None:
-            _checks.option("`backend`", self.backend, KINDS)
+            _checks.option("`backend`", self.backend, BACKENDS)
         if self.backend_layer is not None:
             _checks.option("`backend_layer`", self.backend_layer, LAYERS)
         for name in ("backend_layer", "fit_on"):
@@ -90,25 +87,28 @@ class Comparison(NamedTuple):
         return self.fit_on is None and not self.crops and self.backend in (None, run.config.backend.name)
 
     def kind(self, run: SpeechRun) -> str:
-        """Returns what the back-end of a run is or, once it is fitted, will be: one of `KINDS`."""
+        """Returns what the back-end of a run is or, once it is fitted, will be: one of `sections.BACKENDS`."""
         own = "none" if run.backend is None else run.backend.kind
         return own if self.fit_on is None else self.backend or run.config.backend.name.replace("none", "plda")
 
-    def recordings(self, *, allow_outside: bool, quiet: bool) -> Recordings | None:
+    def recordings(self, *, judged: Recordings | None = None, allow_outside: bool, quiet: bool) -> Recordings | None:
         """Returns what there is to fit a back-end on, if anything.
 
         Args:
+            judged: What is judged by it.
             allow_outside: Whether Kaldi's `wav.scp` may name files outside the folder.
             quiet: Whether to show no progress.
 
         Raises:
-            ValueError: It is not of two speakers, or none of them has two recordings.
+            ValueError: It is not of two speakers, none of them has two recordings, or some of it is judged.
         """
         if self.fit_on is None:
             return None
         words = "back-end's recordings"
         index = listening.listen(self.fit_on, known=True, allow_outside=allow_outside, words=words, quiet=quiet)
         require_pairs(index)
+        if judged is not None:
+            disjoint("what to fit on", judged, index)
         return index
 
     def fit(self, run: SpeechRun, index: Recordings | None, *, quiet: bool) -> SpeechRun:

@@ -17,7 +17,7 @@ _ENCODERS, _PRESETS = "jaxtriplet.models:ENCODERS", "jaxtriplet.models:preset_na
 _NORMALIZATIONS = "jaxtriplet.speech:NORMALIZATIONS"
 _HINGES, _OPTIMIZERS = ("relu", "softplus"), ("adamw", "sgd")
 _BATCHES, _MARGINS = ("balanced", "shuffled"), ("none", "linear", "exponential")
-_BACKENDS = ("none", "centered", "wccn", "lda", "plda")
+BACKENDS, LAYERS = ("none", "centered", "wccn", "lda", "plda"), ("pooled", "embedding")
 _of_margin, _of_tuning = partial(described, needs="margin_schedule"), partial(described, needs="fine_tune")
 _of_backend = partial(described, needs="backend", only="recordings")
 
@@ -188,11 +188,11 @@ class Backend:
     """What is fitted, in closed form, on the training recordings when training is over; see `metrics.backends`."""
 
     name: Annotated[
-        str, _waves("How recordings are compared; none: by the cosine of embeddings.", choices=_BACKENDS)
+        str, _waves("How recordings are compared; none: by the cosine of embeddings.", choices=BACKENDS)
     ] = "none"
-    backend_layer: Annotated[
-        str, _of_backend("pooled: the statistics that the last layer sees.", choices=("pooled", "embedding"))
-    ] = "pooled"
+    backend_layer: Annotated[str, _of_backend("pooled: the statistics that the last layer sees.", choices=LAYERS)] = (
+        "pooled"
+    )
     backend_within: Annotated[
         float, _of_backend("Share of the isotropic matrix in the covariance within speakers.", ge=0, le=1)
     ] = 0.1

@@ -178,20 +178,19 @@ def _embed_long(
         for row in rows.tolist()
         for window in windows(index.sound(row).blocks(rate), size, excerpts.step(samples[row], size))
     )
-    parts: dict[int, list[np.ndarray]] = {}
+    sums: dict[int, tuple[np.ndarray, int]] = {}
     while batch := list(islice(heard, BATCH)):
         waveforms, lengths = padded([window for _, window in batch], size)
         found = embed(model, waveforms, lengths, batch_size=BATCH, layer=layer)
         for (row, _), vector in zip(batch, found, strict=True):
-            parts.setdefault(row, []).append(vector)
-        for row in list(parts)[:-1]:  # further windows of the last one may follow
-            yield _mean(row, parts.pop(row), layer)
-    for row, vectors in parts.items():
-        yield _mean(row, vectors, layer)
+            total, count = sums.get(row, (np.zeros_like(vector), 0))
+            sums[row] = total + vector, count + 1
+        for row in list(sums)[:-1]:  # further windows of the last one may follow
+            yield _mean(row, *sums.pop(row), layer)
+    for row, (total, count) in sums.items():
+        yield _mean(row, total, count, layer)
 
 
-def _mean(row: int, vectors: list[np.ndarray], layer: Layer) -> tuple[np.ndarray, np.ndarray]:
-    mean = np.mean(vectors, axis=0)
-    if layer == "embedding":
-        mean /= max(float(np.linalg.norm(mean)), float(np.finfo(mean.dtype).tiny))
-    return np.array([row]), mean[None]
+def _mean(row: int, total: np.ndarray, count: int, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    length = max(float(np.linalg.norm(total)), float(np.finfo(total.dtype).tiny)) if layer == "embedding" else count
+    return np.array([row]), total[None] / length

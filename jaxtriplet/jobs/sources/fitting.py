@@ -65,14 +65,17 @@ def fitted(run: SpeechRun, kind: str, known: Known) -> SpeechRun:
         kind: One of `metrics.backends.KINDS`.
         known: What to fit it on, and to take the cohort from.
     """
+    return run._replace(backend=_fit(run, kind, known), cohort=known.rows[spread(known.size, COHORT)])
+
+
+def _fit(run: SpeechRun, kind: str, known: Known) -> metrics.Backend:
     within, between = run.config.backend.backend_within, run.config.backend.backend_between
-    backend = metrics.backends.fit(kind, known.rows, known.labels, within=within, between=between)
-    return run._replace(backend=backend, cohort=known.rows[cohort_among(known.size)])
+    return metrics.backends.fit(kind, known.rows, known.labels, within=within, between=between)
 
 
-def cohort_among(count: int) -> np.ndarray:
-    """Returns which of so many recordings are kept for AS-norm: their rows, from the first to the last."""
-    return np.unique(np.linspace(0, count - 1, COHORT).astype(int))
+def spread(count: int, most: int) -> np.ndarray:
+    """Returns which of so many to take if they are too many: places from the first to the last, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, most).astype(int))
 
 
 class LeftOut(NamedTuple):
@@ -107,15 +110,14 @@ def left_out(run: SpeechRun, known: Known, folds: int = 5) -> LeftOut | None:
     for fold in range(folds if folds > 1 else 0):
         held = np.arange(speakers) % folds == fold
         mine, others = known.of(held), known.of(~held)
-        chosen = np.unique(np.linspace(0, mine.size - 1, MOST // folds).astype(int))
+        chosen = spread(mine.size, MOST // folds)
         rows, labels = mine.rows[chosen], mine.labels[chosen]
         if len(np.unique(labels)) == len(labels):
             continue
         try:
-            backend = fitted(run, run.backend.kind, others).backend
+            backend = _fit(run, run.backend.kind, others)
         except ValueError:  # of what is left, nothing can be learnt
             return None
-        assert backend is not None
         cosines, same = metrics.pair_scores(backend.embed(rows), labels)
         found.append((cosines, backend.pair_scores(rows, labels)[0], same))
     return LeftOut(*map(np.concatenate, zip(*found, strict=True))) if found else None

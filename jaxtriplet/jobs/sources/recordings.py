@@ -14,7 +14,7 @@ from jaxtriplet import models, parallel, speech
 from jaxtriplet.data import Crops, Problem, Recordings, load, recordings, require_pairs, split_by_speaker
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.listening import name_problems, progress
-from jaxtriplet.jobs.sources.fitting import COHORT, Known, cohort_among, fitted, hear, left_out
+from jaxtriplet.jobs.sources.fitting import COHORT, Known, fitted, hear, left_out, spread
 from jaxtriplet.jobs.sources.source import Judged, Source, with_weights
 from jaxtriplet.jobs.sources.speech_run import SpeechRun as SpeechRun, layer_of, read_backend
 from jaxtriplet.metrics import equal_error_rate, equal_error_threshold, judge_unseen, pair_scores
@@ -125,7 +125,7 @@ class FolderOfRecordings(Source):
             return run
         index = _spread(self.train, max(2, COHORT // len(self.train.speakers)))
         with progress("cohort", quiet=self._quiet) as show:
-            return run._replace(cohort=run.rows(index.take(cohort_among(len(index))), show))
+            return run._replace(cohort=run.rows(index.take(spread(len(index), COHORT)), show))
 
     def _fit_on(self) -> Recordings:
         most = max(2, MAX_FITTED // len(self.train.speakers))
@@ -253,5 +253,4 @@ def _some(index: Recordings, each: int) -> Recordings:
 def _spread(index: Recordings, each: int) -> Recordings:
     """Returns some recordings of each speaker, from all over the order of the paths and so of the sessions."""
     rows = [np.flatnonzero(index.labels == label) for label in range(len(index.speakers))]
-    spread = [own[np.unique(np.linspace(0, len(own) - 1, each).astype(int))] for own in rows]
-    return index.take(np.concatenate(spread))
+    return index.take(np.concatenate([own[spread(len(own), each)] for own in rows]))
