@@ -5,15 +5,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+from jax.extend.backend import clear_backends
+
 from stages.session import Session
 
 
 def run(session: Session) -> None:
-    """Runs the command in a process of its own; its three files come into the folder `bench` of the results."""
-    device = {"cpu": "cpu"}.get(session.device.platform, session.device.platform)
-    words = ["bench", "--device", device, "--no-plot", "--overwrite", "--out", str(session.out / "bench")]
+    """Runs the command in a process of its own; its files come into the folder `bench` of the results."""
+    words = ["bench", "--device", session.device.platform, "--overwrite", "--out", str(session.out / "bench")]
     if session.quick:
         words += ["--losses", "batch-hard", "--batch-sizes", "64", "--rounds", "1", "--only", "jaxtriplet,floor"]
+        words += ["--no-plot"]
+    else:
+        words += ["--batch-sizes", "2048"]
+    # What this process holds of the card, the contenders may need; it is the last stage.
+    jax.clear_caches()
+    clear_backends()
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # Which devices there are, the command decides itself.

@@ -13,8 +13,8 @@ from stages.session import Built, Session, said
 LEAST_SECONDS = 0.05
 """Of a turn: long enough that neither the clock nor a card that wakes up shows."""
 MOST_CALLS = 2000
-WARM = 3
-"""Calls before: a GPU's driver records what it launches, and replays it later."""
+WARM_CALLS, WARM_SECONDS = 3, 0.3
+"""Of calls before the first turn: a GPU records what it launches, and replays it later. Enough is either."""
 
 
 def times(session: Session, built: Mapping[Any, Built | str], turns: int = 7) -> dict[Any, dict[str, Any]]:
@@ -43,8 +43,7 @@ def times(session: Session, built: Mapping[Any, Built | str], turns: int = 7) ->
             found[key] = {"failed": "no time was left to run it"}
         else:
             try:
-                _turn(one, WARM)
-                calls[key] = min(MOST_CALLS, math.ceil(least / _turn(one, 1)))
+                calls[key] = min(MOST_CALLS, math.ceil(least / _warm(one)))
                 found[key] = {"turns": []} | figures(one)
             except Exception as error:
                 found[key] = {"failed": said(error)}
@@ -63,6 +62,14 @@ def figures(built: Built) -> dict[str, Any]:
     """Returns what is known of a program without running it."""
     needs = None if built.needs is None else round(built.needs / 2**20, 1)
     return {"trace_s": round(built.traced, 2), "compile_s": round(built.compiled, 2), "needs_mib": needs}
+
+
+def _warm(built: Built) -> float:
+    """Returns the seconds of the last of the calls before the first turn."""
+    spent = [_turn(built, 1)]
+    while len(spent) < WARM_CALLS and sum(spent) < WARM_SECONDS:
+        spent.append(_turn(built, 1))
+    return spent[-1]
 
 
 def _turn(built: Any, calls: int) -> float:
