@@ -12,8 +12,8 @@ import numpy as np
 from jaxtriplet.tools import losses
 from jaxtriplet.tools.bench.textbook import TEXTBOOK
 
-# What `precision="fast"` asks of products, by the device; the processor computes in float32 whatever it is asked.
-_FAST = {"cpu": "highest", "gpu": jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3, "tpu": "high"}
+# What `precision="fast"` asks of products; the processor computes in float32 whatever it is asked.
+_FAST = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def prepare(
     """
     # Numbers are traced, as in training.
     arguments = *map(jnp.asarray, batch), {name: jnp.float32(number) for name, number in numbers.items()}
-    function = _function(contender, loss, tuple(place for place, array in enumerate(batch) if array.ndim > 1), device)
+    function = _function(contender, loss, tuple(place for place, array in enumerate(batch) if array.ndim > 1))
 
     def build(memory_limit: int) -> dict[str, Callable[[], Any]]:
         compiled = jax.jit(function).lower(*arguments).compile()
@@ -62,11 +62,11 @@ def prepare(
     return build
 
 
-def _function(contender: str, loss: str, rows: tuple[int, ...], device: str) -> Callable[..., Any]:
+def _function(contender: str, loss: str, rows: tuple[int, ...]) -> Callable[..., Any]:
     """Returns value and gradients of the arguments at these places as a function of all, the numbers last."""
     name, _, fast = contender.partition("-")
     if name == "floor":
-        return partial(floor, precision=_FAST[device] if fast else "highest")
+        return partial(floor, precision=_FAST if fast else "highest")
     function = TEXTBOOK[loss] if name == "textbook" else losses.find(loss)
     options = {"precision": fast} if fast else {}
     return jax.value_and_grad(lambda *given: function(*given[:-1], **given[-1], **options), argnums=rows)
