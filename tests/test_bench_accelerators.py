@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,14 @@ NAMES_ITS_PROCESS = """
 import os
 def prepare(*job):
     return lambda limit: {'': lambda: (os.getpid(), [0.5])}
+"""
+NEEDS_ITS_DEVICE = """
+import fcntl
+held = open(__file__ + '.held', 'w')
+fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def prepare(*job):
+    keep = held
+    return lambda limit: {'': lambda: (0.5, [0.5] if keep else [])}
 """
 QUEUES = """
 class Queued:
@@ -129,6 +138,17 @@ def test_workers_stay_on_a_device_and_are_new_on_the_processor(
     found = [outcomes[0] for _, outcomes in race.run(plan, plan.lines(plot=False), [contender], lambda step: None)]
     assert [(one.failure, len(one.turns)) for one in found] == [(None, 1), (None, 1)]
     assert len({one.ready["value"] for one in found}) == processes
+
+
+def test_a_tpu_has_one_process_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(accelerators.PLATFORMS, "tpu", "cpu")
+    one = imagined(tmp_path, "one", NEEDS_ITS_DEVICE)
+    both = [one, replace(one, name="other")]
+    plan = Plan(device="tpu", losses="batch-hard", batch_sizes="16,32", rounds=2).resolved()
+    results = list(race.run(plan, plan.lines(plot=False), both, lambda step: None))
+    assert [[found.failure for found in outcomes] for _, outcomes in results] == [[None, None], [None, None]]
+    together = race.race(SMALL, both, 1, Limits(2**30, 60.0))
+    assert "BlockingIOError" in str(together[1].failure)
 
 
 def test_a_failure_ends_a_job_and_not_the_next() -> None:

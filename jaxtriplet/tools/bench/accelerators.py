@@ -10,6 +10,9 @@ from typing import Any
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu", "tpu": "tpu,cpu"}
 """Devices, and what JAX calls the platforms that a worker uses."""
 
+ALONE = ("tpu",)
+"""Devices that belong to one process at a time."""
+
 
 def environment(device: str) -> dict[str, str]:
     """Returns what a worker has in its environment.

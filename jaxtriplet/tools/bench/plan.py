@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple, Self
 from jaxtriplet import _checks
 from jaxtriplet.jobs.fields import described
 from jaxtriplet.tools import losses
-from jaxtriplet.tools.bench.accelerators import PLATFORMS
+from jaxtriplet.tools.bench.accelerators import ALONE, PLATFORMS
 from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, USUAL, Contender
 from jaxtriplet.tools.words import split, whole_numbers
 
@@ -147,6 +147,11 @@ class Plan:
     def on_processor(self) -> bool:
         """Whether it is the processor that is measured."""
         return self.device == "cpu"
+
+    @property
+    def alone(self) -> bool:
+        """Whether contenders have the device one after the other."""
+        return self.device in ALONE
 
     @property
     def table_sizes(self) -> list[int]:

@@ -1,8 +1,8 @@
 """The race: the workers of a setting are built one after the other, then called in turn, round by round.
 
 So all are measured in the same minutes: what else the machine does disturbs them alike. On the processor each setting
-has workers of its own, whose memory is then that setting's. On an accelerator, where starting and compiling take longer
-than measuring, workers stay for all settings, and are built at the same time.
+has workers of its own, whose memory is then that setting's. On a GPU, where starting and compiling take longer than
+measuring, workers stay for all settings, and are built at the same time; a TPU has one contender after the other.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,11 +98,13 @@ def race(
         rounds: Turns of each; fewer for one whose turns have used up its time.
         limits: For each contender.
         tell: Is told each step.
-        workers: The processes; None for new ones.
+        workers: The processes, where several may use the device; None for new ones.
 
     Returns:
         An outcome for each contender, in their order; one that fails says why.
     """
+    if limits.device in accelerators.ALONE and len(contenders) > 1:
+        return [one for contender in contenders for one in race(setting, [contender], rounds, limits, tell)]
     if workers is None:
         with Workers(limits.device) as workers:
             return race(setting, contenders, rounds, limits, tell, workers)
@@ -182,6 +184,7 @@ def run(
             for setting in line.settings:
                 if setting not in done:
                     fit = [one for one in contenders if one.computes(setting.loss) and one.name not in failed]
-                    done[setting] = race(setting, fit, line.rounds, limits, tell, workers)
+                    shared = None if plan.alone else workers
+                    done[setting] = race(setting, fit, line.rounds, limits, tell, shared)
                     yield setting, done[setting]
                 failed |= {outcome.contender for outcome in done[setting] if outcome.failure}
