@@ -13,7 +13,7 @@ from jaxtriplet.engine.measuring import measure
 from jaxtriplet.engine.outcome import Found, conclude, norms
 from jaxtriplet.engine.rows import Rows, keep, of_class, share_of
 from jaxtriplet.engine.separable import Separable
-from jaxtriplet.types import AxisName, ReduceFn
+from jaxtriplet.types import AxisName, Precision, ReduceFn
 
 # So many centres of classes are met at once, whole rows of them, at three products; more in blocks, at four.
 MANY, BLOCK = 2**14, 2**11
@@ -33,6 +33,8 @@ class Against(NamedTuple):
     """The mapped axes over which rows or classes are spread."""
     rows_over: tuple[str, ...]
     """Those over which rows are."""
+    precision: Precision
+    """How products of float32 matrices are made."""
 
     def of_own_class(self, number: ArrayLike) -> jax.Array:
         """Returns a number that is one for all, or that of each row's class, of one for each class [C]."""
@@ -65,6 +67,7 @@ class Against(NamedTuple):
             pairs_fn=of_class,
             theirs=theirs,
             apart=self.apart,
+            precision=self.precision,
             columns=block_size or (count if centers <= MANY else max(1, BLOCK * count // centers)),
             evidence=(self.evidence,),
         )
@@ -91,6 +94,7 @@ class Against(NamedTuple):
             *(loss, classes, rows, (*own, *(count.astype(rows.values.dtype) for count in counts)), ANGLES),
             each=each,
             block_size=block_size,
+            precision=self.precision,
             strangers=True,
             evidence=(jax.lax.psum(told, over) if over else told,),
         )
@@ -130,6 +134,7 @@ def against(
     where: ArrayLike | None = None,
     axis_name: AxisName = None,
     class_axis_name: AxisName = None,
+    precision: Precision = "exact",
     *,
     name: str = "weights",
     several: bool = True,
@@ -145,6 +150,7 @@ def against(
         axis_name: The mapped axes over which the rows are spread, or None.
         class_axis_name: The mapped axes over which the classes are spread, or None; rows that are spread over the same
             come together.
+        precision: How products of float32 matrices are made, those of the gradient too; static.
         name: What the weights are called.
         several: Whether a class may have several centres.
 
@@ -166,6 +172,7 @@ def against(
         apart,
         everywhere or None,
         axes(axis_name),
+        precision,
     )
 
 

@@ -14,7 +14,7 @@ from jaxtriplet.engine.outcome import Found, evidence_of, gather, spread
 from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, prepare, without_values
 from jaxtriplet.engine.rules import Picks, Rule
 from jaxtriplet.engine.tiles import Tile, cut, fill, scan_tiles, unfold
-from jaxtriplet.types import DistanceFn
+from jaxtriplet.types import DistanceFn, Precision
 
 
 class _Plan(NamedTuple):
@@ -56,6 +56,7 @@ def mine(
     *,
     each: bool = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     strangers: bool = False,
 ) -> Found:
     """Mines a batch: finds the terms of the rule among all pairs of an anchor and a candidate.
@@ -72,6 +73,7 @@ def mine(
         each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass and
             costs the memory of the rows; with `each`, the backward pass mines again.
         block_size: The number of anchors in a tile; None for a good one.
+        precision: How products of float32 matrices are made, those of the gradient too; static.
         strangers: Whether no anchor is among the candidates, as with two towers; else all of them are.
 
     Returns:
@@ -79,7 +81,7 @@ def mine(
     """
     candidates, own = at_least_one(candidates), for_each(numbers, anchors)
     anchors = as_strangers(anchors) if strangers else anchors
-    form, met = form_of(distance_fn), (candidates, anchors) if strangers else (candidates,)
+    form, met = form_of(distance_fn).in_precision(precision), (candidates, anchors) if strangers else (candidates,)
     frame = form.frame(*((rows.values, rows.valid) for rows in met))
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
     plan = _Plan(rule, form, cut(len(anchors.labels), block_size))

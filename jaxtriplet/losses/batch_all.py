@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn
+from jaxtriplet.types import AxisName, DistanceFn, Memory, Precision, ReduceFn
 
 
 @loss(term="each triplet")
@@ -24,6 +24,7 @@ def batch_all(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     distance_fn: DistanceFn = euclidean,
 ) -> jax.Array:
@@ -49,7 +50,9 @@ def batch_all(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     each = reduce_fn is None
-    found = engine.mine(_rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
+    found = engine.mine(
+        _rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size, precision=precision
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, DistanceFn, Memory, Precision, ReduceFn, Terms
 
 
 @loss(
@@ -28,6 +28,7 @@ def semi_hard(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     negatives: Literal["hardest", "all"] = "hardest",
     distance_fn: DistanceFn = squared_euclidean,
@@ -60,7 +61,9 @@ def semi_hard(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     rule, each = _RULES[negatives], reduce_fn is None
-    found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
+    found = engine.mine(
+        rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size, precision=precision
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
