@@ -129,7 +129,7 @@ def _between(x: Told, y: Told, reference: Reference, precision: Precision = "exa
     own = x.forth[:, None] + y.back[None, :]
     divergence = own - cross
     size = jnp.abs(x.forth)[:, None] + jnp.abs(y.back)[None, :] + jnp.abs(cross)
-    return jnp.where(rounds_to_zero(divergence, size, cross.shape[1], precision), 0, divergence)
+    return jnp.where(rounds_to_zero(divergence, size, x.logs.shape[1], precision), 0, divergence)
 
 
 def _apart(x: Told, y: Told, reference: Reference, *, from_logits: bool) -> jax.Array:
