@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxtriplet as jt
+from jaxtriplet.distances import form_of
 
 from .cases import DISTANCES
 from .reference.differences import central_differences
@@ -143,3 +144,15 @@ def test_l2_normalize_keeps_the_precision(dtype: Any) -> None:
     unit = jt.l2_normalize(jnp.asarray([[300.0, 400.0], [0.0, 0.0]], dtype))
     assert unit.dtype == dtype
     np.testing.assert_allclose(unit.astype(jnp.float32), [[0.6, 0.8], [0, 0]], 1e-2)
+
+
+def test_which_divergence_counts_as_0_depends_on_its_classes_and_not_on_the_rows_beside_it() -> None:
+    rows = jnp.asarray(np.random.default_rng(0).normal(size=(2000, 2)), jnp.float32)
+    form = form_of(jt.distances.kl)
+    made = form.rows_fn(rows, jnp.ones(2000, bool), frame := form.frame((rows, jnp.ones(2000, bool))))
+    among_all = np.asarray(form.between_fn(made, made, frame))
+    few = (jax.tree.map(lambda part, at=at: part[at : at + 20], made) for at in range(0, 2000, 20))
+    among_few = np.concatenate([form.between_fn(made, some, frame) for some in few], axis=1)
+    zeros = [np.sum(found == 0) for found in (among_all, among_few)]
+    # Rounded in another order, one at the limit may be on its other side.
+    np.testing.assert_allclose(*zeros, rtol=0.02)
