@@ -96,7 +96,7 @@ def _half_gram(x: Any, y: Any, precision: Precision) -> jax.Array:
     """Returns half the squared distances of centred rows; one too small to be told from rounding is 0."""
     (u, half_u), (v, half_v) = x, y
     size = half_u[:, None] + half_v[None, :]
-    half = size - numerics.inner(u, v, precision)
+    half = size + numerics.inner(-u, v, precision)  # or the gradient by the products would be negated, all of it
     return jnp.where(rounds_to_zero(half, size, u.shape[1], precision), 0, half)
 
 

@@ -13,8 +13,8 @@ from jaxtriplet.engine import derivative
 from jaxtriplet.engine.classes import Classes, Order, arrange
 from jaxtriplet.engine.outcome import Found, evidence_of, gather, merge, spread
 from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, prepare, without_values
-from jaxtriplet.engine.rules import BySize, Picks, Rule
-from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, scan_tiles, unfold
+from jaxtriplet.engine.rules import BySize, Picks, Rule, by_anchor
+from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, laid_by_rows, scan_tiles, unfold
 from jaxtriplet.engine.tuning import Tuning, by_platform, plans
 from jaxtriplet.types import DistanceFn, Precision
 
@@ -32,6 +32,8 @@ class _Way(NamedTuple):
     """The most positives that an anchor has, where the way rests on that."""
     shape: tuple[int, int]
     """The number of tiles, and of anchors in each."""
+    by_anchor: bool
+    """Whether the rule looks at one anchor at a time."""
 
 
 class _Plan(NamedTuple):
@@ -145,7 +147,8 @@ def _ways(rule: Rule | BySize, size: _Size, tuning: Tuning, block_size: int | No
     largest = min(everyone, size.largest or everyone)
 
     def way(rule: Rule, limit: int, most: int | None = None, keeps: int = keeps, more: int = 0) -> _Way:
-        return _Way(rule, limit, most, cut(size.anchors, block_size, tuning.mined.anchors(everyone, keeps, more)))
+        shape = cut(size.anchors, block_size, tuning.mined.anchors(everyone, keeps, more))
+        return _Way(rule, limit, most, shape, tuning.by_anchor)
 
     def side_by_side(rule: BySize, limit: int) -> _Way:
         most = max(0, limit - size.itself)
@@ -202,11 +205,16 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
 def _tiles(form: Form, way: _Way, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
     candidates = numbers.candidates
 
+    def distances_of(candidates: Any, anchors: Any) -> jax.Array:
+        if way.by_anchor:
+            return laid_by_rows(form.between_fn(anchors, candidates, layout.frame)).T
+        return form.tile(candidates, anchors, layout.frame)
+
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, classes, own, scale = tile_rows
-        found, pull = jax.vjp(lambda c, a: form.tile(c, a, layout.frame), candidates, values)
+        found, pull = jax.vjp(distances_of, candidates, values)
         tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order, way.most)
-        mined = way.rule(tile, own)
+        mined = (by_anchor(way.rule) if way.by_anchor else way.rule)(tile, own)
         picked = mined.row if isinstance(mined, Picks) else None
         if isinstance(mined, Picks):
             again, pull = jax.vjp(functools.partial(_again, form, layout.frame), _at(candidates, mined.row), values)

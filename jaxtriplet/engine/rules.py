@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,6 @@ import jax.numpy as jnp
 from jaxtriplet.engine.outcome import count
 from jaxtriplet.engine.tiles import Tile
 from jaxtriplet.types import HingeFn, Terms
-
-_Carry = TypeVar("_Carry")
 
 # So many positives, known in advance, are visited in straight code; more in a loop.
 STRAIGHT = 16
@@ -43,6 +41,39 @@ class Picks(NamedTuple):
 
 Rule = Callable[[Tile, Any], Mined | Picks]
 """From a tile and the loss's numbers, each [anchor], to what is found in it."""
+
+
+def by_anchor(rule: Rule) -> Rule:
+    """Returns the rule as one that looks at one anchor at a time, side by side: tiles of one column each.
+
+    Then XLA lays the distances of an anchor out next to each other, and makes one kernel of all that is asked of them.
+    """
+
+    def of_all(tile: Tile, own: Any) -> Mined | Picks:
+        parts = (tile.distances.T, tile.positive.T, tile.negative.T, tile.classes, own)
+
+        def of_one(parts: Any) -> Mined | Picks:
+            distances, positive, negative, classes, number = jax.tree.map(lambda part: part[..., None], parts)
+            return rule(Tile(distances, positive, negative, classes, tile.order, tile.most), number)
+
+        def each(find: Callable[..., Any], *given: Any) -> Any:
+            """Returns what is found of each anchor, whose axis comes last again."""
+            return jax.tree.map(lambda part: jnp.moveaxis(part[..., 0], 0, -1), jax.vmap(find)(*given))
+
+        def first(parts: Any) -> Any:
+            found = of_one(parts)
+            return found.row if isinstance(found, Picks) else found
+
+        def of_picks(parts: Any, again: jax.Array) -> Any:
+            found: Any = of_one(parts)
+            return found.mined_fn(again[:, None])
+
+        found = each(first, parts)
+        if isinstance(found, Mined):
+            return found
+        return Picks(found, lambda distances: each(of_picks, parts, distances.T))
+
+    return of_all
 
 
 class BySize(NamedTuple):
@@ -132,39 +163,41 @@ Added = tuple[tuple[jax.Array, jax.Array], ...]
 
 
 def over_positives(
-    tile: Tile, visit: Callable[[_Carry, Positives], tuple[_Carry, Added]], carry: _Carry
-) -> tuple[_Carry, jax.Array]:
+    tile: Tile, visit: Callable[[Any, jax.Array, Positives], tuple[Any, jax.Array, Added]], carry: Any
+) -> tuple[Any, jax.Array]:
     """Visits the positives of all anchors, one of each at a time, in as many steps as the largest class asks for.
 
     Args:
         tile: The distances.
-        visit: `(carry, positives [anchor]) -> (carry, added)`.
+        visit: `(carry, weights [candidate, anchor], positives [anchor]) -> (carry, weights, added)`, which may count in
+            the weights, and does not look at them.
         carry: The first carry.
 
     Returns:
-        The last carry, and the sum of what was added, [candidate, anchor].
+        The last carry, and the weights, with all that was added.
     """
-    nothing = jnp.zeros_like(tile.distances)
+    weights = jnp.zeros_like(tile.distances)
     if tile.most == 0:
-        return carry, nothing
+        return carry, weights
     if tile.most is not None and tile.most <= STRAIGHT:
         all_, added = side_by_side(tile), list[tuple[jax.Array, jax.Array]]()
         for index in range(tile.most):
-            carry, more = visit(carry, jax.tree.map(lambda part, index=index: part[index], all_))
+            one = jax.tree.map(lambda part, index=index: part[index], all_)
+            carry, weights, more = visit(carry, weights, one)
             added += more
-        rows, weights = (jnp.stack(parts) for parts in zip(*added, strict=True))
-        return carry, add_at(nothing, rows, weights)
+        rows, amounts = (jnp.stack(parts) for parts in zip(*added, strict=True))
+        return carry, add_at(weights, rows, amounts)
 
-    def step(ahead: jax.Array, carry: tuple[_Carry, jax.Array]) -> tuple[_Carry, jax.Array]:
-        seen, weights = carry
-        seen, added = visit(seen, positives(tile, ahead))
-        for row, weight in added:
-            weights = add_at(weights, row, weight)
-        return seen, weights
+    def step(ahead: jax.Array, seen: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        carry, weights, added = visit(*seen, positives(tile, ahead))
+        for row, amount in added:
+            weights = add_at(weights, row, amount)
+        return carry, weights
 
     assert tile.order is not None
     last = tile.order.most if tile.most is None else tile.most
-    return jax.lax.fori_loop(1, last + 1, step, (carry, nothing))
+    found: tuple[Any, jax.Array] = jax.lax.fori_loop(1, last + 1, step, (carry, weights))
+    return found
 
 
 def add_at(weights: jax.Array, row: jax.Array, weight: jax.Array) -> jax.Array:
@@ -227,16 +260,15 @@ def _triplets_of_few(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.A
     """Returns how many of them each distance is in, negative for negatives, and how many each anchor has."""
     negatives = jnp.where(tile.negative, tile.distances, jnp.inf)
 
-    def visit(carry: Any, positive: Positives) -> Any:
+    def visit(active: jax.Array, weights: jax.Array, positive: Positives) -> Any:
         near = negatives < (positive.distance + margin)[None, :]  # none, where there is no positive
         if beyond:
             near &= negatives > positive.distance[None, :]
-        nearer, active = carry
         found = jnp.sum(near, axis=0, dtype=active.dtype)
-        return (nearer + near.astype(nearer.dtype), active + found), ((positive.row, found),)
+        return active + found, weights - near.astype(weights.dtype), ((positive.row, found),)
 
-    (nearer, active), added = over_positives(tile, visit, (jnp.zeros_like(tile.distances), jnp.zeros_like(margin)))
-    return added - nearer, active
+    active, weights = over_positives(tile, visit, jnp.zeros_like(margin))
+    return weights, active
 
 
 def _triplets_of_many(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.Array, jax.Array]:

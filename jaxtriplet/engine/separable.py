@@ -13,7 +13,7 @@ from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.outcome import Spread, spread
 from jaxtriplet.engine.rows import Rows, of_class, place_of_class
 from jaxtriplet.engine.statistics import Count, One
-from jaxtriplet.engine.tiles import cut
+from jaxtriplet.engine.tiles import cut, laid_by_rows
 from jaxtriplet.engine.tuning import Tuning
 from jaxtriplet.types import AxisName, Terms
 
@@ -91,7 +91,8 @@ class Plan(NamedTuple):
 
     def scores(self, candidates: Any, anchors: Any, frame: Any) -> jax.Array:
         """Returns the scores of a tile, of what the form made of rows."""
-        return self.form.between_fn(anchors, candidates, frame)
+        found = self.form.between_fn(anchors, candidates, frame)
+        return laid_by_rows(found) if self.tuning.by_anchor else found
 
     def pairs(
         self,
@@ -120,6 +121,8 @@ class Plan(NamedTuple):
 
     def tiles(self, anchors: int, candidates: int) -> tuple[int, int]:
         """Returns into how many tiles to cut so many anchors, and how many each has, beside so many vectors."""
+        if self.both_ways and not self.block_size and anchors * candidates * KEEPS <= self.tuning.together:
+            return 1, anchors
         return cut(anchors, self.block_size, self.tuning.measured.anchors(candidates, KEEPS))
 
     def meets_whole_rows(self, anchors: int, candidates: int) -> bool:

@@ -43,6 +43,10 @@ class Tuning(NamedTuple):
 
     mined: Cut
     measured: Cut
+    together: int
+    """Bytes of one tile of all anchors where candidates meet anchors too, which spares a product of four."""
+    by_anchor: bool
+    """Whether rules look at one anchor at a time, side by side."""
     at_hand: int
     """Where no class is larger, the positives of an anchor are met side by side, without a loop that asks for more."""
     many: int
@@ -66,6 +70,8 @@ TUNING: dict[str, Tuning] = {
     "cpu": Tuning(
         mined=Cut(0, 128, 128, 128),
         measured=Cut(2**22, 256, 128, _ALL),
+        together=0,
+        by_anchor=False,
         at_hand=0,
         many=250,
         picked=1e9,
@@ -77,10 +83,12 @@ TUNING: dict[str, Tuning] = {
     ),
     "cuda": Tuning(
         mined=Cut(2**28, 8, 8, _ALL),
-        measured=Cut(2**28, 8, 8, _ALL),
+        measured=Cut(2**27, 8, 8, _ALL),
+        together=2**29,
+        by_anchor=True,
         at_hand=9,
         many=250,
-        picked=40,
+        picked=150,
         ordered=_ALL,
         compared=2**13,
         fewest=2**12,
@@ -88,8 +96,10 @@ TUNING: dict[str, Tuning] = {
         block=2**15,
     ),
     "tpu": Tuning(
-        mined=Cut(2**28, 8, 8, _ALL),
-        measured=Cut(2**28, 8, 8, _ALL),
+        mined=Cut(3 * 2**26, 8, 8, _ALL),
+        measured=Cut(2**27, 8, 8, _ALL),
+        together=2**29,
+        by_anchor=False,
         at_hand=0,
         many=250,
         picked=1e9,

@@ -88,13 +88,14 @@ def _opponents(tile: engine.Tile) -> Callable[[jax.Array], tuple[jax.Array, jax.
 def _of_few(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
     opponent, nothing = _opponents(tile), jnp.zeros_like(margin)
 
-    def visit(found: _Sums, positive: engine.Positives) -> Any:
+    def visit(found: _Sums, weights: jax.Array, positive: engine.Positives) -> Any:
         total, active = found
         distance, row = opponent(positive.distance)
         violation = positive.distance - distance + margin
         is_active = positive.exists & (tile.num_negatives > 0) & ~(violation <= 0)  # which is true of NaN, inf less inf
         weight = is_active.astype(active.dtype)
-        return (total + jnp.where(is_active, violation, 0), active + weight), ((row, -weight), (positive.row, weight))
+        added = ((row, -weight), (positive.row, weight))
+        return (total + jnp.where(is_active, violation, 0), active + weight), weights, added
 
     sums, weights = engine.over_positives(tile, visit, (nothing, nothing))
     return _mined(tile, weights, *sums)
