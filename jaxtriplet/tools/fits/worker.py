@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import jax
 
-from jaxtriplet.tools.fits import hlo, lowering
+from jaxtriplet.tools.fits import hlo, launches, lowering
 from jaxtriplet.tools.fits.compiler import Compiled
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.targets import TARGETS
@@ -27,7 +27,7 @@ def answer(program: Program) -> Compiled:
     """
     started = time.perf_counter()
     try:
-        compiled = lowering.lower(program).compile()
+        compiled = lowering.lower(program).compile(compiler_options(program))
     except jax.errors.JaxRuntimeError as error:
         needed = needed_bytes(str(error))
         if needed is None:
@@ -35,6 +35,8 @@ def answer(program: Program) -> Compiled:
         return Compiled(False, needed, time.perf_counter() - started)
     seconds = time.perf_counter() - started
     peak, module = compiled.memory_analysis().peak_memory_in_bytes, hlo.read(compiled.as_text())
+    is_gpu = TARGETS[program.target].platform == "cuda"
+    work = launches.count(module, program.rows_per_class - 1) if is_gpu else None
     return Compiled(
         fits=peak <= TARGETS[program.target].memory,
         peak_bytes=peak,
@@ -42,7 +44,17 @@ def answer(program: Program) -> Compiled:
         collectives=tuple(hlo.collectives(module, program.devices)),
         flops=(compiled.cost_analysis() or {}).get("flops"),
         loops=tuple(hlo.outer_loops(module)),
+        launches=None if work is None else work.launches,
+        decisions=None if work is None else work.decisions,
     )
+
+
+def compiler_options(program: Program) -> dict[str, bool]:
+    """Returns what the compiler of a program's target has to be told."""
+    if program.encoder is None or TARGETS[program.target].platform != "cuda":
+        return {}
+    # A kernel of Triton's is chosen by running some; without that the compiler takes one that it may refuse afterwards.
+    return {"xla_gpu_enable_triton_gemm": False}
 
 
 def needed_bytes(message: str) -> int | None:
