@@ -12,7 +12,7 @@ import pytest
 
 from jaxtriplet import engine
 from jaxtriplet.distances import squared_euclidean
-from jaxtriplet.engine import rules
+from jaxtriplet.engine import tuning
 from jaxtriplet.engine.rows import Rows, of_class, place_of_class
 from jaxtriplet.engine.statistics import One
 from jaxtriplet.losses import registry
@@ -72,13 +72,11 @@ def test_tiles_that_do_not_divide_the_batch_give_the_same(case: Case, x64: None)
 
 
 @pytest.fixture
-def sorting() -> Iterator[None]:
+def sorting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Makes classes of three rows many, so that their distances are sorted."""
-    few = rules.MANY
     jax.clear_caches()
-    rules.MANY = 2
+    monkeypatch.setitem(tuning.TUNING, "cpu", tuning.TUNING["cpu"]._replace(many=2))
     yield
-    rules.MANY = few
     jax.clear_caches()
 
 
@@ -178,10 +176,8 @@ def test_forward_mode_and_second_derivatives_say_that_they_are_not_there(case: C
 # --- anchors that are no candidates -----------------------------------------------------------------------------------
 
 
-def each_triplet(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    """Batch-all's rule once more: a loop over positives, or a sort where classes are large."""
-    weights, active = engine.triplets(tile, margin)
-    return engine.linear(tile, margin, weights, active, valid=tile.num_positives * tile.num_negatives)
+# Batch-all's rule once more: a loop over positives, or a sort where classes are large.
+each_triplet = engine.triplets(lambda tile, active: tile.num_positives * tile.num_negatives + 0 * active)
 
 
 def each_triplet_in_numpy(d: Any, positive: Any, negative: Any, margin: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 
 import jaxtriplet as jt
 from jaxtriplet import engine, parallel
+from jaxtriplet.engine import tuning
 
 from .cases import DIM, PLAIN, Case, case_of
 from .modes import trials
@@ -139,7 +140,7 @@ def test_how_many_positives_there_are_is_counted_or_known(strangers: bool, monke
         return engine.measure(loss, rows, others, (), each=True, strangers=strangers).terms.total
 
     counted = counts()
-    monkeypatch.setitem(engine.measure.__globals__, "FEW", 5)
+    monkeypatch.setitem(tuning.TUNING, "cpu", tuning.TUNING["cpu"]._replace(ordered=5))
     np.testing.assert_array_equal(counts(), counted)
     alike = np.array(rows.labels)[:, None] == np.array(others.labels)[None, :]
     both = np.array(rows.valid)[:, None] & np.array(others.valid)[None, :]

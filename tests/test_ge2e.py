@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec as P
 
 import jaxtriplet as jt
-from jaxtriplet.engine import whole_rows
+from jaxtriplet.engine import tuning
 from jaxtriplet.losses import registry
 
 from .reference import ge2e
@@ -151,7 +151,7 @@ def test_the_shape_that_holds_the_speakers_changes_nothing(
     followed = [figures(labels) for labels in batches]
     in_tiles = figures(batches[1], block_size=77)
     jax.clear_caches()
-    monkeypatch.setattr(whole_rows, "FEWEST", 300)
+    monkeypatch.setitem(tuning.TUNING, "cpu", tuning.TUNING["cpu"]._replace(fewest=300))
     for labels, found in zip(batches, followed, strict=True):
         for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(figures(labels)), strict=True):
             np.testing.assert_allclose(ours, theirs, 1e-10, atol=1e-11)

@@ -12,7 +12,7 @@ from jaxtriplet.tools.bench.plan import Plan
 
 @click.command(params=options_of(Plan))
 @click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: some minutes.")
-@click.option("--plot/--no-plot", default=None, help="The picture: about an hour.  [default: not if --quick]")
+@click.option("--plot/--no-plot", default=None, help="The picture; on the CPU an hour.  [default: not if --quick]")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/bench-<time>]")
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
@@ -22,8 +22,9 @@ def bench(
 ) -> None:
     """Measure the losses beside other libraries and beside the least that such a loss can cost.
 
-    Time and memory of value and gradient on the CPU. Contenders that are not installed are left out; pip install
-    "jaxtriplet[bench]" brings them. The folder gets bench.md, bench.json and bench.png.
+    Time and memory of value and gradient on the CPU, or with --device on an accelerator: some minutes. Contenders
+    that are not installed are left out; pip install "jaxtriplet[bench]" brings them. The folder gets bench.md,
+    bench.json and bench.png.
     """
     from jaxtriplet.tools.bench import job
 

@@ -112,7 +112,7 @@ def _half_squares(u: jax.Array) -> jax.Array:
 def _euclidean_frame(*sets: Set) -> Frame:
     centre = mean(*sets)
     far = [jnp.max(jnp.abs(_centred(*one, centre)), initial=0) for one in sets]
-    return Frame(centre, numerics.power_of_two(jnp.stack(far).max()))
+    return Frame(centre, numerics.power_of_two(functools.reduce(jnp.maximum, far)))
 
 
 def _centred(values: jax.Array, valid: jax.Array, centre: jax.Array) -> jax.Array:

@@ -22,7 +22,7 @@ from jaxtriplet.engine.classes import columns as columns
 from jaxtriplet.engine.extremes import Few as Few, Highest as Highest, Max as Max
 from jaxtriplet.engine.formula import formula as formula
 from jaxtriplet.engine.measuring import measure as measure
-from jaxtriplet.engine.mining import mine as mine
+from jaxtriplet.engine.mining import PICKS_KEEP as PICKS_KEEP, mine as mine
 from jaxtriplet.engine.outcome import (
     Found as Found,
     Spread as Spread,
@@ -43,14 +43,16 @@ from jaxtriplet.engine.rows import (
     views as views,
 )
 from jaxtriplet.engine.rules import (
+    BySize as BySize,
     Mined as Mined,
     Picks as Picks,
+    Positives as Positives,
     add_at as add_at,
-    few_or_many as few_or_many,
     hinge as hinge,
     largest as largest,
     linear as linear,
     over_positives as over_positives,
+    side_by_side as side_by_side,
     smallest as smallest,
     sort as sort,
     triplets as triplets,

@@ -15,9 +15,6 @@ from jaxtriplet.engine.rows import Rows, keep, of_class, share_of
 from jaxtriplet.engine.separable import Separable
 from jaxtriplet.types import AxisName, ReduceFn
 
-# So many centres of classes are met at once, whole rows of them, at three products; more in blocks, at four.
-MANY, BLOCK = 2**14, 2**11
-
 
 class Against(NamedTuple):
     """Rows of a batch, and the classes that they are compared with."""
@@ -57,7 +54,6 @@ class Against(NamedTuple):
 
     def find(self, loss: Separable, numbers: Any, *, each: bool, block_size: int | None, theirs: Any = None) -> Found:
         """Returns what the rows hold of a loss of their cosines to all classes."""
-        count, centers = len(self.classes.labels), self.classes.vectors
         return measure(
             *(loss, self.rows, self.classes, numbers, ANGLES),
             each=each,
@@ -65,7 +61,7 @@ class Against(NamedTuple):
             pairs_fn=of_class,
             theirs=theirs,
             apart=self.apart,
-            columns=block_size or (count if centers <= MANY else max(1, BLOCK * count // centers)),
+            columns=block_size,
             evidence=(self.evidence,),
         )
 

@@ -16,16 +16,14 @@ from jaxtriplet.distances import form_of
 from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative, merged_rows, whole_rows
 from jaxtriplet.engine.apart import Apart
-from jaxtriplet.engine.classes import arrange
 from jaxtriplet.engine.outcome import Found, evidence_of, gather
-from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, of_class, pairs, views, without_values
+from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, of_class, pairs, without_values
 from jaxtriplet.engine.separable import Layout, Numbers, Plan, Separable, different, sets_of
+from jaxtriplet.engine.tuning import Tuning, by_platform, plans
 from jaxtriplet.types import AxisName, DistanceFn, Exchange
 
 # So many candidates are met at once, more in blocks.
 LONG, LONG_BLOCK = 2**17, 2**16
-# So few candidates are counted as they are met; to count more, they are put in order once.
-FEW = 512
 
 
 def measure(
@@ -83,21 +81,21 @@ def measure(
     if apart is not None:
         together, own = apart.come((anchors, own))
     ring = axis_name if exchange == "ring" else None
-    at_once = count if both_ways else min(count, columns or (count if count <= LONG else LONG_BLOCK))
-    plan = Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once, apart)
-    layout = Layout(without_values(together), without_values(candidates), None, present, (None, None))
-    met = different(anchors, candidates)
-    several = both_ways and plan.tiles(len(anchors.labels), count)[0] > 1
-    if ring is not None or apart is not None or at_once < count or several:
-        work, given = (
-            functools.partial(merged_rows.work, plan),
-            Numbers(together.values, candidates.values, own, theirs),
-        )
-    else:
-        counts = _counts(plan, anchors, candidates, strangers) if present is None else (None, None)
-        layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)), counts=counts)
+
+    def plan(tuning: Tuning) -> Plan:
+        at_once = count if both_ways else min(count, columns or _at_once(candidates, tuning, of_class is pairs_fn))
+        return Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once, apart, strangers, tuning)
+
+    layout = Layout(without_values(together), without_values(candidates), None, present)
+    ways, met = plans(plan), different(anchors, candidates)
+    if all(way.meets_whole_rows(len(anchors.labels), count) for way in ways.values()):
+        layout = layout._replace(frame=form.frame(*sets_of(anchors, candidates)))
         rows_of = [form.rows_fn(rows.values, rows.valid, layout.frame) for rows in met]
-        work, given = functools.partial(whole_rows.work, plan), Numbers(rows_of[0], rows_of[-1], own, theirs)
+        given = Numbers(rows_of[0], rows_of[-1], own, theirs)
+    else:
+        ways = {name: way._replace(raw=True) for name, way in ways.items()}
+        given = Numbers(together.values, candidates.values, own, theirs)
+    work = functools.partial(by_platform, _work, ways)
     outcome = (derivative.each if each or loss.kinds > 1 else derivative.summed)(work, apart, given, layout)
     told = [*evidence, *evidence_of(form, outcome[1:], met)]
     if (others := ring if apart is None else apart.over) is not None:  # a NaN of another device is everybody's
@@ -108,11 +106,16 @@ def measure(
     return found._replace(terms=apart.counted_once(found.terms), norms=apart.counted_once(found.norms))
 
 
-def _counts(plan: Plan, anchors: Rows, candidates: Rows, strangers: bool) -> tuple[Any, Any]:
-    """Returns how many positives and negatives each anchor has, [B] each; None for what is counted as it is met."""
-    if plan.pairs_fn in (views, of_class):  # its other half, its class
-        return anchors.valid.astype(jnp.int32), None
-    if plan.pairs_fn is not pairs or len(candidates.labels) <= FEW:
-        return None, None
-    classes = arrange(anchors, candidates, strangers=strangers)[1]
-    return classes.positives, classes.negatives
+def _at_once(candidates: Rows, tuning: Tuning, are_classes: bool) -> int:
+    """Returns how many candidates to meet at once."""
+    count, vectors = len(candidates.labels), candidates.vectors
+    if are_classes:
+        return count if vectors <= tuning.classes else max(1, tuning.block * count // vectors)
+    return count if count <= LONG else LONG_BLOCK
+
+
+def _work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
+    if not plan.raw:
+        return whole_rows.work(plan, numbers, layout, cotangent)
+    whole = plan.meets_whole_rows(len(layout.anchors.labels), len(layout.candidates.labels))
+    return (whole_rows.work_of_raw if whole else merged_rows.work)(plan, numbers, layout, cotangent)

@@ -6,24 +6,43 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxtriplet import numerics
 from jaxtriplet.distances import form_of
 from jaxtriplet.distances.forms import Form
 from jaxtriplet.engine import derivative
 from jaxtriplet.engine.classes import Classes, Order, arrange
-from jaxtriplet.engine.outcome import Found, evidence_of, gather, spread
+from jaxtriplet.engine.outcome import Found, evidence_of, gather, merge, spread
 from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, prepare, without_values
-from jaxtriplet.engine.rules import Picks, Rule
-from jaxtriplet.engine.tiles import Tile, cut, fill, scan_tiles, unfold
+from jaxtriplet.engine.rules import BySize, Picks, Rule
+from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, scan_tiles, unfold
+from jaxtriplet.engine.tuning import Tuning, by_platform, plans
 from jaxtriplet.types import DistanceFn
+
+# Bytes that are kept of each pair by a rule that picks.
+PICKS_KEEP = 12
+
+
+class _Way(NamedTuple):
+    """A way to mine."""
+
+    rule: Rule
+    limit: int
+    """The rows of the largest class for which it is a way."""
+    most: int | None
+    """The most positives that an anchor has, where the way rests on that."""
+    shape: tuple[int, int]
+    """The number of tiles, and of anchors in each."""
 
 
 class _Plan(NamedTuple):
     """What is fixed when a function is compiled."""
 
-    rule: Rule
     form: Form
-    shape: tuple[int, int]
-    """The number of tiles, and of anchors in each."""
+    ways: tuple[_Way, ...]
+    """In the order of their limits, of which the last is none."""
+    strangers: bool
+    ordered: int
+    """To know how many positives there are, more candidates than this are put in order, fewer counted in each tile."""
 
 
 class _Numbers(NamedTuple):
@@ -41,14 +60,15 @@ class _Layout(NamedTuple):
 
     anchors: Rows
     candidates: Rows
-    order: Order
-    classes: Classes
+    order: Order | None
+    """None for rules that do not ask for it."""
+    classes: Classes | None
     frame: Any
     """What the distance is told of all rows."""
 
 
 def mine(
-    rule: Rule,
+    rule: Rule | BySize,
     anchors: Rows,
     candidates: Rows,
     numbers: Any,
@@ -57,6 +77,8 @@ def mine(
     each: bool = False,
     block_size: int | None = None,
     strangers: bool = False,
+    max_class_size: int | None = None,
+    keeps: int = KEEPS,
 ) -> Found:
     """Mines a batch: finds the terms of the rule among all pairs of an anchor and a candidate.
 
@@ -73,6 +95,9 @@ def mine(
             costs the memory of the rows; with `each`, the backward pass mines again.
         block_size: The number of anchors in a tile; None for a good one.
         strangers: Whether no anchor is among the candidates, as with two towers; else all of them are.
+        max_class_size: The rows that a class of the candidates has at most, which spares a rule that goes by size the
+            question; None: it is asked. If one has more, the total is NaN.
+        keeps: Bytes that the rule keeps of each pair.
 
     Returns:
         The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
@@ -82,12 +107,60 @@ def mine(
     form, met = form_of(distance_fn), (candidates, anchors) if strangers else (candidates,)
     frame = form.frame(*((rows.values, rows.valid) for rows in met))
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
-    plan = _Plan(rule, form, cut(len(anchors.labels), block_size))
-    arranged = arrange(anchors, candidates, strangers=strangers)
-    layout = _Layout(without_values(anchors), without_values(candidates), *arranged, frame)
+    everyone, width = candidates.values.shape
+    size = _Size(everyone, width, len(anchors.labels), max_class_size, 0 if strangers else 1)
+
+    def plan(tuning: Tuning) -> _Plan:
+        return _Plan(form, _ways(rule, size, tuning, block_size, keeps), strangers, tuning.ordered)
+
+    goes_by_size = isinstance(rule, BySize)
+    order, classes = arrange(anchors, candidates, strangers=strangers) if goes_by_size else (None, None)
+    layout = _Layout(without_values(anchors), without_values(candidates), order, classes, frame)
+    work = functools.partial(by_platform, _work, plans(plan))
     differentiable = derivative.each if each else derivative.summed
-    outcome = differentiable(functools.partial(_work, plan), None, _Numbers(of_anchors, of_candidates, own), layout)
-    return gather(*outcome, anchors, *evidence_of(form, outcome[1:], met))
+    outcome = differentiable(work, None, _Numbers(of_anchors, of_candidates, own), layout)
+    told = evidence_of(form, outcome[1:], met)
+    if max_class_size is not None and order is not None:
+        told.append(numerics.nan_where(order.largest > max_class_size, anchors.values.dtype))
+    return gather(*outcome, anchors, *told)
+
+
+class _Size(NamedTuple):
+    """How large a batch is."""
+
+    candidates: int
+    width: int
+    anchors: int
+    largest: int | None
+    """The rows that a class has at most, if that is known."""
+    itself: int
+    """Of its class's rows how many an anchor is: 1, of strangers 0."""
+
+
+def _ways(rule: Rule | BySize, size: _Size, tuning: Tuning, block_size: int | None, keeps: int) -> tuple[_Way, ...]:
+    """Returns the ways to mine a batch on a platform, of which the batch's largest class picks one."""
+    everyone = size.candidates
+    largest = min(everyone, size.largest or everyone)
+
+    def way(rule: Rule, limit: int, most: int | None = None, keeps: int = keeps, more: int = 0) -> _Way:
+        return _Way(rule, limit, most, cut(size.anchors, block_size, tuning.mined.anchors(everyone, keeps, more)))
+
+    def side_by_side(rule: BySize, limit: int) -> _Way:
+        most = max(0, limit - size.itself)
+        if rule.picks is not None and rule.number * most * tuning.picked < everyone:
+            # What is picked is fetched, subtracted, and pulled back.
+            return way(rule.picks, limit, most, PICKS_KEEP, 12 * rule.number * most * size.width)
+        return way(rule.few, limit, most)
+
+    if not isinstance(rule, BySize):
+        return (way(rule, everyone),)
+    if largest <= tuning.at_hand or (size.largest is not None and largest <= tuning.many):
+        return (side_by_side(rule, largest),)
+    if size.largest is not None:
+        return (way(rule.many, everyone),)
+    few, many = (way(rule.few, min(everyone, tuning.many)), way(rule.many, everyone))
+    first = [side_by_side(rule, tuning.at_hand)] if tuning.at_hand else []
+    return (*first, few, *([many] if everyone > tuning.many else []))
 
 
 def _at(rows: Any, which: jax.Array) -> Any:
@@ -101,7 +174,7 @@ def _again(form: Form, frame: Any, picked: Any, anchors: Any) -> jax.Array:
 
 
 def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
-    """Runs the rule over all tiles.
+    """Runs the rule over all tiles, in the way that suits the largest class: asked once, not in each tile.
 
     Args:
         plan: What is fixed.
@@ -112,21 +185,32 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
     Returns:
         The outcome, and the gradient by the numbers.
     """
+    ways = [functools.partial(_tiles, plan.form, way) for way in plan.ways]
+    if layout.order is None:
+        few = len(layout.candidates.labels) <= plan.ordered
+        arranged = (None, None) if few else arrange(layout.anchors, layout.candidates, strangers=plan.strangers)
+        layout = layout._replace(order=arranged[0], classes=arranged[1])
+    if len(ways) == 1 or layout.order is None:
+        return ways[0](numbers, layout, cotangent)
+    larger = [(layout.order.largest > way.limit).astype(jnp.int32) for way in plan.ways[:-1]]
+    found: tuple[Any, Any] = jax.lax.switch(sum(larger[1:], larger[0]), ways, numbers, layout, cotangent)
+    return found
+
+
+def _tiles(form: Form, way: _Way, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
     candidates = numbers.candidates
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, classes, own, scale = tile_rows
-        found, pull = jax.vjp(lambda c, a: plan.form.tile(c, a, layout.frame), candidates, values)
-        tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order)
-        mined = plan.rule(tile, own)
+        found, pull = jax.vjp(lambda c, a: form.tile(c, a, layout.frame), candidates, values)
+        tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order, way.most)
+        mined = way.rule(tile, own)
         picked = mined.row if isinstance(mined, Picks) else None
         if isinstance(mined, Picks):
-            again, pull = jax.vjp(
-                functools.partial(_again, plan.form, layout.frame), _at(candidates, mined.row), values
-            )
+            again, pull = jax.vjp(functools.partial(_again, form, layout.frame), _at(candidates, mined.row), values)
             mined = mined.mined_fn(again)
         terms, slopes, weights = mined
-        distances = plan.form.distances(found)
+        distances = form.distances(found)
         seen = terms, spread(distances, tile.positive), spread(distances, tile.negative)
         if cotangent is None:
             return by_candidates, (seen, None)
@@ -137,11 +221,12 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
 
     nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
     # Rows fill up the last tile: zeros would pull the mean away, in a distance that somebody makes of rows less that.
-    filled = fill(numbers.anchors, plan.shape)
+    filled = fill(numbers.anchors, way.shape)
     per_anchor = (filled, layout.anchors, layout.classes, numbers.own, cotangent)
-    by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, plan.shape)
+    by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, way.shape)
     count = len(layout.anchors.labels)
-    outcome = (unfold(terms, count), *spreads)
+    # One spread, whatever number of tiles that was.
+    outcome = (unfold(terms, count), *(jax.tree.map(lambda part: part[None], merge(one)) for one in spreads))
     if cotangent is None:
         return outcome, None
     by_anchors, by_own = unfold(gradient, count)

@@ -13,8 +13,8 @@ from jaxtriplet.types import HingeFn, Terms
 
 _Carry = TypeVar("_Carry")
 
-# From classes of this size on, sorting each anchor's distances is quicker than a pass over them for each positive.
-MANY = 250
+# So many positives, known in advance, are visited in straight code; more in a loop.
+STRAIGHT = 16
 
 
 class Mined(NamedTuple):
@@ -43,6 +43,19 @@ class Picks(NamedTuple):
 
 Rule = Callable[[Tile, Any], Mined | Picks]
 """From a tile and the loss's numbers, each [anchor], to what is found in it."""
+
+
+class BySize(NamedTuple):
+    """A rule in several ways, of which the size of the largest class picks one."""
+
+    few: Rule
+    """Visits the positives one by one."""
+    many: Rule
+    """Sorts."""
+    picks: Rule | None = None
+    """Picks, if the positives can be met side by side; None: there is no such way."""
+    number: int = 0
+    """How many rows it picks for each positive."""
 
 
 def smallest(distances: jax.Array, mask: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -86,34 +99,78 @@ def linear(tile: Tile, margin: jax.Array, weights: jax.Array, active: jax.Array,
     return Mined(Terms(total, valid, active), active, weights)
 
 
+class Positives(NamedTuple):
+    """Some positives of each anchor, [..., anchor]."""
+
+    row: jax.Array
+    distance: jax.Array
+    """Minus infinity, if there is none."""
+    exists: jax.Array
+
+
+def positives(tile: Tile, ahead: jax.Array) -> Positives:
+    """Returns the positives that stand so many places ahead of their anchors in the order, from 1."""
+    assert tile.classes is not None
+    assert tile.order is not None
+    start, size, own, number, _ = tile.classes
+    exists = ahead <= number
+    row = tile.order.rows[start + (own - start + ahead) % jnp.maximum(size, 1)]
+    distance = jnp.take_along_axis(tile.distances, row[None, :], axis=0)[0]
+    return Positives(row, jnp.where(exists, distance, -jnp.inf), exists)
+
+
+def side_by_side(tile: Tile) -> Positives:
+    """Returns all positives, [positive, anchor], of a tile that knows how many there are at most."""
+    assert tile.most is not None
+    ahead = jnp.arange(1, tile.most + 1, dtype=jnp.int32)
+    found: Positives = jax.vmap(functools.partial(positives, tile))(ahead)
+    return found
+
+
+Added = tuple[tuple[jax.Array, jax.Array], ...]
+"""Rows, one of each anchor, and what is to be added to the weights there."""
+
+
 def over_positives(
-    tile: Tile, visit: Callable[[_Carry, jax.Array, jax.Array, jax.Array], _Carry], carry: _Carry
-) -> _Carry:
+    tile: Tile, visit: Callable[[_Carry, Positives], tuple[_Carry, Added]], carry: _Carry
+) -> tuple[_Carry, jax.Array]:
     """Visits the positives of all anchors, one of each at a time, in as many steps as the largest class asks for.
 
     Args:
         tile: The distances.
-        visit: `(carry, row, distance, exists) -> carry`, all [anchor]: a positive of each anchor, its distance, and
-            whether there is one; if not, the distance is minus infinity.
+        visit: `(carry, positives [anchor]) -> (carry, added)`.
         carry: The first carry.
 
     Returns:
-        The last carry.
+        The last carry, and the sum of what was added, [candidate, anchor].
     """
-    start, size, own, positives, _ = tile.classes
+    nothing = jnp.zeros_like(tile.distances)
+    if tile.most == 0:
+        return carry, nothing
+    if tile.most is not None and tile.most <= STRAIGHT:
+        all_, added = side_by_side(tile), list[tuple[jax.Array, jax.Array]]()
+        for index in range(tile.most):
+            carry, more = visit(carry, jax.tree.map(lambda part, index=index: part[index], all_))
+            added += more
+        rows, weights = (jnp.stack(parts) for parts in zip(*added, strict=True))
+        return carry, add_at(nothing, rows, weights)
 
-    def step(ahead: jax.Array, carry: _Carry) -> _Carry:
-        exists = ahead <= positives
-        row = tile.order.rows[start + (own - start + ahead) % jnp.maximum(size, 1)]
-        distance = jnp.take_along_axis(tile.distances, row[None, :], axis=0)[0]
-        return visit(carry, row, jnp.where(exists, distance, -jnp.inf), exists)
+    def step(ahead: jax.Array, carry: tuple[_Carry, jax.Array]) -> tuple[_Carry, jax.Array]:
+        seen, weights = carry
+        seen, added = visit(seen, positives(tile, ahead))
+        for row, weight in added:
+            weights = add_at(weights, row, weight)
+        return seen, weights
 
-    return jax.lax.fori_loop(1, tile.order.most + 1, step, carry)
+    assert tile.order is not None
+    last = tile.order.most if tile.most is None else tile.most
+    return jax.lax.fori_loop(1, last + 1, step, (carry, nothing))
 
 
 def add_at(weights: jax.Array, row: jax.Array, weight: jax.Array) -> jax.Array:
-    """Adds one weight to each anchor's column, [candidate, anchor]; a row past the end drops it."""
-    return weights.at[row, jnp.arange(len(row), dtype=jnp.int32)].add(weight, mode="drop")
+    """Adds weights [..., anchor] to the anchors' columns, [candidate, anchor]; a row past the end drops its own."""
+    columns = jnp.broadcast_to(jnp.arange(row.shape[-1], dtype=jnp.int32), row.shape)
+    return weights.at[row, columns].add(weight, mode="drop")
 
 
 class Column(NamedTuple):
@@ -151,35 +208,35 @@ def sort(tile: Tile, of_positives: jax.Array, *, positives_first: bool) -> Colum
     return Column(keys, tagged // number == place, tagged // number == 1, tagged % number)
 
 
-def triplets(tile: Tile, margin: jax.Array, *, beyond: bool = False) -> tuple[jax.Array, jax.Array]:
-    """Finds the triplets with $d_{an} < d_{ap} + m$, and with `beyond` only those that have $d_{an} > d_{ap}$ too.
+def triplets(valid_fn: Callable[[Tile, jax.Array], jax.Array], *, beyond: bool = False) -> BySize:
+    """Returns the rule of the triplets with $d_{an} < d_{ap} + m$.
 
     Args:
-        tile: The distances.
-        margin: [anchor].
-        beyond: Whether the negative must be farther than the positive.
-
-    Returns:
-        How many of them each distance is in, negative for negatives, [candidate, anchor]; how many each anchor has.
+        valid_fn: From the tile, and how many of them each anchor has, to how many terms it has, [anchor].
+        beyond: Whether the negative must be farther than the positive too: $d_{an} > d_{ap}$.
     """
-    few, many = (functools.partial(find, tile, margin, beyond) for find in (_triplets_of_few, _triplets_of_many))
-    found: tuple[jax.Array, jax.Array] = few_or_many(tile, few, many)
-    return found
+
+    def rule(find: Callable[..., tuple[jax.Array, jax.Array]], tile: Tile, margin: jax.Array) -> Mined:
+        weights, active = find(tile, margin, beyond)
+        return linear(tile, margin, weights, active, valid_fn(tile, active))
+
+    return BySize(functools.partial(rule, _triplets_of_few), functools.partial(rule, _triplets_of_many))
 
 
 def _triplets_of_few(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.Array, jax.Array]:
+    """Returns how many of them each distance is in, negative for negatives, and how many each anchor has."""
     negatives = jnp.where(tile.negative, tile.distances, jnp.inf)
 
-    def visit(carry: Any, row: jax.Array, distance: jax.Array, exists: jax.Array) -> Any:
-        del exists  # else the distance is minus infinity, and no negative is nearer
-        weights, active = carry
-        near = negatives < (distance + margin)[None, :]
+    def visit(carry: Any, positive: Positives) -> Any:
+        near = negatives < (positive.distance + margin)[None, :]  # none, where there is no positive
         if beyond:
-            near &= negatives > distance[None, :]
+            near &= negatives > positive.distance[None, :]
+        nearer, active = carry
         found = jnp.sum(near, axis=0, dtype=active.dtype)
-        return add_at(weights - near.astype(weights.dtype), row, found), active + found
+        return (nearer + near.astype(nearer.dtype), active + found), ((positive.row, found),)
 
-    return over_positives(tile, visit, (jnp.zeros_like(tile.distances), jnp.zeros_like(margin)))
+    (nearer, active), added = over_positives(tile, visit, (jnp.zeros_like(tile.distances), jnp.zeros_like(margin)))
+    return added - nearer, active
 
 
 def _triplets_of_many(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.Array, jax.Array]:
@@ -204,10 +261,3 @@ def _below(tile: Tile, limit: jax.Array, *, or_equal: bool) -> tuple[jax.Array, 
     negatives_below = jnp.cumsum(negative, axis=0) * positive
     positives_above = jax.lax.cumsum(positive, axis=0, reverse=True) * negative
     return column.unsort(negatives_below - positives_above), jnp.sum(negatives_below, axis=0)
-
-
-def few_or_many(tile: Tile, few: Callable[[], Any], many: Callable[[], Any]) -> Any:
-    """Returns `many()` where some class is large, else `few()`; under `vmap` both are computed, and one chosen."""
-    if len(tile.distances) <= MANY:
-        return few()
-    return jax.lax.cond(tile.order.largest > MANY, many, few)

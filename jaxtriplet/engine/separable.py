@@ -13,12 +13,12 @@ from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.outcome import Spread, spread
 from jaxtriplet.engine.rows import Rows, of_class, place_of_class
 from jaxtriplet.engine.statistics import Count, One
-from jaxtriplet.engine.tiles import BLOCK, cut
+from jaxtriplet.engine.tiles import cut
+from jaxtriplet.engine.tuning import Tuning
 from jaxtriplet.types import AxisName, Terms
 
-# Numbers in a tile: two MiB in float32. Of 2,048 rows, tiles of 256 anchors took 1.2 times three products, tiles of 128
-# 1.4, of 512 1.25. Rows longer than WIDE have tiles of 128, for the memory of it.
-TILE, WIDE = 2**19, 2**14
+# Bytes that are kept of each pair.
+KEEPS = 8
 
 
 class Pairs(NamedTuple):
@@ -81,8 +81,13 @@ class Plan(NamedTuple):
     ring: AxisName
     columns: int
     """How many candidates are met at once."""
-    apart: Apart | None = None
+    apart: Apart | None
     """How candidates are shared among devices, if each meets its own alone."""
+    strangers: bool
+    """Whether no anchor is among the candidates."""
+    tuning: Tuning
+    raw: bool = False
+    """Whether the numbers are the rows as they are, not what the score takes of them."""
 
     def scores(self, candidates: Any, anchors: Any, frame: Any) -> jax.Array:
         """Returns the scores of a tile, of what the form made of rows."""
@@ -115,9 +120,12 @@ class Plan(NamedTuple):
 
     def tiles(self, anchors: int, candidates: int) -> tuple[int, int]:
         """Returns into how many tiles to cut so many anchors, and how many each has, beside so many vectors."""
-        return cut(
-            anchors, self.block_size or max(BLOCK if candidates > WIDE else 2 * BLOCK, TILE // max(1, candidates))
-        )
+        return cut(anchors, self.block_size, self.tuning.measured.anchors(candidates, KEEPS))
+
+    def meets_whole_rows(self, anchors: int, candidates: int) -> bool:
+        """Returns whether a tile has all candidates of its anchors, and whoever else is needed."""
+        blocks = self.ring is not None or self.apart is not None or self.columns < candidates
+        return not blocks and not (self.both_ways and self.tiles(anchors, candidates)[0] > 1)
 
 
 class Numbers(NamedTuple):
@@ -140,8 +148,6 @@ class Layout(NamedTuple):
     frame: Any
     present: Any
     """How many candidates there are, all at the front, and how many anchors likewise or None; None: all."""
-    counts: Any
-    """How many positives and negatives each anchor has, [B] each, or None twice: then they are counted in tiles."""
 
 
 def different(anchors: Rows, candidates: Rows) -> list[Rows]:

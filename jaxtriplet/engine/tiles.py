@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from jaxtriplet.engine.classes import Classes, Order
-from jaxtriplet.engine.outcome import Found, Spread, gather
+from jaxtriplet.engine.outcome import Found, Spread, gather, merge
 from jaxtriplet.engine.rows import Rows
+from jaxtriplet.engine.tuning import by_platform, plans
 from jaxtriplet.types import Terms
 
 _Tree = TypeVar("_Tree")
 
-# Anchors in a tile. At 2,048 rows a tile of 128 is one MiB and stays in a core's cache; 64 and 256 were no faster.
-BLOCK = 128
+# Bytes that are kept of each pair, by a rule that makes weights of it.
+KEEPS = 33
 
 
 class Tile(NamedTuple):
@@ -26,10 +27,12 @@ class Tile(NamedTuple):
     """Whether a candidate is another row of the anchor's class, [candidate, anchor]."""
     negative: jax.Array
     """Whether it is of another class, [candidate, anchor]."""
-    classes: Classes
-    """Where in the order of the candidates each anchor's class is."""
-    order: Order
+    classes: Classes | None
+    """Where in the order of the candidates each anchor's class is; None where nobody has put them in order."""
+    order: Order | None
     """The candidates in order of label."""
+    most: int | None = None
+    """The most positives that an anchor has, if that is known when the program is compiled."""
 
     @property
     def row(self) -> jax.Array:
@@ -39,17 +42,27 @@ class Tile(NamedTuple):
     @property
     def num_positives(self) -> jax.Array:
         """How many positives each anchor has, as floats."""
-        return self.classes.positives.astype(self.distances.dtype)
+        return self._number(self.positive, self.classes and self.classes.positives)
 
     @property
     def num_negatives(self) -> jax.Array:
         """How many negatives each anchor has, as floats."""
-        return self.classes.negatives.astype(self.distances.dtype)
+        return self._number(self.negative, self.classes and self.classes.negatives)
+
+    def _number(self, mask: jax.Array, known: jax.Array | None) -> jax.Array:
+        dtype = self.distances.dtype
+        return jnp.sum(mask, axis=0, dtype=dtype) if known is None else known.astype(dtype)
 
 
-def cut(rows: int, block_size: int | None) -> tuple[int, int]:
-    """Returns into how many tiles to cut so many rows, and how many each has: as even as can be."""
-    tiles = max(1, -(-rows // (block_size or BLOCK)))
+def cut(rows: int, block_size: int | None, good: int) -> tuple[int, int]:
+    """Returns into how many tiles to cut so many rows, and how many each has: as even as can be.
+
+    Args:
+        rows: How many there are.
+        block_size: How many a tile may have, if somebody asks for that.
+        good: How many it may have if nobody does.
+    """
+    tiles = max(1, -(-rows // (block_size or good)))
     each = -(-rows // tiles)
     return tiles, each if tiles == 1 or block_size else -(-each // 8) * 8  # 8: whole vectors
 
@@ -100,6 +113,7 @@ def by_tiles(
     tiled: Any,
     anchors: Rows,
     *evidence: jax.Array,
+    candidates: int,
     block_size: int | None,
 ) -> Found:
     """Runs a function of some anchors tile by tile, in plain autodiff, remembering nothing of a tile but its result.
@@ -110,13 +124,19 @@ def by_tiles(
         tiled: Arrays [B, ...].
         anchors: The rows of this device, [B].
         *evidence: Arrays that must be finite, or the total is not.
+        candidates: How many rows each anchor meets.
         block_size: Anchors in a tile, or None.
 
     Returns:
         What was found in all tiles.
     """
     count = len(anchors.labels)
-    shape = cut(count, block_size)
-    again = of_tile if shape[0] == 1 else jax.checkpoint(of_tile, prevent_cse=False)  # a scan keeps them apart
-    terms, positives, negatives = scan_tiles(lambda _, tile: ((), again(tile)), (), tiled, shape)[1]
-    return gather(unfold(terms, count), positives, negatives, anchors, *evidence)
+
+    def work(shape: tuple[int, int], tiled: Any, *_: None) -> Any:
+        again = of_tile if shape[0] == 1 else jax.checkpoint(of_tile, prevent_cse=False)  # a scan keeps them apart
+        terms, *spreads = scan_tiles(lambda _, tile: ((), again(tile)), (), tiled, shape)[1]
+        return unfold(terms, count), *map(merge, spreads)
+
+    shapes = plans(lambda tuning: cut(count, block_size, tuning.mined.anchors(candidates, KEEPS)))
+    terms, positives, negatives = by_platform(work, shapes, tiled, None, None)
+    return gather(terms, positives, negatives, anchors, *evidence)

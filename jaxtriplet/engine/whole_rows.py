@@ -6,13 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxtriplet.engine.classes import arrange
 from jaxtriplet.engine.outcome import merge
-from jaxtriplet.engine.separable import Layout, Numbers, Plan, as_floats, mean_of_both, only_of_terms, term_of
+from jaxtriplet.engine.rows import Rows, of_class, pairs, views
+from jaxtriplet.engine.separable import Layout, Numbers, Plan, as_floats, mean_of_both, only_of_terms, sets_of, term_of
 from jaxtriplet.engine.statistics import is_statistic
 from jaxtriplet.engine.tiles import fill, scan_tiles, unfold
-
-# The smallest shape that is compiled for candidates of which there may be few; the others are twice as large each.
-FEWEST = 64
 
 
 def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
@@ -21,12 +20,37 @@ def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[
         return _rows(plan, numbers, layout, cotangent)
     counts, of_anchors = layout.present
     most = len(layout.candidates.labels)
-    sizes = [size for size in (FEWEST * 2**power for power in range(31)) if size < most] + [most]
+    sizes = [size for size in (plan.tuning.fewest * 2**power for power in range(31)) if size < most] + [most]
     needed = counts if of_anchors is None else jnp.maximum(counts, of_anchors)
     level = sum(((needed > size).astype(jnp.int32) for size in sizes[:-1]), jnp.zeros_like(needed, jnp.int32))
     branches = [functools.partial(_first_rows, plan, size, of_anchors is not None) for size in sizes]
     found: tuple[Any, Any] = jax.lax.switch(level, branches, numbers, layout, cotangent)
     return found
+
+
+def work_of_raw(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:
+    """As `work`, of rows as they are: some platform meets them whole, another does not."""
+    anchors = layout.anchors._replace(values=numbers.anchors)
+    candidates = layout.candidates._replace(values=numbers.candidates)
+    frame, form = plan.form.frame(*sets_of(anchors, candidates)), plan.form
+
+    def rows_of(values: jax.Array, others: jax.Array) -> tuple[Any, Any]:
+        return form.rows_fn(values, anchors.valid, frame), form.rows_fn(others, candidates.valid, frame)
+
+    (of_anchors, of_candidates), pull = jax.vjp(rows_of, *numbers[:2])
+    made = Numbers(of_anchors, of_candidates, *numbers[2:])
+    outcome, gradient = work(plan, made, layout._replace(frame=frame), cotangent)
+    return outcome, None if gradient is None else Numbers(*pull(gradient[:2]), *gradient[2:])
+
+
+def _counts(plan: Plan, anchors: Rows, candidates: Rows) -> tuple[Any, Any]:
+    """Returns how many positives and negatives each anchor has, [B] each; None for what is counted as it is met."""
+    if plan.pairs_fn in (views, of_class):  # its other half, its class
+        return anchors.valid.astype(jnp.int32), None
+    if plan.pairs_fn is not pairs or len(candidates.labels) <= plan.tuning.ordered:
+        return None, None
+    classes = arrange(anchors, candidates, strangers=plan.strangers)[1]
+    return classes.positives, classes.negatives
 
 
 def _first_rows(plan: Plan, size: int, anchors_too: bool, numbers: Numbers, layout: Layout, cotangent: Any) -> Any:
@@ -46,8 +70,7 @@ def _first_rows(plan: Plan, size: int, anchors_too: bool, numbers: Numbers, layo
     few = Numbers(first(anchors, some), first(candidates, size), first(own, some), first(theirs, size))
     of_few = layout._replace(anchors=first(layout.anchors, some), candidates=first(layout.candidates, size))
     (terms, *spreads), gradient = _rows(plan, few, of_few, first(cotangent, some))
-    # One spread, whatever number of tiles that was.
-    outcome = (back(terms, count), *(jax.tree.map(lambda part: part[None], merge(one)) for one in spreads))
+    outcome = (back(terms, count), *spreads)
     if gradient is None:
         return outcome, None
     anchors, candidates, own, theirs = gradient
@@ -89,9 +112,11 @@ def _rows(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple
 
     nothing: Any = None if cotangent is None else jax.tree.map(jnp.zeros_like, candidates)
     shape = plan.tiles(count, layout.candidates.vectors)
-    per_anchor = (fill(numbers.anchors, shape), layout.anchors, fill(numbers.own, shape), layout.counts, cotangent)
+    counts = _counts(plan, layout.anchors, layout.candidates) if layout.present is None else (None, None)
+    per_anchor = (fill(numbers.anchors, shape), layout.anchors, fill(numbers.own, shape), counts, cotangent)
     by_candidates, ((terms, *spreads), gradient) = scan_tiles(step, nothing, per_anchor, shape)
-    outcome = (unfold(terms, count), *spreads)
+    # One spread, whatever number of tiles that was.
+    outcome = (unfold(terms, count), *(jax.tree.map(lambda part: part[None], merge(one)) for one in spreads))
     if cotangent is None:
         return outcome, None
     by_anchors, by_own = unfold(gradient, count)

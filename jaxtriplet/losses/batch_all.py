@@ -25,6 +25,7 @@ def batch_all(
     has_aux: Literal[False] = False,
     block_size: int | None = None,
     memory: Memory | None = None,
+    max_class_size: int | None = None,
     distance_fn: DistanceFn = euclidean,
 ) -> jax.Array:
     r"""Batch-all triplet loss.
@@ -48,11 +49,14 @@ def batch_all(
         Ding, Lin, Wang and Chao, "Deep feature learning with relative distance comparison", 2015.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
-    each = reduce_fn is None
-    found = engine.mine(_rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
+    given = (_RULE, anchors, candidates, margin, distance_fn)
+    found = engine.mine(*given, each=reduce_fn is None, block_size=block_size, max_class_size=max_class_size)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-def _rule(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    weights, active = engine.triplets(tile, margin)
-    return engine.linear(tile, margin, weights, active, valid=tile.num_positives * tile.num_negatives)
+def _every(tile: engine.Tile, active: jax.Array) -> jax.Array:
+    del active
+    return tile.num_positives * tile.num_negatives
+
+
+_RULE = engine.triplets(_every)

@@ -51,7 +51,8 @@ def batch_hard(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     rule, each = functools.partial(_rule, hinge_fn), reduce_fn is None
-    found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
+    given = (rule, anchors, candidates, margin, distance_fn)
+    found = engine.mine(*given, each=each, block_size=block_size, keeps=engine.PICKS_KEEP)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

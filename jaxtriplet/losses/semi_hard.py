@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,9 @@ from jaxtriplet import engine, reductions
 from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn, Terms
+
+_Sums = tuple[jax.Array, jax.Array]
+"""Each anchor's sum of terms, and number of active ones."""
 
 
 @loss(
@@ -29,6 +33,7 @@ def semi_hard(
     has_aux: Literal[False] = False,
     block_size: int | None = None,
     memory: Memory | None = None,
+    max_class_size: int | None = None,
     negatives: Literal["hardest", "all"] = "hardest",
     distance_fn: DistanceFn = squared_euclidean,
 ) -> jax.Array:
@@ -59,46 +64,59 @@ def semi_hard(
         Schroff, Kalenichenko and Philbin, "FaceNet: A Unified Embedding for Face Recognition and Clustering", 2015.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
-    rule, each = _RULES[negatives], reduce_fn is None
-    found = engine.mine(rule, anchors, candidates, margin, distance_fn, each=each, block_size=block_size)
+    given = (_RULES[negatives], anchors, candidates, margin, distance_fn)
+    found = engine.mine(*given, each=reduce_fn is None, block_size=block_size, max_class_size=max_class_size)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
-def _all(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    weights, active = engine.triplets(tile, margin, beyond=True)
-    return engine.linear(tile, margin, weights, active, valid=active)
+def _opponents(tile: engine.Tile) -> Callable[[jax.Array], tuple[jax.Array, jax.Array]]:
+    """Returns a function from a positive's distance to its negative's, and in which row that is, [anchor]."""
+    farthest, last = engine.largest(tile.distances, tile.negative)
+    negatives = jnp.where(tile.negative, tile.distances, -jnp.inf)
+
+    def opponent(distance: jax.Array) -> tuple[jax.Array, jax.Array]:
+        nearest, first = engine.smallest(negatives, negatives > distance[None, :])
+        is_beyond = jnp.isfinite(nearest)
+        return jnp.where(is_beyond, nearest, farthest), jnp.where(is_beyond, first, last)
+
+    return opponent
 
 
-def _hardest(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
-    weights, total, active = engine.few_or_many(tile, lambda: _of_few(tile, margin), lambda: _of_many(tile, margin))
+def _of_few(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
+    opponent, nothing = _opponents(tile), jnp.zeros_like(margin)
+
+    def visit(found: _Sums, positive: engine.Positives) -> Any:
+        total, active = found
+        distance, row = opponent(positive.distance)
+        violation = positive.distance - distance + margin
+        is_active = positive.exists & (tile.num_negatives > 0) & ~(violation <= 0)  # which is true of NaN, inf less inf
+        weight = is_active.astype(active.dtype)
+        return (total + jnp.where(is_active, violation, 0), active + weight), ((row, -weight), (positive.row, weight))
+
+    sums, weights = engine.over_positives(tile, visit, (nothing, nothing))
+    return _mined(tile, weights, *sums)
+
+
+def _picks(tile: engine.Tile, margin: jax.Array) -> engine.Picks:
+    opponent, positives = _opponents(tile), engine.side_by_side(tile)
+    rows = [opponent(distance)[1] for distance in positives.distance]
+    is_term = positives.exists & (tile.num_negatives > 0)[None, :]
+
+    def mined(distances: jax.Array) -> engine.Mined:
+        near, far = jnp.split(distances, 2)
+        terms, slope = engine.hinge(jax.nn.relu, near - far + margin[None, :], is_term)
+        sums = Terms(*(jnp.sum(part, axis=0) for part in terms))
+        return engine.Mined(sums, sums.active, jnp.concatenate([slope, -slope]))
+
+    return engine.Picks(jnp.concatenate([positives.row, *(row[None, :] for row in rows)]), mined)
+
+
+def _mined(tile: engine.Tile, weights: jax.Array, total: jax.Array, active: jax.Array) -> engine.Mined:
     valid = jnp.where(tile.num_negatives > 0, tile.num_positives, 0)
     return engine.Mined(Terms(total, valid, active), active, weights)
 
 
-_Found = tuple[jax.Array, jax.Array, jax.Array]
-"""The weights [candidate, anchor], and each anchor's sum of terms and number of active ones."""
-
-
-def _of_few(tile: engine.Tile, margin: jax.Array) -> _Found:
-    farthest, last = engine.largest(tile.distances, tile.negative)
-    negatives = jnp.where(tile.negative, tile.distances, -jnp.inf)
-
-    def visit(found: _Found, row: jax.Array, distance: jax.Array, exists: jax.Array) -> _Found:
-        weights, total, active = found
-        nearest, first = engine.smallest(negatives, negatives > distance[None, :])
-        is_beyond = jnp.isfinite(nearest)
-        violation = distance - jnp.where(is_beyond, nearest, farthest) + margin
-        is_active = exists & (tile.num_negatives > 0) & ~(violation <= 0)  # which is true of NaN, inf less inf
-        weight = is_active.astype(weights.dtype)
-        weights = engine.add_at(weights, jnp.where(is_beyond, first, last), -weight)
-        weights = engine.add_at(weights, row, weight)
-        return weights, total + jnp.where(is_active, violation, 0), active + weight
-
-    nothing = jnp.zeros_like(margin)
-    return engine.over_positives(tile, visit, (jnp.zeros_like(tile.distances), nothing, nothing))
-
-
-def _of_many(tile: engine.Tile, margin: jax.Array) -> _Found:
+def _of_many(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
     farthest, last = engine.largest(tile.distances, tile.negative)
     column = engine.sort(tile, tile.distances, positives_first=False)
     nearest = jax.lax.cummin(jnp.where(column.negative, column.keys, jnp.inf), axis=0, reverse=True)
@@ -113,7 +131,15 @@ def _of_many(tile: engine.Tile, margin: jax.Array) -> _Found:
     weights = column.unsort(weight - jnp.where(column.negative, so_far - earlier, 0))
     active = so_far[-1]
     weights = engine.add_at(weights, last, answered[-1] - active)
-    return weights, jnp.sum(jnp.where(is_active, violation, 0), axis=0), active
+    return _mined(tile, weights, jnp.sum(jnp.where(is_active, violation, 0), axis=0), active)
 
 
-_RULES = {"hardest": _hardest, "all": _all}
+def _those_active(tile: engine.Tile, active: jax.Array) -> jax.Array:
+    del tile
+    return active
+
+
+_RULES = {
+    "hardest": engine.BySize(_of_few, _of_many, _picks, number=2),
+    "all": engine.triplets(_those_active, beyond=True),
+}

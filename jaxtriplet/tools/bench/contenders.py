@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxtriplet.tools import losses
 from jaxtriplet.tools.bench import textbook, with_jax, with_torch
 from jaxtriplet.tools.installed import installed_version
 
@@ -25,6 +26,10 @@ class Contender:
     """What it can compute, by names on the command line; None: every loss of this library."""
     same_value: tuple[str, ...] | None = None
     """The losses that mean exactly what ours mean; None: all that it can compute."""
+    option: str | None = None
+    """The keyword without which this library's losses cannot take part; what others compute is the same."""
+    processor: bool = True
+    """Whether it is of interest on a processor, too."""
 
     @property
     def missing(self) -> list[str]:
@@ -33,7 +38,8 @@ class Contender:
 
     def computes(self, loss: str) -> bool:
         """Returns whether it takes part in the race of a loss."""
-        return self.losses is None or loss in self.losses
+        has_it = self.option is None or self.option in losses.find(loss).signature.parameters
+        return has_it and (self.losses is None or loss in self.losses)
 
     def agrees(self, loss: str) -> bool:
         """Returns whether its value of a loss is to be compared with ours."""
@@ -99,6 +105,15 @@ _ALL = (
         losses=tuple(_PML),
         same_value=tuple(loss for loss in _PML if loss != "semi-hard"),
     ),
+    Contender(
+        "jaxtriplet-fast",
+        _JAX,
+        ("jax",),
+        {"": 'its losses with precision="fast", three products of bfloat16 for one of float32'},
+        option="precision",
+        processor=False,
+    ),
+    Contender("floor-fast", _JAX, ("jax",), {"": "the same three products, as fast"}, same_value=(), processor=False),
 )
 CONTENDERS = {contender.name: contender for contender in _ALL}
 

@@ -27,7 +27,7 @@ def bench(
         plan: What to measure; None for the usual.
         out: The folder for the results; None for `runs/bench-<time>`.
         quick: Whether what the plan leaves open is to take some minutes.
-        plot: Whether to measure what the picture needs, which takes an hour, and draw it.
+        plot: Whether to draw the picture, and measure what it needs, which takes an hour on the processor.
         overwrite: Whether the folder may hold something.
         quiet: Whether to show no progress bar.
 
@@ -35,16 +35,21 @@ def bench(
         The folder, and the content of `bench.json`.
 
     Raises:
-        ValueError: The plan or the folder does not fit, or no contender is installed.
+        ValueError: The plan or the folder does not fit, no contender is installed, or the accelerator is not there.
     """
-    plan = (plan or Plan()).resolved(quick=quick)
-    present = [contender for contender in plan.contenders if not contender.missing]
-    missing = [contender for contender in plan.contenders if contender.missing]
+    asked, plan = plan or Plan(), (plan or Plan()).resolved(quick=quick)
+    left_out = {one.name: report.not_installed(one) for one in plan.contenders if one.missing}
+    described = machine.describe()
+    if not plan.on_processor:
+        there, unable = machine.accelerator(plan.device, [one for one in plan.contenders if not one.missing])
+        plan, left_out = asked.resolved(quick=quick, memory=there["memory"]), left_out | unable
+        described["accelerator"] = f"{there['name']}, {there['memory'] / 2**30:.0f} GiB for JAX"
+    present = [one for one in plan.contenders if one.name not in left_out]
     if not present:
-        raise ValueError("; ".join(map(report.not_installed, missing)))
+        raise ValueError("; ".join(left_out.values()))
     folder = runs.claim(runs.choose(out, overwrite=overwrite, job="bench-"), overwrite=overwrite)
-    found: dict[str, Any] = {"machine": machine.describe(), "plan": dataclasses.asdict(plan)}
-    found["left_out"] = [report.not_installed(contender) for contender in missing]
+    found: dict[str, Any] = {"machine": described, "plan": dataclasses.asdict(plan)}
+    found["left_out"] = [*left_out.values()]
     results: list[race.Result] = []
     table, lines = plan.table(), list(plan.lines(plot=plot))
     with tqdm(total=len({setting for line in lines for setting in line.settings}), disable=quiet) as bar:
@@ -56,9 +61,9 @@ def bench(
             found["sweep"] = [report.as_json(one) for one in results if one[0] not in table]
             _files.write_json(folder / "bench.json", found)
             with _files.replacing(folder / "bench.md") as file:
-                file.write(report.markdown(found["machine"], plan, measured, missing))
+                file.write(report.markdown(found["machine"], plan, measured, found["left_out"]))
             bar.update()
     if plot:
         with _files.replacing(folder / "bench.png", "wb") as file:
-            picture.draw(results, plan.rows_per_class).savefig(file, format="png", dpi=130)
+            picture.draw(results, plan.rows_per_class, plan.device).savefig(file, format="png", dpi=130)
     return folder, found

@@ -43,22 +43,24 @@ class Panel(NamedTuple):
     """Of the ticks of y."""
 
 
-def draw(results: Sequence[Result], rows_per_class: int) -> Figure:
+def draw(results: Sequence[Result], rows_per_class: int, device: str = "cpu") -> Figure:
     """Draws a column for each loss.
 
     Args:
         results: All settings with their outcomes.
         rows_per_class: K of the panels against B.
+        device: Where it was measured.
 
     Returns:
         The figure.
     """
     size, kept = f"rows in the batch, B (K = {rows_per_class})", ("rows_per_class", rows_per_class)
     classes, at = f"rows of each class, K (B = {plan.SWEEP_CLASSES_AT:,})", ("batch_size", plan.SWEEP_CLASSES_AT)
+    memory = "peak memory of the process, MiB" if device == "cpu" else f"peak memory of the {device.upper()}, MiB"
     panels = (
         Panel("batch_size", kept, "wall", size, "seconds", _BY_SIZE, _BY_ROWS),
         Panel("rows_per_class", at, "wall", classes, "seconds", _BY_CLASS),
-        Panel("batch_size", kept, "peak", size, "peak memory of the process, MiB", {}, unit=2**20, base=2),
+        Panel("batch_size", kept, "peak", size, memory, {}, unit=2**20, base=2),
     )
     losses = list(dict.fromkeys(setting.loss for setting, _ in results))
     with matplotlib.rc_context({**pictures.THEME, "figure.facecolor": pictures.PAPER}):

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple, Self
 from jaxtriplet import _checks
 from jaxtriplet.jobs.fields import described
 from jaxtriplet.tools import losses
+from jaxtriplet.tools.bench.accelerators import ALONE, PLATFORMS
 from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, USUAL, Contender
 from jaxtriplet.tools.words import split, whole_numbers
 
@@ -75,7 +76,16 @@ class Plan:
     losses: Annotated[
         str, described(f"Which losses, joined by commas, of those that others compute ({', '.join(RACED)}) or any.")
     ] = ",".join(USUAL)
-    batch_sizes: Annotated[str, described("Rows B of the batches, joined by commas; else 1024,2048.")] | None = None
+    device: Annotated[
+        str,
+        described("Where to measure; on an accelerator, PyTorch's contenders need CUDA.", choices=tuple(PLATFORMS)),
+    ] = "cpu"
+    batch_sizes: (
+        Annotated[
+            str, described("Rows B of the batches, joined by commas; else 1024,2048, on an accelerator 2048,8192.")
+        ]
+        | None
+    ) = None
     rows_per_class: Annotated[
         int, described("Rows K of each class: a usual P x K batch. Two views and class weights have none.", ge=2)
     ] = 8
@@ -86,11 +96,18 @@ class Plan:
     dim: Annotated[int, described("Numbers D in an embedding, float32: a speaker encoder's usual width.", ge=1)] = 256
     rounds: Annotated[int, described("Turns of each contender, whose median counts; else 9.", ge=1)] | None = None
     only: Annotated[str, described(f"Contenders, joined by commas; else all: {', '.join(CONTENDERS)}.")] | None = None
-    memory_limit: Annotated[float, described("GiB that each may add; else half the machine's.", ge=0.001)] | None = None
+    memory_limit: (
+        Annotated[float, described("GiB that each may add; else half the machine's or the accelerator's.", ge=0.001)]
+        | None
+    ) = None
     time_limit: Annotated[float, described("Seconds for compiling and a call, and for all turns.", ge=0.001)] = 60.0
 
-    def resolved(self, *, quick: bool = False) -> Self:
+    def resolved(self, *, quick: bool = False, memory: int = 0) -> Self:
         """Returns the plan with the defaults filled in that depend on the machine, or on whether it shall be quick.
+
+        Args:
+            quick: Whether it shall take some minutes.
+            memory: Bytes of the accelerator; 0 for those of the machine.
 
         Raises:
             ValueError: A loss or contender is unknown, nobody computes a loss, or a size does not
@@ -103,11 +120,12 @@ class Plan:
         plan = dataclasses.replace(
             self,
             losses=self.losses.replace("_", "-"),
-            batch_sizes=self.batch_sizes or ("512" if quick else "1024,2048"),
+            batch_sizes=self.batch_sizes or ("512" if quick else "1024,2048" if self.on_processor else "2048,8192"),
             rounds=self.rounds or (3 if quick else 9),
-            memory_limit=self.memory_limit or machine_memory() / 2**31,
+            memory_limit=self.memory_limit or (memory or machine_memory()) / 2**31,
         )
         for kind, named, known in (
+            ("device", plan.device, PLATFORMS),
             ("loss", plan.losses, losses.known()),
             ("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS),
         ):
@@ -126,6 +144,16 @@ class Plan:
         return plan
 
     @property
+    def on_processor(self) -> bool:
+        """Whether it is the processor that is measured."""
+        return self.device == "cpu"
+
+    @property
+    def alone(self) -> bool:
+        """Whether contenders have the device one after the other."""
+        return self.device in ALONE
+
+    @property
     def table_sizes(self) -> list[int]:
         """The batch sizes of the table."""
         return whole_numbers("batch sizes", self.batch_sizes or "")
@@ -133,16 +161,20 @@ class Plan:
     @property
     def contenders(self) -> list[Contender]:
         """Those who are asked for, in the order of the table, installed or not."""
-        asked = CONTENDERS if self.only is None else split(self.only)
-        return [contender for name, contender in CONTENDERS.items() if name in asked]
+        if self.only is None:
+            return [contender for contender in CONTENDERS.values() if contender.processor or not self.on_processor]
+        return [contender for name, contender in CONTENDERS.items() if name in split(self.only)]
 
     def lines(self, *, plot: bool) -> Iterator[Line]:
-        """Yields what is to be measured: the table, a line a setting, then with `plot` the axes of the picture."""
+        """Yields what is to be measured: the table, a line a setting, then with `plot` the axes of the picture.
+
+        On an accelerator the picture is of the table, since compiling the rest would take most of an hour.
+        """
         assert self.rounds is not None  # resolved
         yield from (Line((setting,), self.rounds) for setting in self.table())
         by_size = [(size, self.rows_per_class) for size in SWEEP_BATCH_SIZES]
         by_class = [(SWEEP_CLASSES_AT, rows) for rows in SWEEP_ROWS_PER_CLASS]
-        for loss in split(self.losses) if plot else ():
+        for loss in split(self.losses) if plot and self.on_processor else ():
             for axis in (by_size, by_class):
                 # Of two views, and with class weights, there is one setting along the axis of rows per class.
                 settings = dict.fromkeys(self._setting(loss, *shape) for shape in axis)

@@ -1,16 +1,19 @@
 """The race: the workers of a setting are built one after the other, then called in turn, round by round.
 
-So all are measured in the same minutes: what else the machine does disturbs them alike.
+So all are measured in the same minutes: what else the machine does disturbs them alike. On the processor each setting
+has workers of its own, whose memory is then that setting's. On a GPU, where starting and compiling take longer than
+measuring, workers stay for all settings, and are built at the same time; a TPU has one contender after the other.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from jaxtriplet.tools.bench import worker
+from jaxtriplet.tools.bench import accelerators, worker
 from jaxtriplet.tools.bench.contenders import Contender
 from jaxtriplet.tools.bench.plan import Line, Plan, Setting, numbers_of
 from jaxtriplet.tools.workers import Worker, WorkerError
@@ -26,6 +29,8 @@ class Limits(NamedTuple):
     """Bytes that it may add to what its libraries take."""
     seconds: float
     """For its first call, and for all its turns together."""
+    device: str = "cpu"
+    """Where it is measured."""
 
 
 @dataclass
@@ -41,7 +46,7 @@ class Outcome:
 
     def figure(self, key: str) -> float | None:
         """Returns the median of `wall` or `cpu` (of all threads together), or the most of `peak`; None if it failed."""
-        values = [turn[key] for turn in self.turns]
+        values = [turn[key] for turn in self.turns if key in turn]
         if self.failure or not values:
             return None
         return max(values) if key == "peak" else median(values)
@@ -50,12 +55,40 @@ class Outcome:
 Result = tuple[Setting, list[Outcome]]
 
 
+class Workers(ExitStack):
+    """The processes of contenders: new ones for each setting on the processor, the same ones on an accelerator."""
+
+    def __init__(self, device: str) -> None:
+        """Starts none yet.
+
+        Args:
+            device: A key of `accelerators.PLATFORMS`.
+        """
+        super().__init__()
+        self.at_once = device != "cpu"
+        self._environment = accelerators.environment(device)
+        self._of: dict[str, Worker] = {}
+
+    def of(self, contender: str) -> Worker:
+        """Returns the process of a contender."""
+        if contender not in self._of:
+            self._of[contender] = self.enter_context(Worker(Path(worker.__file__), self._environment))
+        return self._of[contender]
+
+    def settle(self) -> None:
+        """Ends what the next setting must not find, after one."""
+        if not self.at_once:
+            self.close()
+            self._of.clear()
+
+
 def race(
     setting: Setting,
     contenders: Sequence[Contender],
     rounds: int,
     limits: Limits,
     tell: Callable[[str], None] = lambda step: None,
+    workers: Workers | None = None,
 ) -> list[Outcome]:
     """Measures contenders at one setting.
 
@@ -65,27 +98,40 @@ def race(
         rounds: Turns of each; fewer for one whose turns have used up its time.
         limits: For each contender.
         tell: Is told each step.
+        workers: The processes, where several may use the device; None for new ones.
 
     Returns:
         An outcome for each contender, in their order; one that fails says why.
     """
+    if limits.device in accelerators.ALONE and len(contenders) > 1:
+        return [one for contender in contenders for one in race(setting, [contender], rounds, limits, tell)]
+    if workers is None:
+        with Workers(limits.device) as workers:
+            return race(setting, contenders, rounds, limits, tell, workers)
     outcomes = [Outcome(contender.name) for contender in contenders]
-    with ExitStack() as stack:
-        running = []
-        for contender, outcome in zip(contenders, outcomes, strict=True):
+    running = [(outcome, workers.of(outcome.contender)) for outcome in outcomes]
+
+    def build(contender: Contender, outcome: Outcome, process: Worker) -> None:
+        job = setting._asdict() | {"contender": contender.name, "module": str(contender.module)}
+        job |= {"numbers": numbers_of(setting.loss), "device": limits.device}
+        job |= {"memory_limit": limits.memory, "time_limit": limits.seconds}
+        outcome.ready = _answer(outcome, process, job, limits.seconds, startup=STARTUP)
+
+    with ThreadPoolExecutor(max(len(running), 1)) as pool:
+        pending = []
+        for contender, (outcome, process) in zip(contenders, running, strict=True):
             tell(f"{setting}: {contender.name} starts")
-            # The figures are the processor's, whatever else the machine has.
-            process = stack.enter_context(Worker(Path(worker.__file__), {"JAX_PLATFORMS": "cpu"}))
-            job = setting._asdict() | {"contender": contender.name, "module": str(contender.module)}
-            job |= {"numbers": numbers_of(setting.loss)}
-            job |= {"memory_limit": limits.memory, "time_limit": limits.seconds}
-            outcome.ready = _answer(outcome, process, job, limits.seconds, startup=STARTUP)
-            running.append((outcome, process))
-        for number in range(rounds):
-            tell(f"{setting}: round {number + 1} of {rounds}")
-            for outcome, process in running:
-                if not outcome.failure:
-                    _take_turn(outcome, process, limits.seconds)
+            pending.append(pool.submit(build, contender, outcome, process))
+            if not workers.at_once:
+                wait(pending)
+    for one in pending:
+        one.result()
+    for number in range(rounds):
+        tell(f"{setting}: round {number + 1} of {rounds}")
+        for outcome, process in running:
+            if not outcome.failure:
+                _take_turn(outcome, process, limits.seconds)
+    workers.settle()
     return outcomes
 
 
@@ -130,13 +176,15 @@ def run(
         not measured again, and a contender that failed on the way up an axis is left out of the rest of it.
     """
     assert plan.memory_limit is not None  # resolved
-    limits = Limits(int(plan.memory_limit * 2**30), plan.time_limit)
+    limits = Limits(int(plan.memory_limit * 2**30), plan.time_limit, plan.device)
     done: dict[Setting, list[Outcome]] = {}
-    for line in lines:
-        failed: set[str] = set()
-        for setting in line.settings:
-            if setting not in done:
-                fit = [one for one in contenders if one.computes(setting.loss) and one.name not in failed]
-                done[setting] = race(setting, fit, line.rounds, limits, tell)
-                yield setting, done[setting]
-            failed |= {outcome.contender for outcome in done[setting] if outcome.failure}
+    with Workers(plan.device) as workers:
+        for line in lines:
+            failed: set[str] = set()
+            for setting in line.settings:
+                if setting not in done:
+                    fit = [one for one in contenders if one.computes(setting.loss) and one.name not in failed]
+                    shared = None if plan.alone else workers
+                    done[setting] = race(setting, fit, line.rounds, limits, tell, shared)
+                    yield setting, done[setting]
+                failed |= {outcome.contender for outcome in done[setting] if outcome.failure}

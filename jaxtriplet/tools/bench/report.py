@@ -12,16 +12,19 @@ from jaxtriplet.tools.bench.plan import Plan, Setting, numbers_of
 from jaxtriplet.tools.bench.race import Outcome, Result
 
 _REFERENCES = ("jaxtriplet", "floor")
+_FAST = "-fast"
 _RATIOS = [f"/ {name}" for name in _REFERENCES]
-_HEADINGS = ("contender", "wall ms", *_RATIOS, "CPU ms", *_RATIOS, "peak MiB", "first call s")
+_CLOCKS = {"wall": ("wall ms", *_RATIOS), "cpu": ("CPU ms", *_RATIOS)}
+_LAST = ("peak MiB", "first call s")
 
 
-def row(outcome: Outcome, references: Mapping[str, Outcome]) -> list[str]:
+def row(outcome: Outcome, references: Mapping[str, Outcome], clocks: Sequence[str] = tuple(_CLOCKS)) -> list[str]:
     """Returns a row of a setting's table.
 
     Args:
         outcome: The contender's.
         references: The outcomes to divide by, by name; a reference that is not there, or failed, leaves a dash.
+        clocks: Which times to show, "wall" or "cpu".
 
     Returns:
         As many cells as the table has columns.
@@ -29,12 +32,16 @@ def row(outcome: Outcome, references: Mapping[str, Outcome]) -> list[str]:
     choice = outcome.ready.get("choice")
     name = f"{outcome.contender} ({choice})" if choice else outcome.contender
     if outcome.failure:
-        return [name, outcome.failure.replace("|", "\\|"), *[""] * (len(_HEADINGS) - 2)]
+        return [name, outcome.failure.replace("|", "\\|"), *[""] * (len(_headings(clocks)) - 2)]
     cells = [name]
-    for key in ("wall", "cpu"):
+    for key in clocks:
         cells.append(_milliseconds(outcome.figure(key) or 0))
         cells.extend(ratio(outcome, references.get(reference), key) for reference in _REFERENCES)
     return [*cells, f"{(outcome.figure('peak') or 0) / 2**20:,.0f}", f"{outcome.ready['first_call']:.1f}"]
+
+
+def _headings(clocks: Sequence[str]) -> list[str]:
+    return ["contender", *(heading for clock in clocks for heading in _CLOCKS[clock]), *_LAST]
 
 
 def ratio(outcome: Outcome, reference: Outcome | None, key: str) -> str:
@@ -51,10 +58,21 @@ def _milliseconds(seconds: float) -> str:
     return f"{1e3 * seconds:,.{decimals}f}"
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Returns the Markdown table of one setting."""
-    references = {outcome.contender: outcome for outcome in outcomes}
-    return words.table([_HEADINGS, *(row(outcome, references) for outcome in outcomes)])
+def table(outcomes: Sequence[Outcome], device: str = "cpu") -> str:
+    """Returns the Markdown table of one setting; time of the processor tells nothing of an accelerator.
+
+    Args:
+        outcomes: The contenders'.
+        device: Where they were measured. On an accelerator the fast ones have a table of their own, with ratios to the
+            fast.
+    """
+    clocks = ("wall", "cpu") if device == "cpu" else ("wall",)
+    tables = []
+    for fast in (False, True):
+        mine = {one.contender.removesuffix(_FAST): one for one in outcomes if one.contender.endswith(_FAST) == fast}
+        if mine:
+            tables.append(words.table([_headings(clocks), *(row(one, mine, clocks) for one in mine.values())]))
+    return "\n\n".join(tables)
 
 
 def agreement(setting: Setting, outcomes: Sequence[Outcome]) -> str | None:
@@ -76,22 +94,22 @@ def _apart(a: float, b: float) -> float:
     return abs(a - b) / max(abs(a), abs(b), 1e-30)
 
 
-def markdown(machine: Mapping[str, Any], plan: Plan, results: Sequence[Result], missing: Sequence[Contender]) -> str:
+def markdown(machine: Mapping[str, Any], plan: Plan, results: Sequence[Result], left_out: Sequence[str]) -> str:
     """Returns the whole report.
 
     Args:
         machine: What `machine.describe` returned.
         plan: What was measured, resolved.
         results: The settings of the table with their outcomes.
-        missing: The contenders that are not installed.
+        left_out: Sentences that name the contenders that do not take part, and why.
 
     Returns:
         Markdown.
     """
     template = jinja2.Template(Path(__file__).with_name("bench.md.jinja").read_text(), trim_blocks=True)
-    said = {"machine": machine, "plan": plan, "results": results, "missing": missing}
+    said = {"machine": machine, "plan": plan, "results": results, "left_out": left_out}
     numbers = {loss: numbers_of(loss) for loss in words.split(plan.losses)}
-    return template.render(said, numbers=numbers, table=table, agreement=agreement, not_installed=not_installed)
+    return template.render(said, numbers=numbers, table=table, agreement=agreement)
 
 
 def not_installed(contender: Contender) -> str:

@@ -1,6 +1,8 @@
 """The contenders in JAX: this library, the floor, and the textbook formulas."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -10,9 +12,34 @@ import numpy as np
 from jaxtriplet.tools import losses
 from jaxtriplet.tools.bench.textbook import TEXTBOOK
 
+# What `precision="fast"` asks of products; the processor computes in float32 whatever it is asked.
+_FAST = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """A compiled contender on an accelerator, whose calls are queued there."""
+
+    compiled: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    needed: int
+    """Bytes on the device, by the compiler's plan: arguments, results, and what lies between."""
+
+    def __call__(self) -> Any:
+        """Queues a call."""
+        return self.compiled(*self.arguments)
+
+    def wait(self, result: Any) -> None:
+        """Waits for a call, and so for those before it."""
+        jax.block_until_ready(result)
+
+    def peak(self) -> int:
+        """Returns the bytes that it takes."""
+        return self.needed
+
 
 def prepare(
-    contender: str, loss: str, batch: Sequence[np.ndarray], numbers: Mapping[str, float]
+    contender: str, loss: str, batch: Sequence[np.ndarray], numbers: Mapping[str, float], device: str = "cpu"
 ) -> Callable[[int], dict[str, Callable[[], Any]]]:
     """Returns a function of the memory limit in bytes that compiles the contender and returns what to call.
 
@@ -20,27 +47,37 @@ def prepare(
     """
     # Numbers are traced, as in training.
     arguments = *map(jnp.asarray, batch), {name: jnp.float32(number) for name, number in numbers.items()}
-    rows = tuple(place for place, array in enumerate(batch) if array.ndim > 1)
-    function = TEXTBOOK[loss] if contender == "textbook" else losses.find(loss)
-    graded = jax.value_and_grad(lambda *given: function(*given[:-1], **given[-1]), argnums=rows)
+    function = _function(contender, loss, tuple(place for place, array in enumerate(batch) if array.ndim > 1))
 
     def build(memory_limit: int) -> dict[str, Callable[[], Any]]:
-        compiled = jax.jit(floor if contender == "floor" else graded).lower(*arguments).compile()
+        compiled = jax.jit(function).lower(*arguments).compile()
         plan = compiled.memory_analysis()
         needed = int(plan.temp_size_in_bytes + plan.output_size_in_bytes) if plan else 0
         if needed > memory_limit:
             raise MemoryError(needed)
+        if device != "cpu":
+            return {"": OnDevice(compiled, arguments, needed + int(plan.argument_size_in_bytes) if plan else 0)}
         return {"": lambda: jax.block_until_ready(compiled(*arguments))}
 
     return build
 
 
-def floor(*given: Any) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def _function(contender: str, loss: str, rows: tuple[int, ...]) -> Callable[..., Any]:
+    """Returns value and gradients of the arguments at these places as a function of all, the numbers last."""
+    name, _, fast = contender.partition("-")
+    if name == "floor":
+        return partial(floor, precision=_FAST if fast else "highest")
+    function = TEXTBOOK[loss] if name == "textbook" else losses.find(loss)
+    options = {"precision": fast} if fast else {}
+    return jax.value_and_grad(lambda *given: function(*given[:-1], **given[-1], **options), argnums=rows)
+
+
+def floor(*given: Any, precision: Any = "highest") -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """All inner products, and the gradient that a matrix of as many weights would have: of rows, or of both sides."""
     x, *others = (one for one in given[:-1] if one.ndim > 1)
     y = others[0].reshape(-1, x.shape[1]) if others else x
-    inner = jnp.matmul(x, y.T, precision="highest")
+    inner = jnp.matmul(x, y.T, precision=precision)
     weights = inner / 2
-    by_rows = jnp.matmul(weights, y, precision="highest")
-    by_columns = jnp.matmul(weights.T, x, precision="highest")
+    by_rows = jnp.matmul(weights, y, precision=precision)
+    by_columns = jnp.matmul(weights.T, x, precision=precision)
     return inner[0, 0], (by_rows, by_columns) if others else (by_rows + by_columns,)

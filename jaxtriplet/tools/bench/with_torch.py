@@ -14,18 +14,23 @@ Head = Callable[[Any], tuple[Any, LossFn]]  # of class weights: the parameter th
 
 
 def prepare(
-    contender: str, loss: str, batch: Sequence[np.ndarray], numbers: Mapping[str, float]
+    contender: str, loss: str, batch: Sequence[np.ndarray], numbers: Mapping[str, float], device: str = "cpu"
 ) -> Callable[[int], dict[str, Callable[[], Any]]]:
-    """Returns a function that returns what to call: one variant with one thread, one with all cores."""
+    """Returns a function that returns what to call: one variant with one thread, one with all cores; or one on CUDA."""
     import torch
 
+    if device != "cpu":
+        torch.set_default_device("cuda")  # Some peers make tensors of their own.
     loss_fn = PEERS[contender][loss](**numbers)
-    given = [torch.from_numpy(array) for array in batch[:2]]
+    given = [_tensor(array) for array in batch[:2]]
     given = [one.requires_grad_() if one.is_floating_point() else one.long() for one in given]
     rows = [one for one in given if one.requires_grad]
     for weights in batch[2:]:
-        parameter, loss_fn = loss_fn(torch.from_numpy(weights))
+        parameter, loss_fn = loss_fn(_tensor(weights))
         rows.append(parameter)
+
+    if device != "cpu":
+        return lambda memory_limit: {"": OnCuda(lambda: loss_fn(*given), rows, memory_limit)}
 
     def call(threads: int) -> tuple[Any, Any]:
         torch.set_num_threads(threads)
@@ -41,6 +46,49 @@ def prepare(
     counts = sorted({1, os.cpu_count() or 1})
     variants = {f"{n} thread{'s' * (n > 1)}": partial(call, n) for n in counts}
     return lambda memory_limit: dict(variants)
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """Returns an array where new tensors come to lie."""
+    import torch
+
+    return torch.from_numpy(array).to(torch.get_default_device())
+
+
+class OnCuda:
+    """A contender on a GPU, whose calls are queued there."""
+
+    def __init__(self, value: Callable[[], Any], rows: Sequence[Any], memory_limit: int) -> None:
+        """Sees to it that PyTorch takes no more memory than that."""
+        import torch
+
+        self._value, self._rows = value, rows
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, memory_limit / whole))
+
+    def __call__(self) -> tuple[Any, Any]:
+        """Queues a call."""
+        import torch
+
+        try:
+            value = self._value()
+            return value.detach(), torch.autograd.grad(value, self._rows)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError from error
+
+    def wait(self, result: Any) -> None:
+        """Waits for all that is queued."""
+        import torch
+
+        torch.cuda.synchronize()
+
+    def peak(self) -> int:
+        """Returns the most bytes of tensors that there have been at a time."""
+        import torch
+
+        return torch.cuda.max_memory_allocated()
 
 
 # --- sentence-transformers: losses that are given embeddings, and never call their model ------------------------------

@@ -1,0 +1,118 @@
+"""Numbers tuned for each platform, of which a program has those of the platform that it is lowered for.
+
+They decide how the work is done, never what is found. `jax.default_backend()` would not do: a program may be compiled
+ahead of time, or exported, for another platform than that of the process.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+# Rows of more candidates than this are long: see `Cut`.
+LONG = 2**14
+
+
+class Cut(NamedTuple):
+    """How many anchors a tile has."""
+
+    budget: int
+    """Bytes of a tile, all that is kept alive of it."""
+    least: int
+    """Anchors in a tile at least, ..."""
+    least_of_long: int
+    """... and at least where rows are long."""
+    most: int
+    """Anchors in a tile at most."""
+
+    def anchors(self, candidates: int, keeps: int, more: int = 0) -> int:
+        """Returns how many anchors to meet at once.
+
+        Args:
+            candidates: How many each of them meets.
+            keeps: Bytes that are kept of each pair.
+            more: Bytes that are kept of each anchor beside these.
+        """
+        least = self.least_of_long if candidates > LONG else self.least
+        return min(self.most, max(least, self.budget // max(1, candidates * keeps + more)))
+
+
+class Tuning(NamedTuple):
+    """The numbers of one platform."""
+
+    mined: Cut
+    measured: Cut
+    at_hand: int
+    """Where no class is larger, the positives of an anchor are met side by side, without a loop that asks for more."""
+    many: int
+    """Where a class is larger, each anchor's distances are sorted, instead of passed over for each positive."""
+    picked: float
+    """A row that is picked costs as much as so many rows of a product."""
+    ordered: int
+    """More candidates are put in order, to know how many positives there are; fewer are counted in each tile."""
+    compared: int
+    """More candidates are put in order by a sort; fewer by comparing each with each, which is one launch."""
+    fewest: int
+    """The smallest shape compiled for centroids of which there may be few; then twice as many each."""
+    classes: int
+    """So many centres of classes are met at once, whole rows of them, at three products; more in blocks, at four."""
+    block: int
+    """Centres in such a block."""
+
+
+_ALL = 2**31
+TUNING: dict[str, Tuning] = {
+    "cpu": Tuning(
+        mined=Cut(0, 128, 128, 128),
+        measured=Cut(2**22, 256, 128, _ALL),
+        at_hand=0,
+        many=250,
+        picked=1e9,
+        ordered=512,
+        compared=0,
+        fewest=64,
+        classes=2**14,
+        block=2**11,
+    ),
+    "cuda": Tuning(
+        mined=Cut(2**28, 8, 8, _ALL),
+        measured=Cut(2**28, 8, 8, _ALL),
+        at_hand=9,
+        many=250,
+        picked=40,
+        ordered=_ALL,
+        compared=2**13,
+        fewest=2**12,
+        classes=2**17,
+        block=2**15,
+    ),
+    "tpu": Tuning(
+        mined=Cut(2**28, 8, 8, _ALL),
+        measured=Cut(2**28, 8, 8, _ALL),
+        at_hand=0,
+        many=250,
+        picked=1e9,
+        ordered=512,
+        compared=0,
+        fewest=2**12,
+        classes=2**14,
+        block=2**11,
+    ),
+}
+"""Platforms by JAX's names; another has the numbers of "cuda"."""
+
+
+def plans(plan_fn: Callable[[Tuning], Any]) -> dict[str, Any]:
+    """Returns the plan of each platform."""
+    return {name: plan_fn(tuning) for name, tuning in TUNING.items()}
+
+
+def by_platform(work: Callable[..., Any], plans: Mapping[str, Any], *given: Any) -> Any:
+    """Returns `work(plan, *given)` by the plan of the platform that the program is lowered for."""
+    usual = plans["cuda"]
+    others = {name: plan for name, plan in plans.items() if plan != usual}
+    if not others:
+        return work(usual, *given)
+    branches = {name: functools.partial(work, plan) for name, plan in others.items()}
+    return jax.lax.platform_dependent(*given, default=functools.partial(work, usual), **branches)
