@@ -203,6 +203,21 @@ def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch
     assert len(refuse("INTERNAL: " + 500 * "x")) == 303
 
 
+def test_a_product_that_triton_cannot_compute_is_left_to_cublas(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+
+    class Lowered:
+        def compile(self, options: Any = None) -> Any:
+            tried.append(options)
+            if options is None:
+                raise jax.errors.JaxRuntimeError("INTERNAL: Couldn't find output tile sizes that satisfy hlo: %dot")
+            return jax.jit(jnp.sum).lower(jnp.ones(8)).compile()
+
+    monkeypatch.setattr(lowering, "lower", lambda program: Lowered())
+    assert said(Program("h100", 1, "semi-hard", 8, 4)).fits
+    assert tried == [None, {"xla_gpu_enable_triton_gemm": False}]
+
+
 def test_a_program_knows_whose_classes_can_be_apart(toy: registry.Loss) -> None:
     program = Program("h100", 4, "soft-triple", 64, 8, classes=12, class_weights="apart").checked()
     assert (program.shape_of_weights, program.weights_bytes) == ((12, 10, 8), 3 * 10 * 8 * 4)

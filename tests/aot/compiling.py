@@ -18,10 +18,10 @@ ON_GPU = pytest.mark.xdist_group("h100")
 
 _WRITE = """
 import sys
-from jaxtriplet.tools.fits import lowering, worker
+from jaxtriplet.tools.fits import worker
 from jaxtriplet.tools.fits.programs import Program
 program = eval(sys.argv[1])
-print(lowering.lower(program).compile(worker.compiler_options(program)).as_text())
+print(worker.compiled_for(program).as_text())
 """
 
 

@@ -57,5 +57,5 @@ def test_an_update_takes_the_batch_and_leaves_the_state_where_it_is(target: str,
     else:
         # cuDNN has another order of a convolution's kernels. What turns their gradients round while it updates them
         # reads and writes in two orders, so that XLA has it write beside the state, and copies.
-        assert {one.count(",") for one in large} == {2}
+        assert {one.count(",") for one in large} <= {2}
         assert launches.count(module, trips=UPDATE.rows_per_class - 1).launches < 1000
