@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 import jaxtriplet as jt
 from jaxtriplet import engine, losses, masks, parallel, reductions
 from jaxtriplet.losses import registry
-from jaxtriplet.types import AxisName, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Memory, Precision, ReduceFn, Terms
 
 
 def statistics(pairs: engine.Pairs, numbers: Any) -> Any:
@@ -53,6 +53,7 @@ def mined_multi_similarity(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
 ) -> jax.Array:
     """Multi-similarity loss of the pairs that its paper mines.
@@ -64,7 +65,7 @@ def mined_multi_similarity(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     each, numbers = reduce_fn is None, (alpha, beta, base)
-    found = engine.measure(MINED, anchors, candidates, numbers, each=each, block_size=block_size)
+    found = engine.measure(MINED, anchors, candidates, numbers, each=each, block_size=block_size, precision=precision)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

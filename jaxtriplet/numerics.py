@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jaxtriplet.types import Precision
+
 # A squared norm below this belongs to a row too short to have a direction (shorter than 1e-6); dividing by a smaller
 # one than that, `finfo.tiny` say, has gradients that overflow float32.
 SHORTEST_SQUARED = 1e-12
@@ -38,13 +40,16 @@ def _narrow(_: None, gradient: jax.Array) -> tuple[jax.Array]:
 _widen.defvjp(lambda x: (_widen(x), None), _narrow)
 
 
-def inner(x: jax.Array, y: jax.Array) -> jax.Array:
-    r"""Returns the inner products of all rows, `[M, D], [N, D] -> [M, N]`, in the full precision of the inputs.
+def inner(x: jax.Array, y: jax.Array, precision: Precision = "exact") -> jax.Array:
+    r"""Returns the inner products of all rows, `[M, D], [N, D] -> [M, N]`, and so are those of its derivative made.
 
     Accelerators multiply float32 matrices in bfloat16 or TF32 unless asked otherwise, and
-    $|x|^2 - 2 \langle x, y \rangle + |y|^2$ cancels.
+    $|x|^2 - 2 \langle x, y \rangle + |y|^2$ cancels. "fast" asks for three products of halves in bfloat16, which a CPU
+    makes one of float32; float64 has none.
     """
-    return jnp.matmul(x, y.T, precision=jax.lax.Precision.HIGHEST)
+    is_fast = precision == "fast" and x.dtype == y.dtype == jnp.float32
+    how = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3 if is_fast else jax.lax.Precision.HIGHEST
+    return jnp.matmul(x, y.T, precision=how)
 
 
 def safe_divide(numerator: jax.Array, count: jax.Array) -> jax.Array:

@@ -11,6 +11,9 @@ AxisName = str | tuple[str, ...] | None
 Exchange = Literal["gather", "ring"]
 """How rows reach other devices: each device gathers all of them, or they travel from device to device."""
 
+Precision = Literal["exact", "fast"]
+"""How products of float32 matrices are made: in full, or on accelerators from halves in bfloat16, in three passes."""
+
 _Args = ParamSpec("_Args")
 
 

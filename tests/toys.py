@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, numerics, reductions
 from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.losses import registry
-from jaxtriplet.types import AxisName, DistanceFn, ReduceFn
+from jaxtriplet.types import AxisName, DistanceFn, Precision, ReduceFn
 
 
 @registry.loss(term="each anchor: soft sums over its positives and its negatives")
@@ -27,6 +27,7 @@ def toy(  # noqa: D417 (the shared arguments are put in)
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     distance_fn: DistanceFn = squared_euclidean,
 ) -> jax.Array:
     r"""Pulls and pushes by soft sums.
@@ -45,7 +46,8 @@ def toy(  # noqa: D417 (the shared arguments are put in)
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name)
     numbers, each = (alpha, beta, base), reduce_fn is None
-    found = engine.mine(_PULLED_AND_PUSHED, anchors, candidates, numbers, distance_fn, each=each, block_size=block_size)
+    how: dict[str, Any] = {"each": each, "block_size": block_size, "precision": precision}
+    found = engine.mine(_PULLED_AND_PUSHED, anchors, candidates, numbers, distance_fn, **how)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from jaxtriplet import numerics
 from jaxtriplet.distances.forms import Form, Set, mean, rounds_to_zero
+from jaxtriplet.types import Precision
 
 # Distributions are alike if their logits, or ratios, are no further than this from the reference's.
 _ALIKE = 0.25
@@ -122,13 +123,13 @@ def _tell_probabilities(values: jax.Array, valid: jax.Array, reference: Referenc
     return told._replace(forth=told.forth + surplus, back=told.back - surplus)
 
 
-def _between(x: Told, y: Told, reference: Reference) -> jax.Array:
+def _between(x: Told, y: Told, reference: Reference, precision: Precision = "exact") -> jax.Array:
     del reference
-    cross = numerics.inner(x.excess, y.logs)
+    cross = numerics.inner(x.excess, y.logs, precision)
     own = x.forth[:, None] + y.back[None, :]
     divergence = own - cross
     size = jnp.abs(x.forth)[:, None] + jnp.abs(y.back)[None, :] + jnp.abs(cross)
-    return jnp.where(rounds_to_zero(divergence, size, cross.shape[1]), 0, divergence)
+    return jnp.where(rounds_to_zero(divergence, size, x.logs.shape[1], precision), 0, divergence)
 
 
 def _apart(x: Told, y: Told, reference: Reference, *, from_logits: bool) -> jax.Array:
@@ -140,8 +141,8 @@ def _apart(x: Told, y: Told, reference: Reference, *, from_logits: bool) -> jax.
     return jnp.sum(each if from_logits else each - gain, axis=-1)
 
 
-def _symmetric_between(x: Told, y: Told, reference: Reference) -> jax.Array:
-    return _between(x, y, reference) + _between(y, x, reference).T
+def _symmetric_between(x: Told, y: Told, reference: Reference, precision: Precision = "exact") -> jax.Array:
+    return _between(x, y, reference, precision) + _between(y, x, reference, precision).T
 
 
 def _symmetric_apart(x: Told, y: Told, reference: Reference) -> jax.Array:

@@ -13,7 +13,7 @@ from jaxtriplet.engine.measuring import measure
 from jaxtriplet.engine.outcome import Found, conclude, norms
 from jaxtriplet.engine.rows import Rows, keep, of_class, share_of
 from jaxtriplet.engine.separable import Separable
-from jaxtriplet.types import AxisName, ReduceFn
+from jaxtriplet.types import AxisName, Precision, ReduceFn
 
 
 class Against(NamedTuple):
@@ -30,6 +30,8 @@ class Against(NamedTuple):
     """The mapped axes over which rows or classes are spread."""
     rows_over: tuple[str, ...]
     """Those over which rows are."""
+    precision: Precision
+    """How products of float32 matrices are made."""
 
     def of_own_class(self, number: ArrayLike) -> jax.Array:
         """Returns a number that is one for all, or that of each row's class, of one for each class [C]."""
@@ -61,6 +63,7 @@ class Against(NamedTuple):
             pairs_fn=of_class,
             theirs=theirs,
             apart=self.apart,
+            precision=self.precision,
             columns=block_size,
             evidence=(self.evidence,),
         )
@@ -87,6 +90,7 @@ class Against(NamedTuple):
             *(loss, classes, rows, (*own, *(count.astype(rows.values.dtype) for count in counts)), ANGLES),
             each=each,
             block_size=block_size,
+            precision=self.precision,
             strangers=True,
             evidence=(jax.lax.psum(told, over) if over else told,),
         )
@@ -126,6 +130,7 @@ def against(
     where: ArrayLike | None = None,
     axis_name: AxisName = None,
     class_axis_name: AxisName = None,
+    precision: Precision = "exact",
     *,
     name: str = "weights",
     several: bool = True,
@@ -141,6 +146,7 @@ def against(
         axis_name: The mapped axes over which the rows are spread, or None.
         class_axis_name: The mapped axes over which the classes are spread, or None; rows that are spread over the same
             come together.
+        precision: How products of float32 matrices are made, those of the gradient too; static.
         name: What the weights are called.
         several: Whether a class may have several centres.
 
@@ -162,6 +168,7 @@ def against(
         apart,
         everywhere or None,
         axes(axis_name),
+        precision,
     )
 
 

@@ -20,7 +20,7 @@ from jaxtriplet.engine.outcome import Found, evidence_of, gather
 from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, of_class, pairs, without_values
 from jaxtriplet.engine.separable import Layout, Numbers, Plan, Separable, different, sets_of
 from jaxtriplet.engine.tuning import Tuning, by_platform, plans
-from jaxtriplet.types import AxisName, DistanceFn, Exchange
+from jaxtriplet.types import AxisName, DistanceFn, Exchange, Precision
 
 # So many candidates are met at once, more in blocks.
 LONG, LONG_BLOCK = 2**17, 2**16
@@ -35,6 +35,7 @@ def measure(
     *,
     each: bool = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     strangers: bool = False,
     pairs_fn: Callable[[Rows, Rows], tuple[jax.Array, jax.Array]] = pairs,
     theirs: Any = None,
@@ -59,6 +60,7 @@ def measure(
         distance_fn: A pairwise distance, or the form of one; None for inner products.
         each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass.
         block_size: The number of anchors in a tile; None for a good one.
+        precision: How products of float32 matrices are made, those of the gradient too; static.
         strangers: Whether no anchor is among the candidates, as with centroids; else all of them are.
         pairs_fn: Who is a positive, and who a negative, of whom; static.
         theirs: A tree of arrays [N], something of each candidate that the statistics see.
@@ -77,6 +79,7 @@ def measure(
     candidates, theirs = at_least_one((candidates, theirs))
     anchors = as_strangers(anchors) if strangers else anchors
     form, count = distance_fn if isinstance(distance_fn, Form) else form_of(distance_fn), len(candidates.labels)
+    form = form.in_precision(precision)
     own, together = for_each(numbers, anchors), anchors
     if apart is not None:
         together, own = apart.come((anchors, own))

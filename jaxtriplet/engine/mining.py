@@ -16,7 +16,7 @@ from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, p
 from jaxtriplet.engine.rules import BySize, Picks, Rule
 from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, scan_tiles, unfold
 from jaxtriplet.engine.tuning import Tuning, by_platform, plans
-from jaxtriplet.types import DistanceFn
+from jaxtriplet.types import DistanceFn, Precision
 
 # Bytes that are kept of each pair by a rule that picks.
 PICKS_KEEP = 12
@@ -76,6 +76,7 @@ def mine(
     *,
     each: bool = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     strangers: bool = False,
     max_class_size: int | None = None,
     keeps: int = KEEPS,
@@ -94,6 +95,7 @@ def mine(
         each: Whether each anchor's total is wanted, or only their sum, whose gradient is made in the forward pass and
             costs the memory of the rows; with `each`, the backward pass mines again.
         block_size: The number of anchors in a tile; None for a good one.
+        precision: How products of float32 matrices are made, those of the gradient too; static.
         strangers: Whether no anchor is among the candidates, as with two towers; else all of them are.
         max_class_size: The rows that a class of the candidates has at most, which spares a rule that goes by size the
             question; None: it is asked. If one has more, the total is NaN.
@@ -104,7 +106,7 @@ def mine(
     """
     candidates, own = at_least_one(candidates), for_each(numbers, anchors)
     anchors = as_strangers(anchors) if strangers else anchors
-    form, met = form_of(distance_fn), (candidates, anchors) if strangers else (candidates,)
+    form, met = form_of(distance_fn).in_precision(precision), (candidates, anchors) if strangers else (candidates,)
     frame = form.frame(*((rows.values, rows.valid) for rows in met))
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
     everyone, width = candidates.values.shape

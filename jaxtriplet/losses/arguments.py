@@ -22,6 +22,9 @@ _ARGUMENTS = {
     "exchange": """With `axis_name`: "gather", or "ring", by which no device ever holds all rows, at a third more work;
         static.""",
     "block_size": "How many anchors to compare at a time, None for a good number; memory grows with it; static.",
+    "precision": """How products of float32 matrices are made, those of the gradient too: "exact", or on GPU and TPU
+        "fast", three products in bfloat16, about 2e-6 of a cosine off; of a distance of your own, as it makes them;
+        static.""",
     "max_class_size": """A bound on the rows of a class, those of all devices and of the memory together, such as K of a
         P x K batch: then nothing has to be asked of the data, which an accelerator waits for. More rows of a class give
         NaN. None: no bound is known; static.""",

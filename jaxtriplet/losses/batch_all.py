@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn
+from jaxtriplet.types import AxisName, DistanceFn, Memory, Precision, ReduceFn
 
 
 @loss(term="each triplet")
@@ -24,6 +24,7 @@ def batch_all(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     max_class_size: int | None = None,
     distance_fn: DistanceFn = euclidean,
@@ -50,7 +51,9 @@ def batch_all(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     given = (_RULE, anchors, candidates, margin, distance_fn)
-    found = engine.mine(*given, each=reduce_fn is None, block_size=block_size, max_class_size=max_class_size)
+    found = engine.mine(
+        *given, each=reduce_fn is None, block_size=block_size, precision=precision, max_class_size=max_class_size
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

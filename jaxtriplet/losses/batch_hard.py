@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, HingeFn, Memory, ReduceFn
+from jaxtriplet.types import AxisName, DistanceFn, HingeFn, Memory, Precision, ReduceFn
 
 
 @loss(term="each anchor: farthest positive, nearest negative; `hinge_fn=jax.nn.softplus` is the soft margin")
@@ -26,6 +26,7 @@ def batch_hard(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     distance_fn: DistanceFn = euclidean,
     hinge_fn: HingeFn = jax.nn.relu,
@@ -52,7 +53,7 @@ def batch_hard(
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     rule, each = functools.partial(_rule, hinge_fn), reduce_fn is None
     given = (rule, anchors, candidates, margin, distance_fn)
-    found = engine.mine(*given, each=each, block_size=block_size, keeps=engine.PICKS_KEEP)
+    found = engine.mine(*given, each=each, block_size=block_size, precision=precision, keeps=engine.PICKS_KEEP)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

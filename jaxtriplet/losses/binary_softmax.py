@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.losses.margin_softmax import nearest_center, widened, with_angular_margin
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Precision, ReduceFn, Terms
 
 
 @loss(term="each row: a binary problem for each class, is the row of it?", trained=("bias",))
@@ -30,6 +30,7 @@ def sphereface2(
     class_axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     margin_type: Literal["cosine", "angle"] = "cosine",
     exponent: float = 3.0,
     balance: float = 0.7,
@@ -61,7 +62,7 @@ def sphereface2(
         2022; for speakers, and as wespeaker has it: Han, Chen and Qian, "Exploring Binary Classification Loss for
         Speaker Verification", 2023.
     """
-    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name)
+    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name, precision)
     numbers = met.of_own_class(margin), scale, bias, exponent, balance
     theirs = met.of_each_class(margin)
     return met.loss(_BINARY[margin_type], numbers, reduce_fn, has_aux, block_size, theirs=theirs)

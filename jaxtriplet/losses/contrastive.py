@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Exchange, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, DistanceFn, Exchange, Memory, Precision, ReduceFn, Terms
 
 
 @loss(term="each pair: of one label, pulled; of two, pushed to the margin; each kind reduced apart")
@@ -24,6 +24,7 @@ def contrastive(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     exchange: Exchange = "gather",
     distance_fn: DistanceFn = euclidean,
@@ -57,6 +58,7 @@ def contrastive(
         *(_PAIRS, anchors, candidates, (margin, positive_margin), distance_fn),
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
         exchange=exchange,
         axis_name=axis_name,
     )

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.engine import Rows
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Memory, Precision, ReduceFn, Terms
 
 # Added to the sum of the exponentials by the TensorFlow 1 program.
 _LOG_EPSILON = math.log(1e-6)
@@ -74,6 +74,7 @@ def ge2e(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     method: Literal["softmax", "contrast"] = "softmax",
     num_speakers: int | None = None,
@@ -121,6 +122,7 @@ def ge2e(
         *(_METHODS[method], rows, speakers.rows, (scale, bias, utterances.to_own)),
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
         strangers=True,
         present=None if num_speakers is not None else (speakers.distinct, None),
         evidence=(numerics.evidence(candidates.values), _too_many(speakers)),

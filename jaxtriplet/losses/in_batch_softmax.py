@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Exchange, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, DistanceFn, Exchange, Memory, Precision, ReduceFn, Terms
 
 
 @loss(term="each row that has a positive: all of these against all other rows", called=("supcon",))
@@ -26,6 +26,7 @@ def supervised_contrastive(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     exchange: Exchange = "gather",
 ) -> jax.Array:
@@ -53,6 +54,7 @@ def supervised_contrastive(
         *(_SUPCON, anchors, candidates, temperature),
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
         exchange=exchange,
         axis_name=axis_name,
     )
@@ -89,6 +91,7 @@ def nt_xent(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     decoupled: bool = False,
 ) -> jax.Array:
@@ -118,7 +121,9 @@ def nt_xent(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     rule, each = engine.formula(functools.partial(_each_positive, decoupled)), reduce_fn is None
-    found = engine.mine(rule, anchors, candidates, temperature, None, each=each, block_size=block_size)
+    found = engine.mine(
+        rule, anchors, candidates, temperature, None, each=each, block_size=block_size, precision=precision
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 
@@ -141,6 +146,7 @@ def nca(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     exchange: Exchange = "gather",
     distance_fn: DistanceFn = squared_euclidean,
@@ -170,6 +176,7 @@ def nca(
         *(_NEIGHBOURS, anchors, candidates, scale, distance_fn),
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
         exchange=exchange,
         axis_name=axis_name,
     )

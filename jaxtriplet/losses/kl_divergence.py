@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.distances import form_of, kl, probability_kl
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, HingeFn, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, HingeFn, Memory, Precision, ReduceFn, Terms
 
 
 @loss(term="each pair of rows", sees="logits")
@@ -25,6 +25,7 @@ def kl_hinge(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     hinge_fn: HingeFn = jax.nn.relu,
     from_logits: bool = True,
@@ -55,7 +56,7 @@ def kl_hinge(
         Lukic, Vogt, Dürr and Stadelmann, "Learning Embeddings for Speaker Clustering Based on Voice Equality", 2017.
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
-    form, m = form_of(kl if from_logits else probability_kl), jnp.asarray(margin)
+    form, m = form_of(kl if from_logits else probability_kl).in_precision(precision), jnp.asarray(margin)
     frame = form.frame((candidates.values, candidates.valid))
     own, all_ = engine.prepare(form, frame, anchors, candidates)
 

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 
 from jaxtriplet import engine, numerics, reductions
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Precision, ReduceFn, Terms
 
 
 @loss(
@@ -30,6 +30,7 @@ def normalized_softmax(
     class_axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
 ) -> jax.Array:
     r"""Normalised softmax: cross entropy of the cosines to one vector for each class.
 
@@ -46,7 +47,7 @@ def normalized_softmax(
     Reference:
         Zhai and Wu, "Classification is a Strong Baseline for Deep Metric Learning", 2019.
     """
-    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name)
+    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name, precision)
     return met.loss(ENTROPY, (1 / temperature,), reduce_fn, has_aux, block_size)
 
 
@@ -64,6 +65,7 @@ def am_softmax(
     class_axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
 ) -> jax.Array:
     r"""Additive margin softmax (CosFace): the cosine to the own class must exceed the others by a margin.
 
@@ -84,7 +86,7 @@ def am_softmax(
         Wang, Cheng, Liu and Liu, "Additive Margin Softmax for Face Verification", 2018; Wang et al., "CosFace: Large
         Margin Cosine Loss for Deep Face Recognition", 2018.
     """
-    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name)
+    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name, precision)
     return met.loss(_COSINE_MARGIN, (scale, met.of_own_class(margin)), reduce_fn, has_aux, block_size)
 
 
@@ -106,6 +108,7 @@ def aam_softmax(
     class_axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     beyond: Literal["linear", "monotone", "none"] = "linear",
     inter_top_k: int = 0,
     penalty: float = 0.06,
@@ -139,7 +142,7 @@ def aam_softmax(
         sub-centres: Deng et al., "Sub-center ArcFace", 2020; `inter_top_k`: Zhao, Ma, Yang and Li, "The SpeakIn System
         for VoxCeleb Speaker Recognition Challenge 2021".
     """
-    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name)
+    met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name, precision)
     numbers = scale, met.of_own_class(margin), penalty
     return met.loss(_angular(beyond, min(inter_top_k, met.number - 1)), numbers, reduce_fn, has_aux, block_size)
 

@@ -13,7 +13,7 @@ from jaxtriplet.distances import forms, squared_euclidean
 from jaxtriplet.engine import Rows
 from jaxtriplet.losses.in_batch_softmax import all_and_own, cross_entropy
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn
+from jaxtriplet.types import AxisName, DistanceFn, Memory, Precision, ReduceFn
 
 
 @loss(
@@ -31,6 +31,7 @@ def angular_prototypical(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
 ) -> jax.Array:
     r"""Angular prototypical loss.
@@ -63,7 +64,10 @@ def angular_prototypical(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     found = _against_prototypes(
-        *(_ANGULAR, anchors, candidates, (scale, bias), None), each=reduce_fn is None, block_size=block_size
+        *(_ANGULAR, anchors, candidates, (scale, bias), None),
+        each=reduce_fn is None,
+        block_size=block_size,
+        precision=precision,
     )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
@@ -78,6 +82,7 @@ def prototypical(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
 ) -> jax.Array:
     r"""Prototypical loss.
@@ -106,7 +111,10 @@ def prototypical(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     found = _against_prototypes(
-        *(_BY_DISTANCE, anchors, candidates, (), squared_euclidean), each=reduce_fn is None, block_size=block_size
+        *(_BY_DISTANCE, anchors, candidates, (), squared_euclidean),
+        each=reduce_fn is None,
+        block_size=block_size,
+        precision=precision,
     )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
@@ -120,6 +128,7 @@ def _against_prototypes(
     *,
     each: bool,
     block_size: int | None,
+    precision: Precision,
 ) -> engine.Found:
     """Compares the first rows with the means of the others; without a distance, their directions."""
     size = max(1, len(candidates.labels) // 2)
@@ -145,6 +154,7 @@ def _against_prototypes(
         distance_fn,
         each=each,
         block_size=block_size,
+        precision=precision,
         strangers=True,
         present=(distinct, jnp.sum(is_query, dtype=jnp.int32)),
         evidence=(numerics.evidence(candidates.values),),

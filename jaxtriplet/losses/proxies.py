@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, numerics, reductions
 from jaxtriplet.losses.margin_softmax import ENTROPY, cross_entropy, less_margin, others_and_own
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Precision, ReduceFn, Terms
 
 
 @loss(term="each row: its own proxy against all, by squared distances")
@@ -27,6 +27,7 @@ def proxy_nca(
     class_axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
 ) -> jax.Array:
     r"""Proxy-NCA: how likely is a row's own proxy among all, by squared distances of unit vectors?
 
@@ -46,7 +47,7 @@ def proxy_nca(
         Movshovitz-Attias, Toshev, Leung, Ioffe and Singh, "No Fuss Distance Metric Learning using Proxies", 2017; Teh,
         DeVries and Taylor, "ProxyNCA++", 2020.
     """
-    met = engine.against(labels, embeddings, proxies, where, axis_name, class_axis_name, name="proxies")
+    met = engine.against(labels, embeddings, proxies, where, axis_name, class_axis_name, precision, name="proxies")
     return met.loss(ENTROPY, (2 * scale,), reduce_fn, has_aux, block_size)
 
 
@@ -67,6 +68,7 @@ def soft_triple(
     class_axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
 ) -> jax.Array:
     r"""SoftTriple: a class is several centres, each weighed by how near it is to the row.
 
@@ -91,7 +93,7 @@ def soft_triple(
     Reference:
         Qian, Shang, Sun, Hu, Li and Jin, "SoftTriple Loss: Deep Metric Learning Without Triplet Sampling", 2019.
     """
-    met = engine.against(labels, embeddings, centers, where, axis_name, class_axis_name, name="centers")
+    met = engine.against(labels, embeddings, centers, where, axis_name, class_axis_name, precision, name="centers")
     numbers = scale, met.of_own_class(margin), gamma
     return met.loss(_SOFT_CENTERS, numbers, reduce_fn, has_aux, block_size)
 
@@ -122,6 +124,7 @@ def proxy_anchor(
     class_axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
 ) -> jax.Array:
     r"""Proxy Anchor: each proxy pulls its own rows and pushes all others, the far and the near ones hardest.
 
@@ -149,7 +152,9 @@ def proxy_anchor(
     Reference:
         Kim, Kim, Cho and Kwak, "Proxy Anchor Loss for Deep Metric Learning", 2020.
     """
-    met = engine.against(labels, embeddings, proxies, where, axis_name, class_axis_name, name="proxies", several=False)
+    met = engine.against(
+        labels, embeddings, proxies, where, axis_name, class_axis_name, precision, name="proxies", several=False
+    )
     # A mean divides by counts that labels tell: so the gradient is made beside the terms, in three products, not four.
     loss, reduce_fn = (_MEANS, reductions.sum) if reduce_fn is reductions.mean else (_PULL_AND_PUSH, reduce_fn)
     found = met.find_of_classes(loss, (margin, scale), each=reduce_fn is None, block_size=block_size)

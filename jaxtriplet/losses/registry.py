@@ -19,8 +19,10 @@ from jaxtriplet.types import LossFunction
 
 _Args = ParamSpec("_Args")
 
+OF_ENGINE = ("block_size", "precision", "exchange")
+"""How the engine is to go about it, of losses that compare all rows."""
 # What every loss takes, and callers of losses in general pass on their own account.
-SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "block_size", "memory", "exchange", "ids", "class_axis_name")
+SHARED = ("where", "reduce_fn", "axis_name", "has_aux", "memory", "ids", "class_axis_name", *OF_ENGINE)
 OF_CLASSES = ("centers", "sample")
 """What `weighted` takes of a loss of rows and class weights: centres of each class, classes of a step."""
 _DIVISORS = {reductions.mean: "all terms", reductions.mean_active: "terms above zero", reductions.sum: "sum"}
@@ -138,7 +140,7 @@ class Loss:
     def check(self, options: Mapping[str, Any]) -> None:
         """Raises a `ValueError` if options are not those of the loss, or of no use to it."""
         hints = typing.get_type_hints(self.function)
-        shared = (name for name in ("reduce_fn", "block_size", "exchange") if name in self.signature.parameters)
+        shared = (name for name in ("reduce_fn", *OF_ENGINE) if name in self.signature.parameters)
         known = [*self.numbers, *self.options, *shared, *(OF_CLASSES if self.meets_classes else [])]
         for name, value in options.items():
             if name in OF_CLASSES and name in known:
@@ -174,8 +176,8 @@ def loss(
 
     Its signature says the rest: arguments that must be given are rows (with `labels`, a batch; a third one is class
     weights), those with a default are traced numbers, and keywords are options; see `_checks.entry`. The shared
-    keywords are `where`, `reduce_fn`, `axis_name`, `has_aux` and, of batches, `block_size`; what the docstring says of
-    them itself stands, the rest is put in.
+    keywords are `where`, `reduce_fn`, `axis_name`, `has_aux` and, of batches, `block_size` and `precision`; what the
+    docstring says of them itself stands, the rest is put in.
 
     Args:
         term: For what it has a term, in words, as README's table says it.

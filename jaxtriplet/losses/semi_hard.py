@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, reductions
 from jaxtriplet.distances import squared_euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, DistanceFn, Memory, Precision, ReduceFn, Terms
 
 _Sums = tuple[jax.Array, jax.Array]
 """Each anchor's sum of terms, and number of active ones."""
@@ -32,6 +32,7 @@ def semi_hard(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     max_class_size: int | None = None,
     negatives: Literal["hardest", "all"] = "hardest",
@@ -65,7 +66,9 @@ def semi_hard(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     given = (_RULES[negatives], anchors, candidates, margin, distance_fn)
-    found = engine.mine(*given, each=reduce_fn is None, block_size=block_size, max_class_size=max_class_size)
+    found = engine.mine(
+        *given, each=reduce_fn is None, block_size=block_size, precision=precision, max_class_size=max_class_size
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtriplet import engine, numerics, reductions
 from jaxtriplet.distances import cosine, euclidean
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, DistanceFn, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, DistanceFn, Memory, Precision, ReduceFn, Terms
 
 
 @loss(term="each (anchor, positive): against the negatives of both")
@@ -25,6 +25,7 @@ def lifted_structure(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     distance_fn: DistanceFn = euclidean,
 ) -> jax.Array:
@@ -49,18 +50,23 @@ def lifted_structure(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     # The negatives of every candidate, then the pairs, which see them.
-    near = engine.measure(_NEAR, anchors, candidates, margin, distance_fn, each=True, block_size=block_size)
+    near = engine.measure(
+        _NEAR, anchors, candidates, margin, distance_fn, each=True, block_size=block_size, precision=precision
+    )
     own = near.terms.total
     theirs = own if axis_name is None else jax.lax.all_gather(own, axis_name, tiled=True)
     if memory is not None:
         earlier = jax.tree.map(lambda part: part[len(theirs) :], candidates)
-        others = engine.measure(_NEAR, earlier, candidates, margin, distance_fn, each=True, block_size=block_size)
+        others = engine.measure(
+            _NEAR, earlier, candidates, margin, distance_fn, each=True, block_size=block_size, precision=precision
+        )
         theirs = jnp.concatenate([theirs, others.terms.total])  # with a gradient: these negatives are of the batch
     found = engine.measure(
         *(_LIFTED, anchors, candidates, (own, near.terms.valid), distance_fn),
         theirs=theirs,
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
     )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
@@ -102,6 +108,7 @@ def tuplet_margin(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
 ) -> jax.Array:
     r"""Tuplet margin loss: a positive, its angle relaxed by a margin, against all negatives.
@@ -126,7 +133,9 @@ def tuplet_margin(
     """
     anchors, candidates = engine.meet(labels, embeddings, where, axis_name, memory=memory)
     rule, each = engine.formula(_relaxed), reduce_fn is None
-    found = engine.mine(rule, anchors, candidates, (margin, scale), cosine, each=each, block_size=block_size)
+    found = engine.mine(
+        rule, anchors, candidates, (margin, scale), cosine, each=each, block_size=block_size, precision=precision
+    )
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 
 

@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from jaxtriplet import _checks, engine, numerics, reductions
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, Exchange, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Exchange, Precision, ReduceFn, Terms
 
 
 @loss(term="each query: its own document against all; `symmetric=True` adds each document against all queries")
@@ -24,6 +24,7 @@ def info_nce(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     exchange: Exchange = "gather",
     symmetric: bool = False,
     ids: ArrayLike | None = None,
@@ -76,6 +77,7 @@ def info_nce(
             pairs_fn=engine.views,
             each=each,
             block_size=block_size,
+            precision=precision,
             both_ways=both_ways,
             exchange=exchange,
             axis_name=axis_name,
@@ -117,6 +119,7 @@ def sigmoid_contrastive(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     exchange: Exchange = "gather",
 ) -> jax.Array:
     r"""Sigmoid loss of two views (SigLIP): each pair by itself, matching or not.
@@ -152,6 +155,7 @@ def sigmoid_contrastive(
         pairs_fn=engine.views,
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
         exchange=exchange,
         axis_name=axis_name,
     )

@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 
 from jaxtriplet import engine, reductions
 from jaxtriplet.losses.registry import loss
-from jaxtriplet.types import AxisName, Exchange, Memory, ReduceFn, Terms
+from jaxtriplet.types import AxisName, Exchange, Memory, Precision, ReduceFn, Terms
 
 
 @loss(term="each row that has a positive or a negative: soft sums over both")
@@ -25,6 +25,7 @@ def multi_similarity(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     exchange: Exchange = "gather",
 ) -> jax.Array:
@@ -56,6 +57,7 @@ def multi_similarity(
         *(_MULTI_SIMILARITY, anchors, candidates, (alpha, beta, base)),
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
         exchange=exchange,
         axis_name=axis_name,
     )
@@ -90,6 +92,7 @@ def circle(
     axis_name: AxisName = None,
     has_aux: Literal[False] = False,
     block_size: int | None = None,
+    precision: Precision = "exact",
     memory: Memory | None = None,
     exchange: Exchange = "gather",
 ) -> jax.Array:
@@ -120,6 +123,7 @@ def circle(
         *(_CIRCLE, anchors, candidates, (margin, scale)),
         each=reduce_fn is None,
         block_size=block_size,
+        precision=precision,
         exchange=exchange,
         axis_name=axis_name,
     )

@@ -15,6 +15,7 @@ def of_one_argument(x: jax.Array) -> jax.Array:
 
 jt.semi_hard(labels, rows, negatives="hard")  # refused: a wrong word
 jt.ge2e(labels, rows, method="sofmax")  # refused: a wrong word
+jt.semi_hard(labels, rows, precision="bfloat16")  # refused: a wrong word
 jt.semi_hard(labels, rows, negative="all")  # refused: no such option
 jt.batch_all(labels, rows, 0.2, None)  # refused: options are keywords
 jt.batch_all(labels)  # refused: no rows
