@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 import jax
+import jax.numpy as jnp
 import pytest
 
 from jaxtriplet.cli.fits import fits
@@ -56,6 +57,22 @@ def test_the_worker_tells_what_it_compiled() -> None:
     kinds = {one.kind for one in found.collectives if one.bytes >= 1024 * 16 * 4}
     assert "all-gather" in kinds
     assert len(kinds) == 2
+    assert found.launches is not None
+    assert found.launches > 2
+    assert found.decisions == 0
+
+
+def test_rows_of_a_class_are_the_trips_of_loops_over_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halved(rows: jax.Array) -> jax.Array:
+        return jax.lax.while_loop(lambda x: jnp.max(x) > 1, lambda x: jnp.sort(x) / 2, rows)
+
+    monkeypatch.setattr(lowering, "lower", lambda program: jax.jit(halved).lower(jnp.ones(program.batch_size)))
+    program = Program("h100", 1, "semi-hard", 256)
+    few, eight, many = (said(dataclasses.replace(program, rows_per_class=rows)) for rows in (1, 8, 16))
+    assert (few.decisions, eight.decisions, many.decisions) == (1, 8, 16)
+    assert 0 < (many.launches - eight.launches) * 7 == (eight.launches - few.launches) * 8
+    chip = said(dataclasses.replace(program, target="tpu-v5e"))  # it is given the program as a whole
+    assert (chip.launches, chip.decisions) == (None, None)
 
 
 @pytest.mark.usefixtures("simulated")
@@ -157,6 +174,19 @@ def test_the_whole_update_is_lowered_and_donates_its_state(encoder: str, loss: s
 
 
 @pytest.mark.usefixtures("simulated")
+def test_the_update_of_sound_holds_the_front_end_and_augmentation() -> None:
+    program = Program("h100", 1, "ge2e", 8, 4, "tdnn", features=24, seconds=0.5).checked()
+    lowered = lowering.lower(program)
+    state, batch = lowered.args_info[0]
+    assert batch.inputs.shape == (8, 8000)
+    assert all(one.donated for one in jax.tree.leaves(state))
+    features = lowering.lower(dataclasses.replace(program, seconds=None)).as_text()
+    transforms = lowered.as_text().count("stablehlo.fft")
+    assert transforms > 3  # of frames, of the room, of channel and noise
+    assert "stablehlo.fft" not in features
+
+
+@pytest.mark.usefixtures("simulated")
 def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "does not divide" in said(Program("h100", 2, "batch-hard", 9, 4))
 
@@ -171,6 +201,21 @@ def test_the_worker_tells_bad_input_and_refusals(monkeypatch: pytest.MonkeyPatch
     assert (full.fits, full.peak_bytes) == (False, int(16.13 * 2**30))
     assert refuse("RESOURCE_EXHAUSTED: Ran out of memory in memory space vmem").startswith("RESOURCE")
     assert len(refuse("INTERNAL: " + 500 * "x")) == 303
+
+
+def test_a_product_that_triton_cannot_compute_is_left_to_cublas(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+
+    class Lowered:
+        def compile(self, options: Any = None) -> Any:
+            tried.append(options)
+            if options is None:
+                raise jax.errors.JaxRuntimeError("INTERNAL: Couldn't find output tile sizes that satisfy hlo: %dot")
+            return jax.jit(jnp.sum).lower(jnp.ones(8)).compile()
+
+    monkeypatch.setattr(lowering, "lower", lambda program: Lowered())
+    assert said(Program("h100", 1, "semi-hard", 8, 4)).fits
+    assert tried == [None, {"xla_gpu_enable_triton_gemm": False}]
 
 
 def test_a_program_knows_whose_classes_can_be_apart(toy: registry.Loss) -> None:
@@ -189,8 +234,11 @@ def test_a_program_knows_how_its_rows_divide() -> None:
         Program("h100", 4, "semi-hard", 48, 8, "blstm", micro_batch=32).checked()
     with pytest.raises(ValueError, match=r"32 rows .* and into thirds: take a multiple of 12"):
         Program("h100", 4, "deep-speaker", 32, 8).checked()
-    with pytest.raises(ValueError, match="name an `encoder`"):
-        Program("h100", 4, "semi-hard", 32, 8, micro_batch=8).checked()
+    for one in ({"micro_batch": 8}, {"seconds": 2.0}):
+        with pytest.raises(ValueError, match=f"`{next(iter(one))}` is of use with an encoder: name an `encoder`"):
+            Program("h100", 4, "semi-hard", 32, 8, **one).checked()
+    with pytest.raises(ValueError, match="batch-hard has no `max_class_size`"):
+        Program("h100", 4, "batch-hard", 32, 8, max_class_size=8).checked()
     with pytest.raises(ValueError, match="info-nce is of two views, and an `encoder` here has one"):
         Program("h100", 4, "info-nce", 32, 8, "blstm").checked()
     with pytest.raises(ValueError, match="semi-hard gathers all rows: it has no `exchange`"):
@@ -319,6 +367,7 @@ def test_the_table_has_a_column_for_each_number_of_devices() -> None:
     ]
     notes = " ".join(lines)
     assert "this predicts memory, not speed" in notes
+    assert "launches" not in notes
     assert "15.75 GiB of a chip" in notes
     assert "which may not be all" in notes
 
@@ -339,11 +388,24 @@ def test_the_table_tells_what_class_weights_take() -> None:
     assert "class weights" not in report.markdown(ANSWERS)
 
 
+def test_the_table_tells_launches_and_that_they_are_not_timed() -> None:
+    program = Program("h100", 1, "semi-hard", 2048, 256, rows_per_class=16)
+    answer = Answer(program, Compiled(True, 2**20, 1.0, launches=1664, decisions=0))
+    said = report.markdown([answer])
+    assert "| kernel launches + decisions of a call | 1,664 + 0 |" in said
+    assert "are counted in the compiled text, not timed" in said
+    assert "each other row of a class, of 16 here" in " ".join(said.split())
+    (found,) = report.as_json([answer])["answers"]
+    assert (found["launches"], found["decisions"]) == (1664, 0)
+
+
 def test_the_title_names_the_whole_update() -> None:
     program = Program("h100", 4, "ge2e", 64, 32, "blstm", frames=100, features=12, micro_batch=16)
     assert report.title(program) == (
         "update of blstm with ge2e, B = 64, 100 frames of 12, micro-batches of 16, D = 32, h100"
     )
+    heard = report.title(dataclasses.replace(program, seconds=1.5))
+    assert heard == "update of blstm with ge2e, B = 64, 1.5 s of sound, micro-batches of 16, D = 32, h100"
     ring = Program("h100", 8, "info-nce", 64, 32, exchange="ring")
     assert report.title(ring) == "info-nce and its gradient, B = 64, D = 32, exchange by ring, h100"
 
@@ -407,7 +469,10 @@ def test_the_command_answers_in_json(call: Any) -> None:
             ["--devices", "1,16", "--batch-size", "24"],
             "24 rows does not divide among 16 devices: take a multiple of 16",
         ),
-        (["--micro-batch", "16"], "name an --encoder"),
+        (["--micro-batch", "16"], "--micro-batch is of use with an encoder: name an --encoder"),
+        (["--seconds", "2"], "--seconds is of use with an encoder: name an --encoder"),
+        (["--loss", "ge2e", "--max-class-size", "8"], "ge2e has no --max-class-size"),
+        (["--rows-per-class", "0"], "--rows-per-class"),
         (["--loss", "info-nce", "--encoder", "blstm"], "info-nce is of two views, and an --encoder here has one"),
         (["--exchange", "ring"], "semi-hard gathers all rows: it has no --exchange"),
         (["--class-weights", "apart"], "semi-hard has no class weights that could be apart"),

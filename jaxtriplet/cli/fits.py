@@ -21,7 +21,7 @@ from jaxtriplet.tools.words import whole_numbers
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 @click.option("--quiet", is_flag=True, help="Do not tell each compilation on standard error.")
 def fits(devices: str, install: bool, largest: bool, as_json: bool, quiet: bool, **numbers: Any) -> None:
-    """Tell whether a batch fits an accelerator: peak memory, collectives, and the largest batch that fits.
+    """Tell whether a batch fits an accelerator: peak memory, collectives, launches, and the largest batch that fits.
 
     No accelerator is needed: the program is compiled for it, ahead of time, by its own compiler. This predicts memory,
     not speed. --install fetches the compilers (Linux on x86-64), which JAX itself does not see.

@@ -1,11 +1,10 @@
 """Every loss and the whole update, compiled for accelerators that are not there, once `fits --install` was run."""
 
-import functools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,11 @@ import pytest
 from jaxtriplet.models import ENCODERS
 from jaxtriplet.tools import losses
 from jaxtriplet.tools.fits import compilers
-from jaxtriplet.tools.fits.compiler import Compiled, Compiler
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.targets import TARGETS
 
-Compile = Callable[[Program], Compiled]
+from .compiling import ON_GPU, Compile
 
-# One process compiles for the GPU, so that it compiles each program once.
-ON_GPU = pytest.mark.xdist_group("h100")
 SLICES = [
     pytest.param("tpu-v5e", 4, id="tpu-v5e-4"),
     pytest.param("tpu-v5e", 16, id="tpu-v5e-16"),
@@ -54,13 +50,6 @@ def spread(names: Iterable[str], for_all: tuple[str, ...]) -> list[Any]:
 # The TPU compiler takes longer, and longer for more rows.
 SHAPES = {"tpu-v5e": (1024, 64), "h100": (16384, 32)}
 UPDATE: Any = {"batch_size": 512, "dim": 32, "frames": 20, "features": 12}
-
-
-@pytest.fixture(scope="session")
-def compile_for() -> Iterator[Compile]:
-    """One process compiles all programs, each once."""
-    with Compiler() as compiler:
-        yield functools.cache(compiler)
 
 
 # Terms, speakers and logits in all places.

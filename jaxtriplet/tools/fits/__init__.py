@@ -2,7 +2,7 @@
 
 - `targets`: the accelerators; `programs`: what is compiled for them, which `lowering` traces.
 - `compilers` are those of the accelerators, in a folder of their own.
-- `hlo` reads the compiled text: collectives, and how often loops run.
+- `hlo` reads the compiled text: collectives, and how often loops run; `launches` counts what a GPU's host has to start.
 - `worker` compiles in a process of its own, which `compiler` asks.
 - `search` finds the largest batch; `report` makes a table and JSON of it all, `fits.md.jinja` the notes.
 

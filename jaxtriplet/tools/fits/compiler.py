@@ -23,6 +23,10 @@ class Compiled:
     """Floating-point operations, a loop's body counted once; None if the compiler does not tell."""
     loops: tuple[int | None, ...] = ()
     """The trips of each loop that is in no other; None where they depend on the data."""
+    launches: int | None = None
+    """Kernels and the like that a call launches, as `launches.count` tells them; None for a chip that runs it whole."""
+    decisions: int | None = None
+    """How often a call waits for a number from the device, to know what to launch next; None likewise."""
 
     @property
     def trips(self) -> int | None:

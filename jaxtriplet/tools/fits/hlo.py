@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 
-_ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
+ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)\w*)\[([\d,]*)\]")
 # A tuple's type has spaces: it ends where a word stands before a parenthesis, which is the opcode.
 _INSTRUCTION = re.compile(r"\s+(ROOT )?%?([\w.-]+) = (.*?)(?: ([\w-]+)\((.*))?")
 _CALLED = re.compile(r"\b(?:calls|body|to_apply|(?:true|false|branch)_computations?)=(\{[^}]*\}|%?[\w.-]+)")
-_CONDITION = re.compile(r"condition=%?([\w.-]+)")
+CONDITION = re.compile(r"condition=%?([\w.-]+)")
 _KNOWN_TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
 
 
@@ -74,6 +74,11 @@ def read(text: str) -> Module:
     return Module(computations, entry)
 
 
+def called_by(instruction: Instruction) -> list[str]:
+    """Returns the computations that an instruction runs: what it fuses, a loop's body, the branches to choose from."""
+    return re.findall(r"[\w.-]+", " ".join(_CALLED.findall(instruction.rest)))
+
+
 def collectives(module: Module, devices: int) -> list[Collective]:
     """Returns what one step moves between devices.
 
@@ -95,7 +100,7 @@ def collectives(module: Module, devices: int) -> list[Collective]:
             parts = group if kind == "reduce-scatter" else 1
             if computation.startswith("all-reduce-scatter"):  # The TPU compiler's word for one operation of the chip.
                 kind = "reduce-scatter"
-            arrays = [_whole(array, parts) for array in _ARRAY.finditer(instruction.type)]
+            arrays = [_whole(array, parts) for array in ARRAY.finditer(instruction.type)]
             size = sum(size for _, size in arrays)
             found[kind, " + ".join(words for words, _ in arrays), size, _sent(kind, size, group)] += times
     each = [
@@ -116,7 +121,7 @@ def _visits(
             continue
         loop = instruction.opcode == "while"
         trips = (trip_count(module, instruction) or 1) if loop else 1
-        for called in re.findall(r"[\w.-]+", " ".join(_CALLED.findall(instruction.rest))):
+        for called in called_by(instruction):
             yield from _visits(module, called, times * trips, looped=looped or loop)
 
 
@@ -153,7 +158,7 @@ def trip_count(module: Module, loop: Instruction) -> int | None:
     """
     if match := _KNOWN_TRIPS.search(loop.rest):
         return int(match[1])
-    condition = _CONDITION.search(loop.rest)
+    condition = CONDITION.search(loop.rest)
     lines = module.computations.get(condition[1], []) if condition else []
     constants = {line.name: line.rest.partition(")")[0] for line in lines if line.opcode == "constant"}
     for line in lines:

@@ -10,10 +10,13 @@ from jax.sharding import Mesh
 
 from jaxtriplet import losses, parallel
 from jaxtriplet.models import build
+from jaxtriplet.speech import SpeechEncoder
 from jaxtriplet.tools.fits import targets
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.losses import find, of_two_views
 from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
+
+SAMPLE_RATE = 16_000
 
 
 def lower(program: Program) -> Any:
@@ -33,28 +36,31 @@ def _loss(program: Program, mesh: Mesh) -> Any:
         given.append((rows if apart else whole)(program.shape_of_weights, jnp.float32))
     inexact = tuple(place for place, one in enumerate(given) if one.dtype == jnp.float32)
     of_all = parallel.sharded(loss, mesh, class_axis_name=mesh.axis_names if apart else None)
-    mapped = partial(of_all, **_exchange(program))
+    mapped = partial(of_all, **_options(program))
     return jax.jit(jax.value_and_grad(mapped, argnums=inexact)).lower(*given)
 
 
-def _exchange(program: Program) -> dict[str, str]:
-    return {} if program.exchange == "gather" else {"exchange": program.exchange}
+def _options(program: Program) -> dict[str, Any]:
+    options: dict[str, Any] = {} if program.exchange == "gather" else {"exchange": program.exchange}
+    return options if program.max_class_size is None else options | {"max_class_size": program.max_class_size}
 
 
 def _update(program: Program, mesh: Mesh) -> Any:
     name = find(program.loss).name
-    loss_fn = losses.weighted({name: 1.0}, **{name: _exchange(program)})
+    loss_fn = losses.weighted({name: 1.0}, **{name: _options(program)})
     logits = program.dim if find(program.loss).sees == "logits" else None
 
     def start() -> Any:
         assert program.encoder is not None
         encoder = partial(build, program.encoder, program.preset, program.features, embedding_dim=program.dim)
-        model, optimizer = encoder(num_outputs=logits, rngs=nnx.Rngs(0)), make_optimizer(1e-3)
+        network, optimizer = encoder(num_outputs=logits, rngs=nnx.Rngs(0)), make_optimizer(1e-3)
+        model = network if program.seconds is None else SpeechEncoder(network, sample_rate=SAMPLE_RATE)
         return create_state(model, loss_fn, optimizer, seed=0, width=program.dim, num_classes=program.classes)
 
     def batch() -> Batch:
         integers = jnp.zeros(program.batch_size, jnp.int32)
-        inputs = jnp.zeros((program.batch_size, program.frames, program.features))
+        sound = program.seconds and (round(program.seconds * SAMPLE_RATE),)
+        inputs = jnp.zeros((program.batch_size, *(sound or (program.frames, program.features))))
         return Batch(inputs, labels=integers, lengths=integers)
 
     state = jax.eval_shape(start)

@@ -29,11 +29,24 @@ class Program:
     preset: Annotated[str, described("Size of the encoder.", choices="jaxtriplet.models:preset_names")] = "small"
     frames: Annotated[int, described("Frames of an utterance; of use with an encoder.", ge=1)] = 200
     features: Annotated[int, described("Numbers in a frame; of use with an encoder.", ge=1)] = 40
+    seconds: (
+        Annotated[
+            float,
+            described("Compile the front end too, augmentation included: seconds of sound in place of frames.", ge=0.1),
+        ]
+        | None
+    ) = None
     micro_batch: Annotated[int, described("Rows to encode at a time; with an encoder.", ge=1)] | None = None
     classes: Annotated[int, described("Classes C of a loss with class weights.", ge=1)] = 1000
     class_weights: Annotated[
         str, described("Where these are: whole on each device, or apart, a share on each.", choices=WHERE)
     ] = "whole"
+    rows_per_class: Annotated[
+        int, described("Rows of the largest class: how often loops over them are counted to run, on a GPU.", ge=1)
+    ] = 8
+    max_class_size: (
+        Annotated[int, described("A bound on these that the loss is told, if it takes one.", ge=1)] | None
+    ) = None
     exchange: Annotated[
         str, described("How rows reach other devices: all to each, or round a ring.", choices=get_args(Exchange))
     ] = "gather"
@@ -47,10 +60,13 @@ class Program:
         loss = losses.find(self.loss)
         if self.exchange != "gather" and "exchange" not in loss.signature.parameters:
             raise ValueError(f"{self.loss} gathers all rows: it has no `exchange`")
+        if self.max_class_size is not None and "max_class_size" not in loss.signature.parameters:
+            raise ValueError(f"{self.loss} has no `max_class_size`")
         if self.encoder is not None and losses.of_two_views(loss):
             raise ValueError(f"{self.loss} is of two views, and an `encoder` here has one: leave it out")
-        if self.micro_batch is not None and self.encoder is None:
-            raise ValueError("micro-batches are of the encoder: name an `encoder`")
+        for name in ("micro_batch", "seconds"):
+            if self.encoder is None and getattr(self, name) is not None:
+                raise ValueError(f"`{name}` is of use with an encoder: name an `encoder`")
         if self.class_weights == "apart":
             self._check_apart(loss)
         if self.batch_size % self.unit:

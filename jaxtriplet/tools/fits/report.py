@@ -49,8 +49,9 @@ def markdown(answers: Sequence[Answer]) -> str:
     """
     template = jinja2.Template(Path(__file__).with_name("fits.md.jinja").read_text(), trim_blocks=True)
     rows = [[name, *cells] for name, cells in _rows(answers) if any(cells)]
-    note = TARGETS[answers[0].program.target].note
-    return template.render(table=table(rows), answers=answers, note=note, unused=f"{UNUSED:.0%}").rstrip()
+    program = answers[0].program
+    words = {"note": TARGETS[program.target].note, "unused": f"{UNUSED:.0%}", "rows": program.rows_per_class}
+    return template.render(table=table(rows), answers=answers, **words).rstrip()
 
 
 def _rows(answers: Sequence[Answer]) -> Iterator[tuple[str, list[str]]]:
@@ -65,6 +66,7 @@ def _rows(answers: Sequence[Answer]) -> Iterator[tuple[str, list[str]]]:
         yield f"{kind}, of all devices", [_moved(one, kind) for one in compiled]
     yield "sent by each device", [size(one.sent_bytes) if one.collectives else "" for one in compiled]
     yield "FLOPs of a device", [_work(one) for one in compiled]
+    yield "kernel launches + decisions of a call", [_started(one) for one in compiled]
     if len(answers) > 1:
         yield "times the ideal, 1 / devices", _beside_ideal(answers)
     yield "largest batch that fits", [_largest(one) for one in answers]
@@ -81,7 +83,8 @@ def title(program: Program) -> str:
     of = f"update of {program.encoder} with {program.loss}" if program.encoder else f"{program.loss} and its gradient"
     words = [of, f"B = {program.batch_size:,}"]
     if program.encoder:
-        words.append(f"{program.frames} frames of {program.features}")
+        sound = program.seconds and f"{program.seconds:g} s of sound"
+        words.append(sound or f"{program.frames} frames of {program.features}")
     if program.micro_batch:
         words.append(f"micro-batches of {program.micro_batch:,}")
     words.append(f"D = {program.dim}")
@@ -111,6 +114,10 @@ def _work(compiled: Compiled) -> str:
         return f"{compiled.flops:.3g} x {compiled.trips} = {compiled.all_flops:.3g}"
     trips = ", ".join("?" if one is None else str(one) for one in compiled.loops)
     return f"{compiled.flops:.3g}, each loop once (trips {trips})"
+
+
+def _started(compiled: Compiled) -> str:
+    return "" if compiled.launches is None else f"{compiled.launches:,} + {compiled.decisions:,}"
 
 
 def _beside_ideal(answers: Sequence[Answer]) -> list[str]:
