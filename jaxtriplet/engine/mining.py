@@ -14,12 +14,13 @@ from jaxtriplet.engine.classes import Classes, Order, arrange
 from jaxtriplet.engine.outcome import Found, evidence_of, gather, merge, spread
 from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, prepare, without_values
 from jaxtriplet.engine.rules import BySize, Picks, Rule, by_anchor
-from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, laid_by_rows, scan_tiles, unfold
+from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, scan_tiles, unfold
 from jaxtriplet.engine.tuning import Tuning, by_platform, plans
 from jaxtriplet.types import DistanceFn, Precision
 
-# Bytes that are kept of each pair by a rule that picks.
-PICKS_KEEP = 12
+# Bytes that are kept of each pair by a rule that picks, and by another one.
+PICKS_KEEP, OTHERS_KEEP = 12, 16
+USUAL_WIDTH = 256
 
 
 class _Way(NamedTuple):
@@ -30,10 +31,15 @@ class _Way(NamedTuple):
     """The rows of the largest class for which it is a way."""
     most: int | None
     """The most positives that an anchor has, where the way rests on that."""
+    straight: bool
     shape: tuple[int, int]
     """The number of tiles, and of anchors in each."""
     by_anchor: bool
-    """Whether the rule looks at one anchor at a time."""
+    """Whether the rule looks at one anchor at a time; pairs are [anchor, candidate] then."""
+
+    def distances(self, form: Form, candidates: Any, anchors: Any, frame: Any) -> jax.Array:
+        """Returns the distances of a tile."""
+        return form.between_fn(anchors, candidates, frame) if self.by_anchor else form.tile(candidates, anchors, frame)
 
 
 class _Plan(NamedTuple):
@@ -81,7 +87,7 @@ def mine(
     precision: Precision = "exact",
     strangers: bool = False,
     max_class_size: int | None = None,
-    keeps: int = KEEPS,
+    keeps: int = OTHERS_KEEP,
 ) -> Found:
     """Mines a batch: finds the terms of the rule among all pairs of an anchor and a candidate.
 
@@ -101,7 +107,7 @@ def mine(
         strangers: Whether no anchor is among the candidates, as with two towers; else all of them are.
         max_class_size: The rows that a class of the candidates has at most, which spares a rule that goes by size the
             question; None: it is asked. If one has more, the total is NaN.
-        keeps: Bytes that the rule keeps of each pair.
+        keeps: Bytes that the rule keeps of each pair, if it does not go by size.
 
     Returns:
         The terms of every anchor (or one total beside their counts), and the spreads of the distances and norms.
@@ -112,6 +118,7 @@ def mine(
     frame = form.frame(*((rows.values, rows.valid) for rows in met))
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
     everyone, width = candidates.values.shape
+    width = width if isinstance(width, int) else USUAL_WIDTH  # a symbol, when exported
     size = _Size(everyone, width, len(anchors.labels), max_class_size, 0 if strangers else 1)
 
     def plan(tuning: Tuning) -> _Plan:
@@ -148,22 +155,22 @@ def _ways(rule: Rule | BySize, size: _Size, tuning: Tuning, block_size: int | No
 
     def way(rule: Rule, limit: int, most: int | None = None, keeps: int = keeps, more: int = 0) -> _Way:
         shape = cut(size.anchors, block_size, tuning.mined.anchors(everyone, keeps, more))
-        return _Way(rule, limit, most, shape, tuning.by_anchor)
+        return _Way(rule, limit, most, most is not None and most <= tuning.straight, shape, tuning.by_anchor)
 
     def side_by_side(rule: BySize, limit: int) -> _Way:
         most = max(0, limit - size.itself)
         if rule.picks is not None and rule.number * most * tuning.picked < everyone:
             # What is picked is fetched, subtracted, and pulled back.
             return way(rule.picks, limit, most, PICKS_KEEP, 12 * rule.number * most * size.width)
-        return way(rule.few, limit, most)
+        return way(rule.few, limit, most, KEEPS)
 
     if not isinstance(rule, BySize):
         return (way(rule, everyone),)
     if largest <= tuning.at_hand or (size.largest is not None and largest <= tuning.many):
         return (side_by_side(rule, largest),)
     if size.largest is not None:
-        return (way(rule.many, everyone),)
-    few, many = (way(rule.few, min(everyone, tuning.many)), way(rule.many, everyone))
+        return (way(rule.many, everyone, keeps=KEEPS),)
+    few, many = (way(one, limit, keeps=KEEPS) for one, limit in ((rule.few, tuning.many), (rule.many, everyone)))
     first = [side_by_side(rule, tuning.at_hand)] if tuning.at_hand else []
     return (*first, few, *([many] if everyone > tuning.many else []))
 
@@ -205,15 +212,11 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
 def _tiles(form: Form, way: _Way, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
     candidates = numbers.candidates
 
-    def distances_of(candidates: Any, anchors: Any) -> jax.Array:
-        if way.by_anchor:
-            return laid_by_rows(form.between_fn(anchors, candidates, layout.frame)).T
-        return form.tile(candidates, anchors, layout.frame)
-
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
         values, anchors, classes, own, scale = tile_rows
-        found, pull = jax.vjp(distances_of, candidates, values)
-        tile = Tile(found, *pairs(anchors, layout.candidates), classes, layout.order, way.most)
+        found, pull = jax.vjp(lambda c, a: way.distances(form, c, a, layout.frame), candidates, values)
+        masks = pairs(layout.candidates, anchors) if way.by_anchor else pairs(anchors, layout.candidates)
+        tile = Tile(found, *masks, classes, layout.order, way.most, way.straight)
         mined = (by_anchor(way.rule) if way.by_anchor else way.rule)(tile, own)
         picked = mined.row if isinstance(mined, Picks) else None
         if isinstance(mined, Picks):
@@ -224,7 +227,8 @@ def _tiles(form: Form, way: _Way, numbers: _Numbers, layout: _Layout, cotangent:
         seen = terms, spread(distances, tile.positive), spread(distances, tile.negative)
         if cotangent is None:
             return by_candidates, (seen, None)
-        by_rows, by_anchors = pull(weights * scale[None, :])
+        along = scale[:, None] if way.by_anchor and picked is None else scale[None, :]
+        by_rows, by_anchors = pull(weights * along)
         add = jnp.add if picked is None else lambda whole, some: whole.at[picked].add(some, mode="clip")
         by_candidates = jax.tree.map(add, by_candidates, by_rows)
         return by_candidates, (seen, (by_anchors, jax.tree.map(lambda slope: slope * scale, slopes)))

@@ -11,9 +11,6 @@ from jaxtriplet.engine.outcome import count
 from jaxtriplet.engine.tiles import Tile
 from jaxtriplet.types import HingeFn, Terms
 
-# So many positives, known in advance, are visited in straight code; more in a loop.
-STRAIGHT = 16
-
 
 class Mined(NamedTuple):
     """What a rule found in a tile."""
@@ -44,21 +41,20 @@ Rule = Callable[[Tile, Any], Mined | Picks]
 
 
 def by_anchor(rule: Rule) -> Rule:
-    """Returns the rule as one that looks at one anchor at a time, side by side: tiles of one column each.
+    """Returns the rule of tiles [anchor, candidate], which looks at one anchor at a time, side by side: at one column.
 
     Then XLA lays the distances of an anchor out next to each other, and makes one kernel of all that is asked of them.
     """
 
     def of_all(tile: Tile, own: Any) -> Mined | Picks:
-        parts = (tile.distances.T, tile.positive.T, tile.negative.T, tile.classes, own)
+        parts = (tile.distances, tile.positive, tile.negative, tile.classes, own)
 
         def of_one(parts: Any) -> Mined | Picks:
             distances, positive, negative, classes, number = jax.tree.map(lambda part: part[..., None], parts)
-            return rule(Tile(distances, positive, negative, classes, tile.order, tile.most), number)
+            return rule(Tile(distances, positive, negative, classes, *tile[4:]), number)
 
         def each(find: Callable[..., Any], *given: Any) -> Any:
-            """Returns what is found of each anchor, whose axis comes last again."""
-            return jax.tree.map(lambda part: jnp.moveaxis(part[..., 0], 0, -1), jax.vmap(find)(*given))
+            return jax.tree.map(lambda part: part[..., 0], jax.vmap(find)(*given))
 
         def first(parts: Any) -> Any:
             found = of_one(parts)
@@ -68,10 +64,12 @@ def by_anchor(rule: Rule) -> Rule:
             found: Any = of_one(parts)
             return found.mined_fn(again[:, None])
 
+        def mined(distances: jax.Array) -> Mined:
+            found: Mined = each(of_picks, parts, distances.T)
+            return found._replace(weights=found.weights.T)  # [R, anchor], as everywhere
+
         found = each(first, parts)
-        if isinstance(found, Mined):
-            return found
-        return Picks(found, lambda distances: each(of_picks, parts, distances.T))
+        return found if isinstance(found, Mined) else Picks(found.T, mined)
 
     return of_all
 
@@ -179,9 +177,9 @@ def over_positives(
     weights = jnp.zeros_like(tile.distances)
     if tile.most == 0:
         return carry, weights
-    if tile.most is not None and tile.most <= STRAIGHT:
+    if tile.straight:
         all_, added = side_by_side(tile), list[tuple[jax.Array, jax.Array]]()
-        for index in range(tile.most):
+        for index in range(len(all_.row)):
             one = jax.tree.map(lambda part, index=index: part[index], all_)
             carry, weights, more = visit(carry, weights, one)
             added += more
@@ -260,12 +258,14 @@ def _triplets_of_few(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.A
     """Returns how many of them each distance is in, negative for negatives, and how many each anchor has."""
     negatives = jnp.where(tile.negative, tile.distances, jnp.inf)
 
+    def near(distance: jax.Array) -> jax.Array:
+        within = negatives < (distance + margin)[None, :]  # none, where there is no positive
+        return within & (negatives > distance[None, :]) if beyond else within
+
     def visit(active: jax.Array, weights: jax.Array, positive: Positives) -> Any:
-        near = negatives < (positive.distance + margin)[None, :]  # none, where there is no positive
-        if beyond:
-            near &= negatives > positive.distance[None, :]
-        found = jnp.sum(near, axis=0, dtype=active.dtype)
-        return active + found, weights - near.astype(weights.dtype), ((positive.row, found),)
+        found = jnp.sum(near(positive.distance), axis=0, dtype=active.dtype)
+        again = near(jax.lax.optimization_barrier(positive.distance))
+        return active + found, weights - again.astype(weights.dtype), ((positive.row, found),)
 
     active, weights = over_positives(tile, visit, jnp.zeros_like(margin))
     return weights, active

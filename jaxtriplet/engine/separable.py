@@ -13,7 +13,7 @@ from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.outcome import Spread, spread
 from jaxtriplet.engine.rows import Rows, of_class, place_of_class
 from jaxtriplet.engine.statistics import Count, One
-from jaxtriplet.engine.tiles import cut, laid_by_rows
+from jaxtriplet.engine.tiles import cut
 from jaxtriplet.engine.tuning import Tuning
 from jaxtriplet.types import AxisName, Terms
 
@@ -91,8 +91,7 @@ class Plan(NamedTuple):
 
     def scores(self, candidates: Any, anchors: Any, frame: Any) -> jax.Array:
         """Returns the scores of a tile, of what the form made of rows."""
-        found = self.form.between_fn(anchors, candidates, frame)
-        return laid_by_rows(found) if self.tuning.by_anchor else found
+        return self.form.between_fn(anchors, candidates, frame)
 
     def pairs(
         self,
@@ -106,7 +105,7 @@ class Plan(NamedTuple):
         """Returns the pairs of a tile; the numbers are of its anchors, what is given of each candidate is [N]."""
         if self.loss.of_centers is not None and scores.ndim > 2:
             scores = self.loss.of_centers(scores, jax.tree.map(lambda number: number[:, None, None], own))
-        positive, negative = (mask.T for mask in self.pairs_fn(anchors, candidates))
+        positive, negative = self.pairs_fn(candidates, anchors)  # which is symmetric
         at = place_of_class(anchors, candidates) if self.pairs_fn is of_class else None
         return Pairs(scores, positive, negative, jax.tree.map(lambda part: part[None, :], theirs), counts, at)
 

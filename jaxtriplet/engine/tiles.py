@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.layout import Layout, with_layout_constraint
 
 from jaxtriplet.engine.classes import Classes, Order
 from jaxtriplet.engine.outcome import Found, Spread, gather, merge
@@ -34,6 +33,8 @@ class Tile(NamedTuple):
     """The candidates in order of label."""
     most: int | None = None
     """The most positives that an anchor has, if that is known when the program is compiled."""
+    straight: bool = False
+    """Whether they are few enough to be visited in straight code."""
 
     @property
     def row(self) -> jax.Array:
@@ -66,14 +67,6 @@ def cut(rows: int, block_size: int | None, good: int) -> tuple[int, int]:
     tiles = max(1, -(-rows // (block_size or good)))
     each = -(-rows // tiles)
     return tiles, each if tiles == 1 or block_size else -(-each // 8) * 8  # 8: whole vectors
-
-
-def laid_by_rows(matrix: jax.Array) -> jax.Array:
-    """Returns a matrix that lies in memory row by row.
-
-    Of a product XLA may lay out the columns instead; whatever is then asked of a row takes two kernels.
-    """
-    return with_layout_constraint(matrix, Layout(tuple(range(matrix.ndim))))
 
 
 def fill(rows: _Tree, shape: tuple[int, int]) -> _Tree:

@@ -49,6 +49,8 @@ class Tuning(NamedTuple):
     """Whether rules look at one anchor at a time, side by side."""
     at_hand: int
     """Where no class is larger, the positives of an anchor are met side by side, without a loop that asks for more."""
+    straight: int
+    """So many positives, known in advance, are visited in straight code; more in a loop."""
     many: int
     """Where a class is larger, each anchor's distances are sorted, instead of passed over for each positive."""
     picked: float
@@ -73,11 +75,12 @@ TUNING: dict[str, Tuning] = {
         together=0,
         by_anchor=False,
         at_hand=0,
+        straight=0,
         many=250,
         picked=1e9,
         ordered=512,
         compared=0,
-        fewest=64,
+        fewest=128,
         classes=2**14,
         block=2**11,
     ),
@@ -87,6 +90,7 @@ TUNING: dict[str, Tuning] = {
         together=2**29,
         by_anchor=True,
         at_hand=9,
+        straight=16,
         many=250,
         picked=150,
         ordered=_ALL,
@@ -101,6 +105,7 @@ TUNING: dict[str, Tuning] = {
         together=2**29,
         by_anchor=False,
         at_hand=0,
+        straight=0,
         many=250,
         picked=1e9,
         ordered=512,
