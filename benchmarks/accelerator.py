@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-STAGES = {"card": 60, "numerics": 110, "losses": 200, "tiles": 80, "update": 70, "profile": 90, "bench": 240}
+STAGES = {"card": 60, "losses": 160, "update": 45, "tiles": 60, "numerics": 110, "profile": 90, "bench": 240}
 """The stages in the order of what they are worth, and how many seconds each may take at the most."""
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu", "tpu": "tpu,cpu"}
 

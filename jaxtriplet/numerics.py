@@ -157,8 +157,7 @@ def poison(total: jax.Array, *evidence: jax.Array) -> jax.Array:
 
     Comparisons, minima and maxima drop a NaN, and so does the slope of a hinge: a batch with one would look healthy.
     """
-    healthy = jnp.stack([jnp.all(jnp.isfinite(array)) for array in evidence]).all()
+    all_ = jnp.concatenate([jnp.ravel(array).astype(total.dtype) for array in evidence])
     # Adding nothing of the evidence gives it a gradient, of nothing or of NaN.
-    nothing = nan_where(~healthy, total.dtype)
-    shares = [jnp.sum(nothing * (array / max(1, array.size))) for array in evidence]
-    return total * (1 + nothing) + jnp.sum(jnp.stack(shares))
+    nothing = nan_where(~jnp.all(jnp.isfinite(all_)), total.dtype)
+    return total * (1 + nothing) + nothing * jnp.sum(all_ / max(1, all_.size))
