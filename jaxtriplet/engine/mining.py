@@ -18,8 +18,9 @@ from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, scan_tiles, unfold
 from jaxtriplet.engine.tuning import Tuning, by_platform, plans
 from jaxtriplet.types import DistanceFn, Precision
 
-# Bytes that are kept of each pair by a rule that picks, and by another one.
-PICKS_KEEP, OTHERS_KEEP = 12, 16
+# Bytes that are kept of each pair by a rule that picks, by one that visits positives in straight code, and by another
+# one.
+PICKS_KEEP, STRAIGHT_KEEPS, OTHERS_KEEP = 12, 20, 16
 USUAL_WIDTH = 256
 
 
@@ -162,7 +163,7 @@ def _ways(rule: Rule | BySize, size: _Size, tuning: Tuning, block_size: int | No
         if rule.picks is not None and rule.number * most * tuning.picked < everyone:
             # What is picked is fetched, subtracted, and pulled back.
             return way(rule.picks, limit, most, PICKS_KEEP, 12 * rule.number * most * size.width)
-        return way(rule.few, limit, most, KEEPS)
+        return way(rule.few, limit, most, STRAIGHT_KEEPS if most <= tuning.straight else KEEPS)
 
     if not isinstance(rule, BySize):
         return (way(rule, everyone),)

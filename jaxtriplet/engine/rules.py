@@ -134,6 +134,8 @@ class Positives(NamedTuple):
     row: jax.Array
     distance: jax.Array
     """Minus infinity, if there is none."""
+    again: jax.Array
+    """The distance, of which XLA does not know that it is the same, so that it keeps nothing of one for the other."""
     exists: jax.Array
 
 
@@ -145,7 +147,8 @@ def positives(tile: Tile, ahead: jax.Array) -> Positives:
     exists = ahead <= number
     row = tile.order.rows[start + (own - start + ahead) % jnp.maximum(size, 1)]
     distance = jnp.take_along_axis(tile.distances, row[None, :], axis=0)[0]
-    return Positives(row, jnp.where(exists, distance, -jnp.inf), exists)
+    distance = jnp.where(exists, distance, -jnp.inf)
+    return Positives(row, distance, distance, exists)
 
 
 def side_by_side(tile: Tile) -> Positives:
@@ -153,7 +156,7 @@ def side_by_side(tile: Tile) -> Positives:
     assert tile.most is not None
     ahead = jnp.arange(1, tile.most + 1, dtype=jnp.int32)
     found: Positives = jax.vmap(functools.partial(positives, tile))(ahead)
-    return found
+    return found._replace(again=jax.lax.optimization_barrier(found.distance))
 
 
 Added = tuple[tuple[jax.Array, jax.Array], ...]
@@ -264,8 +267,8 @@ def _triplets_of_few(tile: Tile, margin: jax.Array, beyond: bool) -> tuple[jax.A
 
     def visit(active: jax.Array, weights: jax.Array, positive: Positives) -> Any:
         found = jnp.sum(near(positive.distance), axis=0, dtype=active.dtype)
-        again = near(jax.lax.optimization_barrier(positive.distance))
-        return active + found, weights - again.astype(weights.dtype), ((positive.row, found),)
+        weights -= near(positive.again).astype(weights.dtype)
+        return active + found, weights, ((positive.row, found),)
 
     active, weights = over_positives(tile, visit, jnp.zeros_like(margin))
     return weights, active
