@@ -7,6 +7,7 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
 
 - `rows`: the anchors of this device and the candidates of all, `meet`; who is whose positive or negative;
 - `classes`: the order of the candidates by label, in which an anchor's positives follow each other;
+- `tuning`: numbers of each platform, chosen where a program is lowered;
 - `tiles`: a tile of distances, how a batch is cut into tiles, and any function of anchors run tile by tile;
 - `rules`: what rules are made of, with a loop over positives for small classes and a sort for large ones;
 - `mining`: `mine` itself; `derivative`: gradients made in the forward pass; `formula`: rules of formulas;

@@ -24,6 +24,8 @@ from jaxtriplet.types import AxisName, DistanceFn, Exchange, Precision
 
 # So many candidates are met at once, more in blocks.
 LONG, LONG_BLOCK = 2**17, 2**16
+# So many centres of classes that stay apart, whose statistics merge in any case.
+APART = 2**14
 
 
 def measure(
@@ -86,7 +88,10 @@ def measure(
     ring = axis_name if exchange == "ring" else None
 
     def plan(tuning: Tuning) -> Plan:
-        at_once = count if both_ways else min(count, columns or _at_once(candidates, tuning, of_class is pairs_fn))
+        classes = pairs_fn is of_class
+        at_once = (
+            count if both_ways else min(count, columns or _at_once(candidates, tuning, classes, apart is not None))
+        )
         return Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once, apart, strangers, tuning)
 
     layout = Layout(without_values(together), without_values(candidates), None, present)
@@ -109,11 +114,12 @@ def measure(
     return found._replace(terms=apart.counted_once(found.terms), norms=apart.counted_once(found.norms))
 
 
-def _at_once(candidates: Rows, tuning: Tuning, are_classes: bool) -> int:
+def _at_once(candidates: Rows, tuning: Tuning, are_classes: bool, are_apart: bool) -> int:
     """Returns how many candidates to meet at once."""
     count, vectors = len(candidates.labels), candidates.vectors
     if are_classes:
-        return count if vectors <= tuning.classes else max(1, tuning.block * count // vectors)
+        most = min(tuning.classes, APART) if are_apart else tuning.classes
+        return count if vectors <= most else max(1, tuning.block * count // vectors)
     return count if count <= LONG else LONG_BLOCK
 
 
