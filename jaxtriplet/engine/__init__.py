@@ -10,7 +10,8 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
 - `tuning`: numbers of each platform, chosen where a program is lowered;
 - `tiles`: a tile of distances, how a batch is cut into tiles, and any function of anchors run tile by tile;
 - `rules`: what rules are made of, with a loop over positives for small classes and a sort for large ones;
-- `mining`: `mine` itself; `derivative`: gradients made in the forward pass; `formula`: rules of formulas;
+- `mining`: `mine` itself; `ways`: in which ways a rule can be worked off on a platform; `derivative`: gradients made in
+  the forward pass; `formula`: rules of formulas;
 - `separable`: losses of row `statistics` and `extremes`; `measuring`: `measure` for these, by `whole_rows` or
   `merged_rows`;
 - `against`: rows and the weights of classes, which may stay `apart`, each device with its own;
@@ -23,7 +24,7 @@ from jaxtriplet.engine.classes import columns as columns
 from jaxtriplet.engine.extremes import Few as Few, Highest as Highest, Max as Max
 from jaxtriplet.engine.formula import formula as formula
 from jaxtriplet.engine.measuring import measure as measure
-from jaxtriplet.engine.mining import PICKS_KEEP as PICKS_KEEP, mine as mine
+from jaxtriplet.engine.mining import mine as mine
 from jaxtriplet.engine.outcome import (
     Found as Found,
     Spread as Spread,
@@ -61,3 +62,4 @@ from jaxtriplet.engine.rules import (
 from jaxtriplet.engine.separable import Pairs as Pairs, Separable as Separable
 from jaxtriplet.engine.statistics import Count as Count, LogSumExp as LogSumExp, Sum as Sum, low as low
 from jaxtriplet.engine.tiles import Tile as Tile, by_tiles as by_tiles
+from jaxtriplet.engine.ways import PICKS_KEEP as PICKS_KEEP

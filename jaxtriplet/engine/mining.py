@@ -14,40 +14,17 @@ from jaxtriplet.engine.classes import Classes, Order, arrange
 from jaxtriplet.engine.outcome import Found, evidence_of, gather, merge, spread
 from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, pairs, prepare, without_values
 from jaxtriplet.engine.rules import BySize, Picks, Rule, by_anchor
-from jaxtriplet.engine.tiles import KEEPS, Tile, cut, fill, scan_tiles, unfold
+from jaxtriplet.engine.tiles import Tile, fill, scan_tiles, unfold
 from jaxtriplet.engine.tuning import Tuning, by_platform, plans
+from jaxtriplet.engine.ways import OTHERS_KEEP, USUAL_WIDTH, Size, Way, ways
 from jaxtriplet.types import DistanceFn, Precision
-
-# Bytes that are kept of each pair by a rule that picks, by one that visits positives in straight code, and by another
-# one.
-PICKS_KEEP, STRAIGHT_KEEPS, OTHERS_KEEP = 12, 20, 16
-USUAL_WIDTH = 256
-
-
-class _Way(NamedTuple):
-    """A way to mine."""
-
-    rule: Rule
-    limit: int
-    """The rows of the largest class for which it is a way."""
-    most: int | None
-    """The most positives that an anchor has, where the way rests on that."""
-    straight: bool
-    shape: tuple[int, int]
-    """The number of tiles, and of anchors in each."""
-    by_anchor: bool
-    """Whether the rule looks at one anchor at a time; pairs are [anchor, candidate] then."""
-
-    def distances(self, form: Form, candidates: Any, anchors: Any, frame: Any) -> jax.Array:
-        """Returns the distances of a tile."""
-        return form.between_fn(anchors, candidates, frame) if self.by_anchor else form.tile(candidates, anchors, frame)
 
 
 class _Plan(NamedTuple):
     """What is fixed when a function is compiled."""
 
     form: Form
-    ways: tuple[_Way, ...]
+    ways: tuple[Way, ...]
     """In the order of their limits, of which the last is none."""
     strangers: bool
     ordered: int
@@ -120,10 +97,10 @@ def mine(
     of_anchors, of_candidates = prepare(form, frame, anchors, candidates)
     everyone, width = candidates.values.shape
     width = width if isinstance(width, int) else USUAL_WIDTH  # a symbol, when exported
-    size = _Size(everyone, width, len(anchors.labels), max_class_size, 0 if strangers else 1)
+    size = Size(everyone, width, len(anchors.labels), max_class_size, 0 if strangers else 1)
 
     def plan(tuning: Tuning) -> _Plan:
-        return _Plan(form, _ways(rule, size, tuning, block_size, keeps), strangers, tuning.ordered)
+        return _Plan(form, ways(rule, size, tuning, block_size, keeps), strangers, tuning.ordered)
 
     goes_by_size = isinstance(rule, BySize)
     order, classes = arrange(anchors, candidates, strangers=strangers) if goes_by_size else (None, None)
@@ -135,45 +112,6 @@ def mine(
     if max_class_size is not None and order is not None:
         told.append(numerics.nan_where(order.largest > max_class_size, anchors.values.dtype))
     return gather(*outcome, anchors, *told)
-
-
-class _Size(NamedTuple):
-    """How large a batch is."""
-
-    candidates: int
-    width: int
-    anchors: int
-    largest: int | None
-    """The rows that a class has at most, if that is known."""
-    itself: int
-    """Of its class's rows how many an anchor is: 1, of strangers 0."""
-
-
-def _ways(rule: Rule | BySize, size: _Size, tuning: Tuning, block_size: int | None, keeps: int) -> tuple[_Way, ...]:
-    """Returns the ways to mine a batch on a platform, of which the batch's largest class picks one."""
-    everyone = size.candidates
-    largest = min(everyone, size.largest or everyone)
-
-    def way(rule: Rule, limit: int, most: int | None = None, keeps: int = keeps, more: int = 0) -> _Way:
-        shape = cut(size.anchors, block_size, tuning.mined.anchors(everyone, keeps, more))
-        return _Way(rule, limit, most, most is not None and most <= tuning.straight, shape, tuning.by_anchor)
-
-    def side_by_side(rule: BySize, limit: int) -> _Way:
-        most = max(0, limit - size.itself)
-        if rule.picks is not None and rule.number * most * tuning.picked < everyone:
-            # What is picked is fetched, subtracted, and pulled back.
-            return way(rule.picks, limit, most, PICKS_KEEP, 12 * rule.number * most * size.width)
-        return way(rule.few, limit, most, STRAIGHT_KEEPS if most <= tuning.straight else KEEPS)
-
-    if not isinstance(rule, BySize):
-        return (way(rule, everyone),)
-    if largest <= tuning.at_hand or (size.largest is not None and largest <= tuning.many):
-        return (side_by_side(rule, largest),)
-    if size.largest is not None:
-        return (way(rule.many, everyone, keeps=KEEPS),)
-    few, many = (way(one, limit, keeps=KEEPS) for one, limit in ((rule.few, tuning.many), (rule.many, everyone)))
-    first = [side_by_side(rule, tuning.at_hand)] if tuning.at_hand else []
-    return (*first, few, *([many] if everyone > tuning.many else []))
 
 
 def _at(rows: Any, which: jax.Array) -> Any:
@@ -210,7 +148,7 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
     return found
 
 
-def _tiles(form: Form, way: _Way, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
+def _tiles(form: Form, way: Way, numbers: _Numbers, layout: _Layout, cotangent: jax.Array | None) -> tuple[Any, Any]:
     candidates = numbers.candidates
 
     def step(by_candidates: Any, tile_rows: Any) -> tuple[Any, Any]:
