@@ -10,8 +10,8 @@ It needs no installation: jax (with its plugin), flax, optax and chex are enough
 stage `bench` what `jaxtriplet bench` needs. After every item `results.json` is whole on the disk, and after every stage
 `results.md`: a run that is cut short keeps what it has measured. What fails says so in its place.
 
-On a GPU most of the time goes into compiling: XLA tries kernels on the card. What it has found is kept beside the folder of
-the results (`--autotune-cache`), and a second run compiles about twice as fast.
+On a GPU most of the time goes into compiling: XLA tries kernels on the card. What it has found is kept beside the
+folder of the results (`--autotune-cache`), and a second run compiles about twice as fast.
 """
 
 import argparse
@@ -24,16 +24,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-STAGES = {
-    "card": 60,
-    "losses": 150,
-    "numerics": 90,
-    "update": 60,
-    "tiles": 50,
-    "profile": 60,
-    "large": 240,
-    "bench": 240,
-}
+STAGES = {"card": 60, "losses": 150, "numerics": 90, "update": 60, "tiles": 50, "profile": 60, "large": 240}
+STAGES |= {"bench": 240}
 """The stages, what compiles quickly first, and how many seconds each may take at the most."""
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu", "tpu": "tpu,cpu"}
 
