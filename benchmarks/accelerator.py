@@ -4,10 +4,14 @@
     python benchmarks/accelerator.py --only card,losses           # some of them
     python benchmarks/accelerator.py --profile semi-hard 2048     # which kernels a call's time is spent in
     python benchmarks/accelerator.py --device cpu --quick         # the rehearsal: small shapes, where there is none
+    python benchmarks/accelerator.py --draw benchmarks/h200.json  # picture and tables of what was measured before
 
 It needs no installation: jax (with its plugin), flax, optax and chex are enough; the picture needs matplotlib, and the
 stage `bench` what `jaxtriplet bench` needs. After every item `results.json` is whole on the disk, and after every stage
-`results.md`: a run that is cut short keeps what it has measured. What fails, or has no time left, says so in its place.
+`results.md`: a run that is cut short keeps what it has measured. What fails says so in its place.
+
+On a GPU most of the time goes into compiling: XLA tries kernels on the card. What it has found is kept beside the
+folder of the results (`--autotune-cache`), and a second run compiles about twice as fast.
 """
 
 import argparse
@@ -20,8 +24,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-STAGES = {"card": 60, "losses": 160, "update": 45, "tiles": 60, "numerics": 110, "profile": 90, "bench": 240}
-"""The stages in the order of what they are worth, and how many seconds each may take at the most."""
+STAGES = {"card": 60, "losses": 150, "numerics": 90, "update": 60, "tiles": 50, "profile": 60, "large": 240}
+STAGES |= {"bench": 240}
+"""The stages, what compiles quickly first, and how many seconds each may take at the most."""
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu", "tpu": "tpu,cpu"}
 
 
@@ -37,6 +42,12 @@ def options() -> argparse.Namespace:
         "--profile", nargs=2, action="append", default=[], metavar=("LOSS", "BATCH"), help="kernels of a loss's call"
     )
     parser.add_argument("--options", default="{}", help="keywords of the profiled losses, as JSON")
+    parser.add_argument(
+        "--autotune-cache",
+        type=Path,
+        help="folder of the kernels that were found to be best [default: OUT/../autotune]",
+    )
+    parser.add_argument("--draw", type=Path, metavar="JSON", help="measure nothing; draw a file of results beside it")
     given = parser.parse_args()
     given.only = [word for word in given.only.split(",") if word] or (["profile"] if given.profile else [*STAGES])
     if unknown := [word for word in given.only if word not in STAGES]:
@@ -52,11 +63,17 @@ def options() -> argparse.Namespace:
 def main() -> None:
     """Runs the stages that are asked for, each with what is left of the time."""
     given = options()
+    if given.draw:
+        draw(given.draw)
+        return
     os.environ["JAX_PLATFORMS"] = PLATFORMS[given.device]
     # `jaxtriplet bench` starts other processes on the same card; and nothing is to be refused that would fit.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.92")
-    from stages import page
+    if given.device == "gpu":
+        cache = given.autotune_cache or given.out.resolve().parent / "autotune"
+        cache.mkdir(parents=True, exist_ok=True)
+        os.environ["XLA_FLAGS"] = with_cache(os.environ.get("XLA_FLAGS", ""), cache.resolve())
     from stages.session import Session
 
     try:
@@ -69,10 +86,44 @@ def main() -> None:
             with session.stage(name, STAGES[name]) as there_is_time:
                 if there_is_time:
                     run(name, session, given)
-            page.write(session)
+            write(session)
         print((session.out / "results.md").read_text(), flush=True)
     finally:
         session.end()
+
+
+def with_cache(flags: str, cache: Path) -> str:
+    """Returns XLA's flags with the folder of what autotuning has found, unless they name one.
+
+    >>> with_cache("--xla_dump_to=dumps", Path("/runs/autotune"))
+    "--xla_dump_to=dumps --xla_gpu_per_fusion_autotune_cache_dir='/runs/autotune'"
+    """
+    name = "--xla_gpu_per_fusion_autotune_cache_dir"
+    return flags if name in flags else f"{flags} {name}='{cache}'".strip()
+
+
+def write(session: "Session") -> None:  # noqa: F821 (JAX must be imported late)
+    """Writes `results.md`, and `results.png` if there is something to draw and something to draw it with."""
+    from stages import page, picture
+
+    (session.out / "results.md").write_text(page.markdown(session.results))
+    try:
+        picture.draw(session.results, session.out / "results.png")
+    except ImportError as error:
+        session.say(f"no picture: {error}")
+
+
+def draw(path: Path) -> None:
+    """Draws results beside their file, and prints their tables."""
+    from stages import page, picture
+
+    try:
+        results = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        print(f"{path} holds no results: {error}", file=sys.stderr)
+        sys.exit(2)
+    picture.draw(results, path.with_suffix(".png"))
+    print(page.markdown(results))
 
 
 def run(name: str, session: "Session", given: argparse.Namespace) -> None:  # noqa: F821 (JAX must be imported late)

@@ -1,11 +1,16 @@
 """`benchmarks/accelerator.py`, tried where there is no accelerator: its stages on the processor, in small shapes."""
 
+import importlib
 import json
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "accelerator.py"
@@ -23,7 +28,7 @@ def results(out: Path, *words: object) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((out / "results.json").read_text())
     page = (out / "results.md").read_text()
     for stage, result in found.items():
-        assert f"\n## {stage}, " in page
+        assert ("skipped" in result) != (f"\n## {stage}, " in page)
         assert "failed" not in result, result
     return found
 
@@ -44,7 +49,11 @@ def test_the_card_and_a_profile_are_measured(tmp_path: Path) -> None:
 
 @pytest.mark.exhaustive
 def test_every_other_stage_is_measured(tmp_path: Path) -> None:
-    found = results(tmp_path, "--only", "numerics,losses,tiles,update,bench", "--seconds", 280)
+    found = results(tmp_path, "--only", "numerics,losses,tiles,large,update,bench", "--seconds", 280)
+    assert [*found] == ["losses", "numerics", "update", "tiles", "large", "bench"]
+    assert "No time was left" not in (tmp_path / "results.md").read_text()
+    numerics = {(row["loss"], row["dtype"], row["precision"]) for row in found["numerics"]["rows"]}
+    assert {("semi_hard", dtype, "fast") for dtype in ("float32", "bfloat16", "float16")} < numerics
     for row in found["numerics"]["rows"]:
         rounding = {"float32": 2**-23, "bfloat16": 2**-8, "float16": 2**-11}[row["dtype"]]
         assert row["value_error"] < 1e-6
@@ -54,6 +63,10 @@ def test_every_other_stage_is_measured(tmp_path: Path) -> None:
     assert losses["semi-hard", 128, "products"]["times_products"] == 1
     assert losses["semi-hard", 128, "textbook"]["ms"] > losses["semi-hard", 128, "exact"]["ms"]
     assert {row["numbers"] for row in found["tiles"]["rows"]} == {"default", 2**10, 2**12}
+    large = {(row["batch_size"], row["dim"]) for row in found["large"]["rows"]}
+    assert large == {(96, 256), (80, 256), (96, 768)}
+    assert {row["batch_size"] for row in found["large"]["tiles"]} == {96}
+    assert {row["size"] for row in found["large"]["products"]} == {"96 x 96"}
     for row in found["update"]["rows"]:
         donated, _, everything = row["donated"].removesuffix(" arrays").partition(" of ")
         assert donated == everything
@@ -63,6 +76,95 @@ def test_every_other_stage_is_measured(tmp_path: Path) -> None:
 
 def test_a_stage_without_time_is_skipped_and_says_so(tmp_path: Path) -> None:
     assert "s were left" in results(tmp_path, "--only", "losses", "--seconds", 0.001)["losses"]["skipped"]
+    assert "No time was left for the stages losses." in (tmp_path / "results.md").read_text()
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The modules of the script."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+
+
+def slow(seconds: float, begun: list[float]) -> Callable[[jax.Array], jax.Array]:
+    """A function that takes so long to trace, and notes when that begins."""
+
+    def function(x: jax.Array) -> jax.Array:
+        begun.append(seconds)
+        time.sleep(seconds)
+        return x + seconds
+
+    return function
+
+
+@pytest.mark.usefixtures("stages")
+def test_nothing_is_begun_that_would_not_be_ready_and_nothing_goes_on_behind_a_stage(tmp_path: Path) -> None:
+    session_of = importlib.import_module("stages.session")
+    session, begun = session_of.Session("cpu", tmp_path, quick=True, seconds=60), []
+    many = 3 * session_of.COMPILING
+    with session.stage("some", 2.0):
+        programs = {n: session_of.Program(slow(1.2, begun), (jax.numpy.float32(n),)) for n in range(many)}
+        found = session.compile(programs)
+        # The first threads know of no time; after them, less is left than one takes.
+        assert len(begun) == session_of.COMPILING == sum(isinstance(one, session_of.Built) for one in found.values())
+        assert [found[n] for n in range(many) if n >= len(begun)] == [session_of.LATE] * (many - len(begun))
+    with session.stage("the next", 2.0):
+        assert 0 in session.compile({0: session_of.Program(slow(0.0, begun), (jax.numpy.float32(0),))})
+    assert begun == [1.2] * session_of.COMPILING + [0.0]
+
+
+@pytest.mark.usefixtures("stages")
+def test_a_run_whose_time_is_up_does_not_wait_for_what_compiles(tmp_path: Path) -> None:
+    session_of = importlib.import_module("stages.session")
+    session, begun = session_of.Session("cpu", tmp_path, quick=True, seconds=0.5), []
+    with session.stage("some", 60):
+        started = time.monotonic()
+        assert session.compile({0: session_of.Program(slow(2.0, begun), (jax.numpy.float32(0),))}) == {
+            0: session_of.LATE
+        }
+    assert begun == [2.0]
+    assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.usefixtures("stages")
+def test_what_there_was_no_time_for_is_one_line_of_the_page() -> None:
+    page, late = importlib.import_module("stages.page"), importlib.import_module("stages.session").LATE
+    row = {"loss": "nca", "batch_size": 8, "dim": 4, "variant": "exact", "ms": 2.0, "needs_mib": 1.0}
+    rows = [row, {**row, "variant": "fast", "failed": late}, {**row, "loss": "circle", "failed": late}]
+    told = page.markdown({"losses": {"rows": rows, "seconds": 1}, "tiles": {"skipped": "3 s were left"}})
+    assert "| nca x 8 x 4 | 2 |" in told
+    assert "\nNo time was left for: nca x 8 x 4 (fast); circle x 8 x 4.\n" in told
+    assert "| circle" not in told
+    assert told.endswith("No time was left for the stages tiles.\n")
+
+
+@pytest.mark.usefixtures("stages")
+def test_the_page_of_the_h200_is_made_of_its_results() -> None:
+    folder = SCRIPT.parent
+    made = importlib.import_module("stages.page").markdown(json.loads((folder / "h200.json").read_text()))
+    tables = [line for line in made.splitlines() if line.startswith("|")]
+    assert len(tables) > 40
+    assert [line for line in (folder / "h200.md").read_text().splitlines() if line.startswith("|")] == tables
+
+
+def test_results_are_drawn_again(tmp_path: Path) -> None:
+    copy = tmp_path / "h200.json"
+    copy.write_text((SCRIPT.parent / "h200.json").read_text())
+    ended = run("--draw", copy)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("# NVIDIA H200\n")
+    assert copy.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("stages")
+def test_what_autotuning_has_found_is_kept_unless_a_flag_says_where() -> None:
+    with_cache = importlib.import_module("accelerator").with_cache
+    ours = "--xla_gpu_per_fusion_autotune_cache_dir='/some where'"
+    assert with_cache("", Path("/some where")) == ours
+    assert with_cache("--xla_dump_to=a", Path("/some where")) == f"--xla_dump_to=a {ours}"
+    assert with_cache(ours, Path("/elsewhere")) == ours
+    # XLA knows the flag, and where its value ends: of one that it does not know it dies.
+    environment = os.environ | {"XLA_FLAGS": ours, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", "import jax; jax.devices()"], env=environment, check=True, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +173,9 @@ def test_a_stage_without_time_is_skipped_and_says_so(tmp_path: Path) -> None:
         (["--only", "car"], "no stage car; there are card, "),
         (["--profile", "semi-hard", "many"], "BATCH a whole number"),
         (["--options", "fast", "--device", "cpu"], "--options is one JSON object"),
+        (["--draw", "nowhere.json"], "nowhere.json holds no results: "),
     ],
-    ids=["stage", "batch", "options"],
+    ids=["stage", "batch", "options", "file"],
 )
 def test_what_is_not_there_is_refused(words: list[str], complaint: str) -> None:
     ended = run(*words)

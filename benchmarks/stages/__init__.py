@@ -1,7 +1,7 @@
 """The stages of `benchmarks/accelerator.py`: each has a `run(session)` that records items as it goes.
 
-- `session`: the device, the time that is left, the results on the disk; programs compiled by many threads at once.
+- `session`: the device, the time that is left, the results on the disk; programs compiled a group at a time.
 - `timing`: how programs are timed; `programs`: losses, products and batches as programs.
-- `card`, `numerics`, `losses`, `tiles`, `update`, `profile`, `bench`: the stages.
-- `page`: the results as Markdown and as a picture.
+- `card`, `losses`, `numerics`, `update`, `tiles`, `profile`, `large`, `bench`: the stages.
+- `page`, `picture`: the results as Markdown and as bars.
 """

@@ -1,6 +1,7 @@
 """Which card it is, and what it can do at its best: products in every precision, memory, launches."""
 
 import subprocess
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stages.programs import DIM, LARGEST, products
-from stages.session import Built, Program, Session
+from stages.session import COMPILING, Built, Program, Session, grouped
 from stages.timing import times
 
 PRESETS = {
@@ -22,6 +23,7 @@ PRESETS = {
     "DEFAULT": jax.lax.Precision.DEFAULT,
 }
 """Precisions of products of float32 rows, by their names in the table."""
+OF_HALVES = "bfloat16 rows"
 _ASKED = "name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,power.limit"
 
 
@@ -29,10 +31,8 @@ def run(session: Session) -> None:
     """Records the card, its limits, and the three products [T, 256] x [256, N] in every precision."""
     session.record("card", describe(session))
     session.record("limits", limits(session))
-    sizes = (256, 512) if session.quick else (2048, 8192, 65536)
-    for size in sizes:
-        anchors = min(size, LARGEST // size)
-        session.rows("products", products_of(session, anchors, size))
+    for size in (256, 512) if session.quick else (2048, 8192):
+        measure(session, size)
     session.record("clocks after", asked_of_driver())
 
 
@@ -82,33 +82,43 @@ def limits(session: Session) -> dict[str, Any]:
     }
 
 
-def products_of(session: Session, anchors: int, size: int) -> list[dict[str, Any]]:
-    """Returns times of one product and of all three, and errors of an inner product against float64, by precision."""
+def measure(session: Session, size: int) -> None:
+    """Records the products with so many rows in every precision, a few precisions at a time."""
+    anchors = min(size, LARGEST // size)
     random = np.random.default_rng(size)
     x, y = (random.standard_normal((count, DIM)).astype(np.float32) for count in (anchors, size))
     x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x, y))
     exact = x[:256].astype(np.float64) @ y.T.astype(np.float64)
-    given = session.place(x, y)
+    for names in grouped([*PRESETS, OF_HALVES], COMPILING // 2):
+        session.rows("products", products_of(session, names, session.place(x, y), exact))
+
+
+def products_of(
+    session: Session, names: Iterable[str], given: tuple[jax.Array, ...], exact: np.ndarray
+) -> list[dict[str, Any]]:
+    """Returns times of one product and of all three, and errors of an inner product against float64, by precision."""
+    x, y = given
     halves = tuple(one.astype(jnp.bfloat16) for one in given)
     programs: dict[Any, Program] = {}
-    for name, one in PRESETS.items():
+    for name in names:
+        one = PRESETS.get(name)
         precision = jax.lax.DotAlgorithmPreset[one] if isinstance(one, str) else one
-        programs[name, "one"] = Program(partial(inner, precision=precision), given)
-        programs[name, "three"] = Program(partial(products, precision=precision), given)
-    programs["bfloat16 rows", "one"] = Program(partial(inner, precision=None), halves)
-    programs["bfloat16 rows", "three"] = Program(partial(products, precision=None), halves)
+        rows = halves if name == OF_HALVES else given
+        programs[name, "one"] = Program(partial(inner, precision=precision), rows)
+        programs[name, "three"] = Program(partial(products, precision=precision), rows)
     built = session.compile(programs)
     found = times(session, built)
-    rows = []
-    for name in dict.fromkeys(name for name, _ in programs):
-        one, three = found[name, "one"], found[name, "three"]
-        row = {"size": f"{anchors} x {size}", "precision": name, "one_ms": one.get("ms"), "three_ms": three.get("ms")}
-        row["failed"] = one.get("failed") or three.get("failed")
-        if "ms" in one:
-            row["tflops"] = round(2e-9 * anchors * size * DIM / one["ms"], 1)
+    table = []
+    for name in names:
+        single, three = found[name, "one"], found[name, "three"]
+        row: dict[str, Any] = {"size": f"{len(x)} x {len(y)}", "precision": name}
+        row |= {"one_ms": single.get("ms"), "three_ms": three.get("ms")}
+        row["failed"] = single.get("failed") or three.get("failed")
+        if "ms" in single:
+            row["tflops"] = round(2e-9 * len(x) * len(y) * DIM / single["ms"], 1)
             row["largest_error"] = error_of(built[name, "one"], exact)
-        rows.append(row)
-    return rows
+        table.append(row)
+    return table
 
 
 def inner(x: jax.Array, y: jax.Array, precision: Any) -> jax.Array:

@@ -1,6 +1,6 @@
-"""Value and gradient of the losses that matter, from 2,048 to 65,536 rows, beside the three products."""
+"""Value and gradient of the losses that matter, at 2,048 and 8,192 rows, beside the three products."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -8,15 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from stages.programs import DIM, FAST, ROWS_PER_CLASS, batch_of, missing, products, program_of
-from stages.session import Program, Session
+from stages.session import LATE, Built, Program, Session
 from stages.timing import times
 
 LOSSES = (
     *("semi-hard", "batch-all", "batch-hard", "supervised-contrastive", "nt-xent"),
     *("sigmoid-contrastive", "info-nce-symmetric"),
 )
-SIZES = (2048, 8192, 65536, 32768)
-"""In the order of what they are worth."""
+SIZES = (2048, 8192)
 WIDE = 768
 """Numbers in an embedding of images and text."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
@@ -32,13 +31,8 @@ OF_TWO_VIEWS = LOSSES[-2:]
 
 def run(session: Session) -> None:
     """Records a row for each loss, batch and variant; what a loss has no keyword for is left out."""
-    *sizes, last = (64, 128) if session.quick else SIZES
-    for size in sizes:
-        # Compiling is most of the time: of the largest batch the fast rows are of those losses that peers have.
-        fast = LOSSES if size <= 8192 else OF_TWO_VIEWS
-        measure(session, LOSSES, size, DIM, tuple(VARIANTS)[:3], fast=fast, textbook=True)
-    measure(session, OF_TWO_VIEWS, sizes[-1], WIDE, tuple(VARIANTS)[2:], fast=OF_TWO_VIEWS, textbook=False)
-    measure(session, LOSSES, last, DIM, tuple(VARIANTS)[:2], fast=(), textbook=False)
+    for size in (64, 128) if session.quick else SIZES:
+        measure(session, LOSSES, size, DIM, tuple(VARIANTS)[:3], fast=LOSSES, textbook=True)
 
 
 def measure(
@@ -51,30 +45,44 @@ def measure(
     fast: tuple[str, ...],
     textbook: bool,
 ) -> None:
-    """Compiles everything of one size, then times each loss beside the products."""
-    batches = {loss: session.place(*batch_of(loss, size, dim)) for loss in losses}
-    halves = {loss: tuple(map(halved, batch)) for loss, batch in batches.items()}
-    programs: dict[Any, Program] = {}
-    for name, how in FLOORS.items():
-        if not any(precision_of(one) == name.removesuffix("products").strip() for one in variants):
-            continue
-        x = (halves if "bfloat16" in name else batches)[losses[0]][1]
-        programs["floor", name] = Program(partial(products, precision=how), (x, x))
+    """Compiles and times loss by loss, each beside the products again: a ratio is of the same seconds."""
+    floors: dict[Any, Built | str] = {
+        ("floor", name): LATE
+        for name in FLOORS
+        if any(precision_of(one) == name.removesuffix("products").strip() for one in variants)
+    }
+    if session.left > 0:
+        x = session.place(*batch_of(losses[0], size, dim))[1]
+        given = {key: halved(x) if "bfloat16" in key[1] else x for key in floors}
+        floors = session.compile(
+            {key: Program(partial(products, precision=FLOORS[key[1]]), (x, x)) for key, x in given.items()}
+        )
     for loss in losses:
-        for name in variants:
-            if missing(loss, VARIANTS[name]) is None and ("fast" not in name or loss in fast):
-                given = (halves if "bfloat16" in name else batches)[loss]
-                programs[loss, name] = program_of(loss, given, VARIANTS[name])
+        wanted = [
+            name for name in variants if missing(loss, VARIANTS[name]) is None and ("fast" not in name or loss in fast)
+        ]
         # Over all triplets, 2,048 rows are 32 GiB for each array of them.
         if textbook and (size <= 2048 or loss not in ("semi-hard", "batch-all")):
-            programs[loss, "textbook"] = program_of(loss, batches[loss], {}, textbook=True)
-    built = session.compile(programs, share=0.6)
-    for loss in losses:
-        # The products again beside each loss: a ratio is of the same seconds.
-        beside = {key: one for key, one in built.items() if key[0] in (loss, "floor")}
-        found = times(session, beside, turns=7 if size <= 8192 else 5)
-        session.rows("rows", [row_of(loss, size, dim, key, found) for key in beside])
-        session.say(f"{loss}, {size} x {dim}: " + ", ".join(map(_words, beside, found.values())))
+            wanted.append("textbook")
+        built: dict[Any, Built | str] = {(loss, name): LATE for name in wanted}
+        if session.left > 0:
+            built = session.compile(programs_of(loss, wanted, session.place(*batch_of(loss, size, dim))))
+        # Of a batch that there was no time for, the products are of no use.
+        late = all(one == LATE for one in built.values())
+        found = times(session, built if late else floors | built, turns=7 if size <= 8192 else 5)
+        session.rows("rows", [row_of(loss, size, dim, key, found) for key in found])
+        session.say(f"{loss}, {size} x {dim}: " + ", ".join(map(_words, found, found.values())))
+
+
+def programs_of(loss: str, names: Iterable[str], batch: tuple[jax.Array, ...]) -> dict[Any, Program]:
+    """Returns a loss's variants, by loss and name, as programs."""
+    halves = tuple(map(halved, batch))
+    return {
+        (loss, name): program_of(
+            loss, halves if "bfloat16" in name else batch, VARIANTS.get(name, {}), textbook=name == "textbook"
+        )
+        for name in names
+    }
 
 
 def halved(array: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """How exact every loss is on the device: value and gradient against float64, in every dtype and precision."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -9,19 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtriplet.losses import registry
-from stages.session import Built, Program, Session, said
+from stages.session import LATE, Built, Program, Session, grouped, said
 
 ROWS, DIM, CLASSES = 96, 64, 24
-KINDS: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    ("float32", {}),
-    ("bfloat16", {}),
-    ("float32", {"precision": "fast"}),
-    ("float16", {}),
-    ("bfloat16", {"precision": "fast"}),
-    ("float16", {"precision": "fast"}),
-)
-"""Dtypes and keywords, in the order of what they are worth."""
 _DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float16": jnp.float16}
+"""In the order of what they are worth."""
+FIRST = (
+    *("semi_hard", "supervised_contrastive", "aam_softmax", "info_nce", "sigmoid_contrastive", "batch_hard", "triplet"),
+    *("nt_xent", "batch_all", "am_softmax", "normalized_softmax", "contrastive", "multi_similarity", "ge2e", "circle"),
+)
+"""The losses that are used most; all others follow."""
 
 
 def run(session: Session) -> None:
@@ -31,30 +28,53 @@ def run(session: Session) -> None:
     what is left is what was lost in computing, and in rounding the result to the dtype.
     """
     losses = registry.named()
+    losses = {name: losses[name] for name in dict.fromkeys((*FIRST, *losses))}
     if session.quick:
         losses = {name: losses[name] for name in ("semi_hard", "aam_softmax", "soft_triple", "triplet", "deep_speaker")}
     drawn = {name: draw(loss, seed) for seed, (name, loss) in enumerate(losses.items())}
-    exact: dict[Any, Program] = {}
-    programs: dict[Any, Program] = {}
+    references: dict[Any, Built | str] = {}
+    for dtype in _DTYPES:
+        for names in grouped(losses):
+            wanted: dict[Any, Program] = {}
+            for name in names if session.left > 0 else ():
+                if name not in references:
+                    wanted[name, "float64"] = reference(losses[name], drawn[name])
+                given = session.place(*rounded(drawn[name], dtype))
+                wanted[name, dtype] = Program(graded(losses[name], drawn[name], precisions(losses[name])), given)
+            built = session.compile(wanted)
+            references |= {name: one for (name, of), one in built.items() if of == "float64"}
+            for name in names:
+                pair = (built.get((name, dtype), LATE), references.get(name, LATE))
+                session.rows("rows", rows_of(losses[name], dtype, *pair, widened(drawn[name], dtype)))
+
+
+def precisions(loss: registry.Loss) -> list[str]:
+    """Returns the precisions that a loss can be asked for."""
+    return ["exact", "fast"] if "precision" in loss.signature.parameters else ["exact"]
+
+
+def reference(loss: registry.Loss, drawn: tuple[np.ndarray, ...]) -> Program:
+    """Returns the loss in float64 on the processor."""
     processor = jax.local_devices(backend="cpu")[0]
     with jax.enable_x64(True):
-        for name, loss in losses.items():
-            given = tuple(jax.device_put(one, processor) for one in widened(drawn[name], "float32"))
-            exact[name] = Program(graded(loss, drawn[name], {}), given, partial(jax.enable_x64, True))
-    for dtype, options in KINDS:
-        for name, loss in losses.items():
-            if set(options) <= set(loss.signature.parameters):
-                given = session.place(*rounded(drawn[name], dtype))
-                programs[name, dtype, *options.values()] = Program(graded(loss, drawn[name], options), given)
-    built = session.compile(exact | programs, share=0.9)
-    for key in programs:
-        name, dtype, *_ = key
-        row = {"loss": name, "dtype": dtype, "precision": "fast" if "fast" in key else "exact"}
-        try:
-            row |= compare(built[key], built[name], widened(drawn[name], dtype))
-        except Exception as error:
-            row["failed"] = said(error)
-        session.rows("rows", [row])
+        given = tuple(jax.device_put(one, processor) for one in widened(drawn, "float32"))
+    return Program(graded(loss, drawn, ["exact"]), given, partial(jax.enable_x64, True))
+
+
+def rows_of(
+    loss: registry.Loss, dtype: str, built: Built | str, right: Built | str, wide: list[np.ndarray]
+) -> list[dict[str, Any]]:
+    """Returns a row for each precision."""
+    asked = precisions(loss)
+    try:
+        failed = next((one for one in (built, right) if isinstance(one, str)), None)
+        errors = [{"failed": failed}] * len(asked) if failed else compare(built, right, wide)
+    except Exception as error:
+        errors = [{"failed": said(error)}] * len(asked)
+    return [
+        {"loss": loss.name, "dtype": dtype, "precision": precision, **found}
+        for precision, found in zip(asked, errors, strict=True)
+    ]
 
 
 def draw(loss: registry.Loss, seed: int) -> tuple[np.ndarray, ...]:
@@ -102,33 +122,37 @@ def widened(drawn: tuple[np.ndarray, ...], dtype: str) -> list[np.ndarray]:
     return [one.astype(np.float64) if one.ndim > 1 else one for one in rounded(drawn, dtype)]
 
 
-def graded(loss: registry.Loss, drawn: tuple[np.ndarray, ...], options: Mapping[str, Any]) -> Any:
-    """Returns the function of a loss's value and gradients, its padding left out."""
+def graded(loss: registry.Loss, drawn: tuple[np.ndarray, ...], asked: Sequence[str]) -> Any:
+    """Returns the function of a loss's value and gradients in each precision that is asked for, without padding."""
     *arguments, where = drawn
     rows = tuple(place for place, one in enumerate(arguments) if one.ndim > 1)
 
-    def value(*given: jax.Array) -> jax.Array:
+    def value(*given: jax.Array, **options: str) -> jax.Array:
         if loss.rows == "thirds":  # `Loss.__call__` takes labels, which such a loss has none of.
             return loss.function(*given, where=where, **loss.fixed, **options)
         return loss(*given, where=where, **options)
 
-    return jax.value_and_grad(value, argnums=rows)
+    def values(*given: jax.Array) -> list[Any]:
+        options = [{} if one == "exact" else {"precision": one} for one in asked]
+        return [jax.value_and_grad(partial(value, **some), argnums=rows)(*given) for some in options]
+
+    return values
 
 
-def compare(built: Built | str, reference: Built | str, wide: list[np.ndarray]) -> dict[str, float]:
-    """Returns how far a value and gradients are off, relative to the value and to the largest number of a gradient."""
-    for one in (built, reference):
-        if isinstance(one, str):
-            raise RuntimeError(one)
-    assert isinstance(built, Built)
-    assert isinstance(reference, Built)
-    value, gradients = jax.device_get(built.call(*built.arguments))
+def compare(built: Any, right: Any, wide: list[np.ndarray]) -> list[dict[str, Any]]:
+    """Returns how far values and gradients are off, relative to the value and to the largest number of a gradient."""
     with jax.enable_x64(True):
         processor = jax.local_devices(backend="cpu")[0]
-        right, slopes = jax.device_get(reference.call(*(jax.device_put(one, processor) for one in wide)))
-    assert right.dtype == np.float64
-    off = [_apart(one, other) for one, other in zip(gradients, slopes, strict=True)]
-    return {"value": float(right), "value_error": _apart(value, right), "gradient_error": max(off)}
+        ((exact, slopes),) = jax.device_get(right.call(*(jax.device_put(one, processor) for one in wide)))
+    assert exact.dtype == np.float64
+    return [
+        {
+            "value": float(exact),
+            "value_error": _apart(value, exact),
+            "gradient_error": max(_apart(one, other) for one, other in zip(gradients, slopes, strict=True)),
+        }
+        for value, gradients in jax.device_get(built.call(*built.arguments))
+    ]
 
 
 def _apart(found: np.ndarray, right: np.ndarray) -> float:

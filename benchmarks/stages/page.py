@@ -1,29 +1,32 @@
-"""The results as Markdown, and the picture: how many times the products a loss takes, by the batch."""
+"""The results as Markdown: what was measured in tables, and what was not in a line."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jaxtriplet.tools.words import table
-from stages.session import Session
+from stages.session import LATE
 
 Rows = list[dict[str, Any]]
+MOST = 12
+"""Names of what is missing that a line holds."""
 
 
-def write(session: Session) -> None:
-    """Writes `results.md`, and `results.png` if there is something to draw and something to draw it with."""
-    results = session.results
-    named = results.get("card", {}).get("card", {"kind": session.device.device_kind})
-    lines = [f"# {named['kind']}", "", facts(named), ""]
+def markdown(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the page.
+
+    Args:
+        results: Of each stage, as `results.json` holds them.
+    """
+    named = results.get("card", {}).get("card", {})
+    lines = [f"# {named.get('kind', 'An accelerator')}", "", facts(named), ""]
     for stage, found in results.items():
-        lines += [f"## {stage}, {found.get('seconds', '?')} s", ""]
-        lines += [f"{word}: {found[word]}\n" for word in ("skipped", "failed", "folder") if word in found]
-        lines += PARTS.get(stage, lambda found: [])(found)
-    (session.out / "results.md").write_text("\n".join(lines) + "\n")
-    if rows := [row for row in results.get("losses", {}).get("rows", []) if "times_products" in row]:
-        try:
-            draw(session, rows, named["kind"])
-        except ImportError as error:
-            session.say(f"no picture: {error}")
+        if "skipped" not in found:
+            lines += [f"## {stage}, {found.get('seconds', '?')} s", ""]
+            lines += [f"{word}: {found[word]}\n" for word in ("failed", "folder") if word in found]
+            lines += PARTS.get(stage, lambda found: [])(found)
+    if skipped := [stage for stage, found in results.items() if "skipped" in found]:
+        lines += [f"No time was left for the stages {', '.join(skipped)}.", ""]
+    return "\n".join(lines)
 
 
 def facts(found: Mapping[str, Any]) -> str:
@@ -32,9 +35,12 @@ def facts(found: Mapping[str, Any]) -> str:
 
 
 def _card(found: Mapping[str, Any]) -> list[str]:
-    rows = found.get("products", [])
-    columns = ("size", "precision", "one_ms", "tflops", "three_ms", "largest_error", "failed")
-    return [facts(found.get("limits", {})), "", *listed(rows, columns)]
+    return [facts(found.get("limits", {})), "", *_products(found)]
+
+
+def _products(found: Mapping[str, Any]) -> list[str]:
+    rows, missing = measured(found.get("products", []), ("size",), ("precision",))
+    return [*listed(rows, ("size", "precision", "one_ms", "tflops", "three_ms", "largest_error", "failed")), *missing]
 
 
 def _numerics(found: Mapping[str, Any]) -> list[str]:
@@ -42,7 +48,7 @@ def _numerics(found: Mapping[str, Any]) -> list[str]:
         return row.get("failed") or f"{row['value_error']:.1e} / {row['gradient_error']:.1e}"
 
     note = "Largest relative error against float64 of the value / of the gradient, to its largest number."
-    return [note, "", *pivot(found.get("rows", []), ("loss",), ("dtype", "precision"), cell)]
+    return pivots(found.get("rows", []), ("loss",), ("dtype", "precision"), {note: cell})
 
 
 def _losses(found: Mapping[str, Any]) -> list[str]:
@@ -53,25 +59,33 @@ def _losses(found: Mapping[str, Any]) -> list[str]:
         return f"{short(row['ms'])}{ratio}"
 
     def memory(row: Mapping[str, Any]) -> str:
-        return "" if row.get("needs_mib") is None else f"{row['needs_mib']:,.0f} MiB, {row['compile_s']:.1f} s"
+        if row.get("needs_mib") is None:
+            return ""
+        return f"{row['needs_mib']:,.0f}" + (f", {row['compile_s']:.1f} s" if "compile_s" in row else "")
 
-    rows = [row for row in found.get("rows", []) if row["variant"]]
-    by = ("loss", "batch_size", "dim")
-    ours = "Milliseconds of value + gradient (times the three products in the same precision)."
-    beside = "Memory beside the arguments, by the compiler's plan, and seconds of compiling, many at a time."
-    return [ours, "", *pivot(rows, by, ("variant",), cell), beside, "", *pivot(rows, by, ("variant",), memory)]
+    cells = {
+        "Milliseconds of value + gradient (times the three products in the same precision).": cell,
+        "MiB beside the arguments, by the compiler's plan, and seconds of compiling, a few at a time.": memory,
+    }
+    return pivots(found.get("rows", []), ("loss", "batch_size", "dim"), ("variant",), cells)
 
 
 def _tiles(found: Mapping[str, Any]) -> list[str]:
     def cell(row: Mapping[str, Any]) -> str:
         return row["failed"] if "failed" in row else f"{short(row['ms'])} ({row['needs_mib'] or 0:,.0f} MiB)"
 
-    return ["Milliseconds by the numbers in a tile.", "", *pivot(found.get("rows", []), _BATCH, ("numbers",), cell)]
+    note = "Milliseconds by the numbers in a tile."
+    return pivots(found.get("rows", []), ("loss", "batch_size"), ("numbers",), {note: cell})
+
+
+def _large(found: Mapping[str, Any]) -> list[str]:
+    return [*_losses(found), *_tiles({"rows": found.get("tiles", [])}), *_products(found)]
 
 
 def _update(found: Mapping[str, Any]) -> list[str]:
+    rows, missing = measured(found.get("rows", []), ("shape", "loss"), ("precision",))
     columns = ("shape", "loss", "precision", "ms", "needs_mib", "donated", "compile_s", "loss_at_the_end", "failed")
-    return listed(found.get("rows", []), columns)
+    return [*listed(rows, columns), *missing]
 
 
 def _profile(found: Mapping[str, Any]) -> list[str]:
@@ -83,15 +97,37 @@ def _profile(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-_BATCH = ("loss", "batch_size")
-PARTS = {
+PARTS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "card": _card,
     "numerics": _numerics,
     "losses": _losses,
     "tiles": _tiles,
+    "large": _large,
     "update": _update,
     "profile": _profile,
 }
+
+
+def measured(rows: Rows, by: tuple[str, ...], across: tuple[str, ...]) -> tuple[Rows, list[str]]:
+    """Returns the rows without those that there was no time for, and a line that tells of these, if there are any."""
+    late: dict[str, list[str]] = {}
+    whole: dict[str, int] = {}
+    for row in rows:
+        name, cell = (" x ".join(str(row[word]) for word in words) for words in (by, across))
+        whole[name] = whole.get(name, 0) + 1
+        if row.get("failed") == LATE:
+            late.setdefault(name, []).append(cell)
+    parts = [name if len(cells) == whole[name] else f"{name} ({', '.join(cells)})" for name, cells in late.items()]
+    parts[MOST:] = [f"{len(parts) - MOST} more"] if parts[MOST:] else []
+    line = [f"No time was left for: {'; '.join(parts)}.", ""] if parts else []
+    return [row for row in rows if row.get("failed") != LATE], line
+
+
+def pivots(rows: Rows, by: tuple[str, ...], across: tuple[str, ...], cells: Mapping[str, Any]) -> list[str]:
+    """Returns a table for each kind of cell, under its words, and the line of what is missing."""
+    shown, missing = measured(rows, by, across)
+    tables = [line for words, cell in cells.items() for line in (words, "", *pivot(shown, by, across, cell))]
+    return [*(tables if shown else []), *missing]
 
 
 def listed(rows: Rows, columns: Iterable[str]) -> list[str]:
@@ -116,26 +152,3 @@ def short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return "" if value is None else str(value).replace("|", "\\|")
-
-
-def draw(session: Session, rows: Rows, card: str) -> None:
-    """Draws a panel for each precision."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    for ax, fast in zip(figure.subplots(1, 2, sharey=True), (False, True), strict=True):
-        mine = [row for row in rows if row["variant"].startswith("fast") == fast and "products" not in row["variant"]]
-        for loss, variant in dict.fromkeys((row["loss"], row["variant"]) for row in mine):
-            points = sorted(
-                (row["batch_size"], row["times_products"])
-                for row in mine
-                if (row["loss"], row["variant"], row["dim"]) == (loss, variant, mine[0]["dim"])
-            )
-            style = ":" if variant == "textbook" else "--" if "max_class_size" in variant else "-"
-            ax.plot(*zip(*points, strict=True), style, marker="o", label=f"{loss}, {variant}")
-        ax.set(xscale="log", yscale="log", xlabel="rows in the batch", title=f"{'fast' if fast else 'exact'}, {card}")
-        ax.set_ylabel("times the three products of that precision")
-        ax.axhline(1, color="grey", linewidth=0.8)
-        if mine:
-            ax.legend(fontsize=6)
-    figure.savefig(session.out / "results.png", dpi=130)

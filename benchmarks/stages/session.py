@@ -2,19 +2,24 @@
 
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from statistics import median
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 
-COMPILING = min(12, 2 * (os.cpu_count() or 1))
-"""Threads that compile at a time: XLA leaves Python alone meanwhile."""
+T = TypeVar("T")
+COMPILING = min(6, 2 * (os.cpu_count() or 1))
+"""Threads that compile at a time. XLA tries a GPU's kernels on the card, one after the other: more would only wait."""
+LATE = "no time was left"
+"""What stands in the place of a result that there was no time for."""
 
 
 class Program(NamedTuple):
@@ -61,12 +66,18 @@ class Session:
         self.results: dict[str, dict[str, Any]] = {}
         self._name, self._started = "", time.monotonic()
         self._end = self._stage_end = self._started + seconds
+        self._spent: tuple[float, ...] = ()
         out.mkdir(parents=True, exist_ok=True)
 
     @property
     def left(self) -> float:
         """Seconds that are left of the stage."""
-        return min(self._stage_end, self._end) - time.monotonic()
+        return min(self._stage_end - time.monotonic(), self.left_of_all)
+
+    @property
+    def left_of_all(self) -> float:
+        """Seconds that are left of the run."""
+        return self._end - time.monotonic()
 
     @property
     def memory(self) -> int:
@@ -78,7 +89,7 @@ class Session:
     def stage(self, name: str, seconds: float) -> Iterator[bool]:
         """Gives a stage its time, and says whether there is any."""
         self._name, begun = name, time.monotonic()
-        self._stage_end = begun + seconds
+        self._stage_end, self._spent = begun + seconds, ()
         self.results[name] = {}
         worth_it = self.left > min(15, seconds / 4)
         if not worth_it:
@@ -106,48 +117,51 @@ class Session:
         """Returns arrays that lie on the device."""
         return tuple(jax.device_put(array, self.device) for array in arrays)
 
-    def compile(self, programs: Mapping[Any, Program], share: float = 0.7) -> dict[Any, Built | str]:
-        """Compiles programs at the same time.
+    def compile(self, programs: Mapping[Any, Program]) -> dict[Any, Built | str]:
+        """Compiles a group of programs, a few at a time.
+
+        One is begun only if as much time is left of the stage as the last ones took, by their median; one that
+        has been begun is waited for. So nothing compiles when this returns, unless the time of the whole run is up.
 
         Args:
             programs: By any key; the first are begun first.
-            share: The part of the time left that compiling may take.
 
         Returns:
             By the same keys, what was built, or in words why it was not: the compiler refused, the plan needs more
-            memory than there is, or time was up.
+            memory than there is, or `LATE`.
         """
-        started, end = time.monotonic(), time.monotonic() + max(share * self.left, 0)
-        # The threads of a pool that is not waited for go on; at the end the process ends with them.
+        started = time.monotonic()
         pool = concurrent.futures.ThreadPoolExecutor(COMPILING)
-        futures = {key: pool.submit(self._build, program, end) for key, program in programs.items()}
+        futures = {key: pool.submit(self._build, program) for key, program in programs.items()}
         found: dict[Any, Built | str] = {}
         for key, future in futures.items():
             try:
-                found[key] = future.result(max(end - time.monotonic(), 0))
+                found[key] = future.result(max(self.left_of_all, 0))
             except concurrent.futures.TimeoutError:
-                future.cancel()
-                found[key] = "not compiled in time"
+                found[key] = LATE
             except Exception as error:
                 found[key] = said(error)
+        # What still compiles here ends with the process.
         pool.shutdown(wait=False, cancel_futures=True)
         built = sum(isinstance(one, Built) for one in found.values())
         self.say(f"{built} of {len(programs)} programs compiled in {time.monotonic() - started:.1f} s")
         return found
 
-    def _build(self, program: Program, end: float) -> Built:
-        if time.monotonic() > end:
-            raise TimeoutError
+    def _build(self, program: Program) -> Built:
+        if self.left <= (median(self._spent) if self._spent else 0):
+            raise concurrent.futures.TimeoutError
         begun = time.monotonic()
         function: Any = program.function
         with program.settings():
             lowered = (function if hasattr(function, "lower") else jax.jit(function)).lower(*program.arguments)
         between = time.monotonic()
         compiled = lowered.compile(program.compiler_options)
+        ended = time.monotonic()
+        self._spent = (*self._spent, ended - begun)[-COMPILING:]
         needs = memory_of(compiled)
         if needs is not None and needs > self.memory:
             raise MemoryError(f"needs {needs / 2**30:.3g} GiB")
-        return Built(compiled, program.arguments, between - begun, time.monotonic() - between, needs)
+        return Built(compiled, program.arguments, between - begun, ended - between, needs)
 
     def end(self) -> None:
         """Ends the process, and with it what still compiles."""
@@ -156,6 +170,17 @@ class Session:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1 if failed else 0)
+
+
+def grouped(items: Iterable[T], size: int = COMPILING) -> Iterator[list[T]]:
+    """Returns lists of so many items, the last of what is left: groups to compile and to measure one after the other.
+
+    >>> list(grouped("abcde", 2))
+    [['a', 'b'], ['c', 'd'], ['e']]
+    """
+    left = iter(items)
+    while group := list(itertools.islice(left, size)):
+        yield group
 
 
 def memory_of(compiled: Any) -> int | None:
