@@ -109,7 +109,7 @@ TUNING: dict[str, Tuning] = {
         block=2**13,
     ),
     "tpu": Tuning(
-        mined=Cut(3 * 2**26, 8, 8, _ALL),  # at B = 65,536 at most 512 MiB
+        mined=Cut(5 * 2**25, 8, 8, _ALL),  # at B = 65,536 at most 512 MiB
         measured=Cut(2**27, 8, 8, _ALL),
         together=2**29,
         by_anchor=False,  # what can be seen here, launches, a TPU does not have
