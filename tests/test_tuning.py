@@ -194,8 +194,9 @@ def anchors_in_a_tile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def tiles_of(text: str) -> set[int]:
-    """How many anchors the tiles of a program have."""
-    return {each for each in (8, *EACH.values()) if re.search(rf"[<x]({COUNT}x{each}|{each}x{COUNT})xf32", text)}
+    """How many anchors the tiles of a program have, beside all rows or, of prototypes, as many as there may be."""
+    of_all = rf"({COUNT}|{COUNT // 2})"
+    return {each for each in (8, *EACH.values()) if re.search(rf"[<x]({of_all}x{each}|{each}x{of_all})xf32", text)}
 
 
 def lowered(function: Any, *shapes: Any) -> dict[str, set[int]]:
