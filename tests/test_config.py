@@ -277,13 +277,24 @@ def test_ge2e_is_not_told_how_many_speakers_shuffled_batches_have() -> None:
     assert objective_of(Config.of_recipe("japanese-vowels", loss="ge2e", batches="shuffled")).options == {"ge2e": {}}
 
 
+def test_only_of_batches_drawn_by_speakers_the_rows_of_a_class_are_known() -> None:
+    def options(**numbers: Any) -> Any:
+        config = Config.of_recipe("japanese-vowels", loss="semi-hard-all+batch-hard", utterances=7, **numbers)
+        return objective_of(config).options["semi_hard_all"]
+
+    assert options() == {"max_class_size": 7}
+    assert options(batches="shuffled") == options(memory=64) == {}
+
+
 @pytest.mark.usefixtures("points")
 @pytest.mark.parametrize(("recipe", "speakers"), [("japanese-vowels", 9), ("japanese-vowels", 4), ("points", 3)])
-def test_no_batch_has_more_speakers_than_losses_are_told(recipe: str, speakers: int) -> None:
-    config = Config.of_recipe(recipe, loss="ge2e", speakers=speakers, steps=5)
+def test_no_batch_has_more_speakers_or_rows_of_one_than_losses_are_told(recipe: str, speakers: int) -> None:
+    config = Config.of_recipe(recipe, loss="ge2e+batch-all", speakers=speakers, utterances=3, steps=5)
     source = sources.find(config.data.source)(config, data=None, dev=None, dev_fraction=None, allow_outside=False)
-    (told,) = objective_of(source.config).options.values()
-    assert {len(np.unique(batch.labels)) for batch in source.batches(1)(0)} == {told["num_speakers"]}
+    told = objective_of(source.config).options
+    counts = [np.unique(batch.labels, return_counts=True)[1] for batch in source.batches(1)(0)]
+    assert {len(count) for count in counts} == {told["ge2e"]["num_speakers"]}
+    assert {count.max() for count in counts} == {told["batch_all"]["max_class_size"]}
 
 
 @pytest.mark.parametrize(

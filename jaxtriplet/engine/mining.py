@@ -110,7 +110,8 @@ def mine(
     outcome = differentiable(work, None, _Numbers(of_anchors, of_candidates, own), layout)
     told = evidence_of(form, outcome[1:], met)
     if max_class_size is not None and order is not None:
-        told.append(numerics.nan_where(order.largest > max_class_size, anchors.values.dtype))
+        bound = min(int(max_class_size), everyone)  # which fits the integers of the order
+        told.append(numerics.nan_where(order.largest > bound, anchors.values.dtype))
     return gather(*outcome, anchors, *told)
 
 

@@ -66,7 +66,10 @@ def cut(rows: int, block_size: int | None, good: int) -> tuple[int, int]:
     """
     tiles = max(1, -(-rows // (block_size or good)))
     each = -(-rows // tiles)
-    return tiles, each if tiles == 1 or block_size else -(-each // 8) * 8  # 8: whole vectors
+    if tiles == 1 or block_size:
+        return tiles, each
+    each = -(-each // 8) * 8  # whole vectors
+    return -(-rows // each), each
 
 
 def fill(rows: _Tree, shape: tuple[int, int]) -> _Tree:

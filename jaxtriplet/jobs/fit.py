@@ -186,9 +186,11 @@ def objective_of(config: Config) -> Weighted:
             own["sample"] = numbers.class_sample
         if takes(loss, "hinge") and numbers.hinge == "softplus":
             own["hinge_fn"] = jax.nn.softplus
-        # A batch that is drawn by speakers has no more of them, on all devices together; a memory may hold others.
-        if "num_speakers" in loss.options and not numbers.memory and config.data.batches == "balanced":
-            own["num_speakers"] = config.data.speakers
+        # A batch that is drawn by speakers has no more of them, and of each no more rows, on all devices together; a
+        # memory may hold others.
+        if not numbers.memory and config.data.batches == "balanced":
+            known = {"num_speakers": config.data.speakers, "max_class_size": config.data.utterances}
+            own |= {name: number for name, number in known.items() if name in loss.options}
     return weighted(parse_loss(numbers.name), **options)
 
 

@@ -22,6 +22,8 @@ jt.batch_all(labels)  # refused: no rows
 jt.semi_hard(["a", "b"], rows)  # refused: words are no labels
 jt.semi_hard(labels, rows, margin="0.2")  # refused: nor are they numbers
 jt.semi_hard(labels, rows, block_size=0.5)  # refused: not a size
+jt.semi_hard(labels, rows, max_class_size=0.5)  # refused: not a size
+jt.batch_hard(labels, rows, max_class_size=2)  # refused: it has no use for one
 jt.batch_hard(labels, rows, hinge_fn="relu")  # refused: not a function
 jt.batch_hard(labels, rows, distance_fn=of_one_argument)  # refused: not a distance
 jt.batch_hard(labels, rows, reduce_fn=jt.distances.euclidean)  # refused: not a reduction

@@ -20,6 +20,7 @@ rows: NDArray[np.float32] = np.eye(4, dtype=np.float32)
 # Losses of NumPy arrays and of JAX's are arrays, and arithmetic goes on with them.
 assert_type(0.1 * jt.semi_hard(labels, rows, 0.2), jax.Array)
 assert_type(jt.semi_hard(jnp.asarray(labels), jnp.asarray(rows), jnp.float32(0.2), negatives="all"), jax.Array)
+assert_type(jt.batch_all(labels, rows, max_class_size=2, memory=None), jax.Array)
 assert_type(jt.ge2e(labels, rows, scale=10.0, bias=-5.0, method="contrast", num_speakers=2), jax.Array)
 assert_type(jt.batch_hard(labels, rows, hinge_fn=jax.nn.softplus, where=np.ones(4, bool), precision="fast"), jax.Array)
 assert_type(jt.deep_speaker(rows[:3], 0.1) + jt.triplet(rows, rows, rows), jax.Array)

@@ -94,7 +94,8 @@ class Source(Protocol):
         """Returns a function: from the number of a step to the batches from that step on.
 
         A batch, that of all processes, has `config.num_rows` rows. Where `config.data.batches` is "balanced", it holds
-        at most as many labels as `config.data.speakers` says: losses rely on it.
+        at most as many labels as `config.data.speakers` says, and at most as many rows of each as
+        `config.data.utterances` says: losses rely on it.
 
         Args:
             shares: How many devices share a batch. Each process gives its own rows alone.
