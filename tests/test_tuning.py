@@ -71,20 +71,11 @@ def compare(found: Any, expected: Any, tolerance: float) -> None:
         np.testing.assert_allclose(ours, theirs, 0, tolerance * np.abs(theirs).max(initial=1))
 
 
-# Every loss and variant that is cut by every tuning; other distances, and float32, by two that differ most.
+# What goes by the size of classes by every tuning, and every other loss, variant and distance by the tiniest tiles.
 CUT = [case for case in CASES if "block_size" in case.declared.signature.parameters]
-TWO = ("picks, in tiny tiles", "weights in a loop, down the columns")
-LINES = [(case, word) for case in CUT for word in TUNINGS if case in LOSSES or word in TWO]
-# Each way of a mined loss once, and of each kind of statistics the one in which most differs.
-ALWAYS = {
-    ("semi_hard", "picks, in tiny tiles"),
-    ("semi_hard", "weights in a loop, down the columns"),
-    ("batch_all", "weights in straight code"),
-    ("batch_hard-soft", "a GPU's"),
-    ("batch_hard-kl", "picks, in tiny tiles"),
-    ("toy-kl", "picks, in tiny tiles"),
-    ("aam_softmax", "weights in straight code"),
-}
+BY_SIZE, TINIEST = ("semi_hard", "semi_hard_all", "batch_all"), "picks, in tiny tiles"
+LINES = [(case, word) for case in CUT for word in (TUNINGS if case.name in BY_SIZE else [TINIEST])]
+ALWAYS = {("semi_hard", TINIEST), ("batch_all", "weights in straight code"), ("aam_softmax", TINIEST)}
 
 
 def name_of(case: Case, word: str) -> str:
@@ -101,7 +92,7 @@ def test_a_platforms_numbers_change_nothing(case: Case, word: str) -> None:
 # 5 or divide by a temperature of 0.3; the largest difference of all lines is 72 eps, of a gradient.
 @trials(
     ("case", "word"),
-    [(case, word) for case, word in LINES if case in LOSSES and word in TWO],
+    [(case, word) for case, word in LINES if case.name in (*BY_SIZE, "batch_hard", "ge2e", "normalized_softmax")],
     always=lambda case, word: name_of(case, word) == "semi_hard-picks, in tiny tiles",
     ids=name_of,
 )
@@ -117,8 +108,8 @@ EXACT = [
 
 @trials(
     ("case", "word"),
-    [(case, word) for case in EXACT for word in TUNINGS],
-    always=lambda case, word: name_of(case, word) == "semi_hard-picks, in tiny tiles",
+    [(case, word) for case, word in LINES if case in EXACT],
+    always=lambda case, word: name_of(case, word) == "batch_hard-picks, in tiny tiles",
     ids=name_of,
 )
 def test_where_distances_tie_the_value_is_the_same(case: Case, word: str) -> None:
