@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-# Rows of more candidates than this are long: see `Cut`.
-LONG = 2**14
+# Rows of more candidates than this are wide: see `Cut`.
+WIDE = 2**14
 
 
 class Cut(NamedTuple):
@@ -21,8 +21,8 @@ class Cut(NamedTuple):
     """Bytes of a tile, all that is kept alive of it."""
     least: int
     """Anchors in a tile at least, ..."""
-    least_of_long: int
-    """... and at least where rows are long."""
+    least_of_wide: int
+    """... and at least where rows are wide."""
     most: int
     """Anchors in a tile at most."""
 
@@ -34,7 +34,7 @@ class Cut(NamedTuple):
             keeps: Bytes that are kept of each pair.
             more: Bytes that are kept of each anchor beside these.
         """
-        least = self.least_of_long if candidates > LONG else self.least
+        least = self.least_of_wide if candidates > WIDE else self.least
         return min(self.most, max(least, self.budget // max(1, candidates * keeps + more)))
 
 
@@ -75,7 +75,7 @@ TUNING: dict[str, Tuning] = {
         # 128 x 2048 distances are 1 MiB, which stays in a core's cache. In units of the three products, with 64, 128,
         # 256: batch-all 1.49, 1.34, 1.81; semi-hard 1.36, 1.21, 1.24.
         mined=Cut(0, 128, 128, 128),
-        # SupCon, B = 2048, with 64, 128, 256, 512: 1.57, 1.39, 1.20, 1.23. Of long rows 128, for the memory of it.
+        # SupCon, B = 2048, with 64, 128, 256, 512: 1.57, 1.39, 1.20, 1.23. Of wide rows 128, for the memory of it.
         measured=Cut(2**22, 256, 128, _ALL),
         together=0,
         by_anchor=False,  # XLA's reductions are vectorised down columns alone

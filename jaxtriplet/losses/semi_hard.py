@@ -104,13 +104,14 @@ def _of_few(tile: engine.Tile, margin: jax.Array) -> engine.Mined:
 def _picks(tile: engine.Tile, margin: jax.Array) -> engine.Picks:
     opponent, positives = _opponents(tile), engine.side_by_side(tile)
     rows = [opponent(distance)[1] for distance in positives.distance]
-    is_term = positives.exists & (tile.num_negatives > 0)[None, :]
 
     def mined(distances: jax.Array) -> engine.Mined:
         near, far = jnp.split(distances, 2)
-        terms, slope = engine.hinge(jax.nn.relu, near - far + margin[None, :], is_term)
-        sums = Terms(*(jnp.sum(part, axis=0) for part in terms))
-        return engine.Mined(sums, sums.active, jnp.concatenate([slope, -slope]))
+        violation = near - far + margin[None, :]
+        is_active = positives.exists & (tile.num_negatives > 0)[None, :] & ~(violation <= 0)
+        weight = is_active.astype(violation.dtype)
+        total, active = jnp.sum(jnp.where(is_active, violation, 0), axis=0), jnp.sum(weight, axis=0)
+        return _mined(tile, jnp.concatenate([weight, -weight]), total, active)
 
     return engine.Picks(jnp.concatenate([positives.row, *(row[None, :] for row in rows)]), mined)
 
