@@ -90,10 +90,8 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def here(stages: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that commands run in here: a file and a folder that is not empty; what they set is put back."""
-    for name in ("JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    """The folder that commands run in here: a file and a folder that is not empty; what they set, nobody else sees."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
@@ -254,7 +252,6 @@ def test_a_picture_is_replaced_only_if_that_is_said(here: Path, capsys: pytest.C
 def test_without_a_device_nothing_is_made(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XLA_FLAGS", "")
     (here / "here").mkdir()
     monkeypatch.chdir(here / "here")
     assert "jax has no tpu here: " in refused(capsys, "--device", "tpu")
