@@ -75,7 +75,10 @@ def test_every_other_stage_is_measured(tmp_path: Path) -> None:
 
 
 def test_a_stage_without_time_is_skipped_and_says_so(tmp_path: Path) -> None:
-    assert "s were left" in results(tmp_path, "--only", "losses", "--seconds", 0.001)["losses"]["skipped"]
+    (tmp_path / "results.png").write_text("of another run")
+    found = results(tmp_path, "--only", "losses", "--seconds", 0.001, "--overwrite")
+    assert "s were left" in found["losses"]["skipped"]
+    assert not (tmp_path / "results.png").exists()
     assert "No time was left for the stages losses." in (tmp_path / "results.md").read_text()
 
 
@@ -83,6 +86,27 @@ def test_a_stage_without_time_is_skipped_and_says_so(tmp_path: Path) -> None:
 def stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """The modules of the script."""
     monkeypatch.syspath_prepend(SCRIPT.parent)
+
+
+@pytest.fixture
+def here(stages: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that commands run in here: a file and a folder that is not empty; what they set, nobody else sees."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "results.json").write_text("mine")
+    return tmp_path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The one line that a command is refused with."""
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module("accelerator").main(words)
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    # argparse says how the program is called before.
+    return next(line for line in reversed(said.err.splitlines()) if "rror: " in line)
 
 
 def slow(seconds: float, begun: list[float]) -> Callable[[jax.Array], jax.Array]:
@@ -172,13 +196,72 @@ def test_what_autotuning_has_found_is_kept_unless_a_flag_says_where() -> None:
     [
         (["--only", "car"], "no stage car; there are card, "),
         (["--profile", "semi-hard", "many"], "BATCH a whole number"),
-        (["--options", "fast", "--device", "cpu"], "--options is one JSON object"),
-        (["--draw", "nowhere.json"], "nowhere.json holds no results: "),
+        (["--profile", "semi-hard", "0"], "a batch has 1 row or more"),
+        (["--profile", "semi-hart", "64"], "semi-hard"),
+        (["--options", "fast"], "--options is one JSON object"),
+        (["--options", "[1]"], "--options is one JSON object, not [1]"),
+        (["--seconds", "nan"], "--seconds must be a finite number above 0, but is nan"),
+        (["--seconds", "inf"], "but is inf"),
+        (["--seconds", "0"], "but is 0.0"),
+        (["--draw", "nowhere.json"], "nowhere.json"),
+        (["--out", "file"], "file is a file, not a folder"),
+        (["--out", "file/below"], "file is a file, not a folder"),
+        (["--out", "full"], "full is not empty; name another folder, or add --overwrite"),
+        (["--out", "n" * 300], "File name too long"),
+        (["--out", "/proc", "--overwrite"], "/proc"),
+        (["--device", "gpu", "--out", "new", "--autotune-cache", "file"], "file is a file, not a folder"),
     ],
-    ids=["stage", "batch", "options", "file"],
+    ids=" ".join,
 )
-def test_what_is_not_there_is_refused(words: list[str], complaint: str) -> None:
-    ended = run(*words)
-    assert ended.returncode == 2
-    assert complaint in ended.stderr
-    assert "Traceback" not in ended.stderr
+def test_what_is_not_there_is_refused(
+    words: list[str], complaint: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert complaint in refused(capsys, "--device", "cpu", *words)
+    assert sorted(path.name for path in here.iterdir()) == ["file", "full"]
+    assert [path.read_text() for path in (here / "file", here / "full" / "results.json")] == ["mine", "mine"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        "3",
+        "{",
+        '{"a": {}}',
+        '{"card": 3}',
+        '{"losses": {"rows": [3]}}',
+        '{"losses": {"rows": [{"ms": 1}]}}',
+    ],
+)
+def test_what_is_no_results_is_not_drawn(content: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "some.json").write_text(content)
+    assert "some.json holds no results: " in refused(capsys, "--draw", "some.json")
+    assert not (here / "some.png").exists()
+
+
+def test_a_picture_is_replaced_only_if_that_is_said(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "h200.json").write_text((SCRIPT.parent / "h200.json").read_text())
+    (here / "h200.png").write_text("mine")
+    assert "h200.png is there already; " in refused(capsys, "--draw", "h200.json")
+    assert (here / "h200.png").read_text() == "mine"
+    importlib.import_module("accelerator").main(["--draw", "h200.json", "--overwrite"])
+    assert (here / "h200.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_a_device_nothing_is_made(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "here").mkdir()
+    monkeypatch.chdir(here / "here")
+    assert "jax has no tpu here: " in refused(capsys, "--device", "tpu")
+    assert "jax has no gpu here: " in refused(capsys, "--device", "gpu")
+    assert not [*(here / "here").iterdir()]
+
+
+@pytest.mark.usefixtures("here")
+def test_each_run_has_its_folder_and_all_have_one_cache() -> None:
+    given = importlib.import_module("accelerator").options([])
+    assert given.out.parent == Path("runs")
+    assert time.strptime(given.out.name, "accelerator-%Y-%m-%d_%H-%M-%S")
+    assert given.autotune_cache == Path("runs/autotune").resolve()
