@@ -433,20 +433,22 @@ def test_the_table_tells_what_class_weights_take() -> None:
 
 def test_the_table_tells_launches_and_that_they_are_not_timed() -> None:
     program = Program("h100", 1, "semi-hard", 2048, 256, rows_per_class=16)
-    answer = Answer(program, Compiled(True, 2**20, 1.0, launches=1664, decisions=0))
+    answer = Answer(program, Compiled(True, 2**20, 1.0, launches=1664, decisions=17))
     said = report.markdown([answer])
-    assert "| kernel launches + decisions of a call | 1,664 + 0 |" in said
+    assert "| kernel launches + decisions of a call | 1,664 + 17 |" in said
     assert "are counted in the compiled text, not timed" in said
     assert "each other row of a class, of 16 here" in " ".join(said.split())
     assert "Classes of 16 rows may take a shorter branch than the one counted; --max-class-size 16 shows" in said
-    for other in ({"max_class_size": 16}, {"loss": "batch-hard"}):
-        without = report.markdown([answer._replace(program=dataclasses.replace(program, **other))])
+    bounded, other = (dataclasses.replace(program, **one) for one in ({"max_class_size": 16}, {"loss": "batch-hard"}))
+    undecided = answer._replace(compiled=dataclasses.replace(answer.compiled, decisions=0))
+    for one in (answer._replace(program=bounded), answer._replace(program=other), undecided):
+        without = report.markdown([one])
         assert "shorter branch" not in without
         assert "a branch is its longest" in without
     assert report.as_json([answer])["rows_per_class"] == 16
     assert report.as_json(ANSWERS)["rows_per_class"] == 8
     (found,) = report.as_json([answer])["answers"]
-    assert (found["launches"], found["decisions"]) == (1664, 0)
+    assert (found["launches"], found["decisions"]) == (1664, 17)
 
 
 def test_the_title_names_the_whole_update() -> None:
