@@ -28,6 +28,7 @@ from jaxtriplet.tools.fits.hlo import Collective
 from jaxtriplet.tools.fits.programs import Program
 from jaxtriplet.tools.fits.report import Answer
 from jaxtriplet.tools.words import whole_numbers
+from jaxtriplet.tools.workers import Worker, WorkerError
 
 from .modes import trials
 
@@ -70,6 +71,9 @@ def test_rows_of_a_class_are_the_trips_of_loops_over_them(monkeypatch: pytest.Mo
     program = Program("h100", 1, "semi-hard", 256)
     few, eight, many = (said(dataclasses.replace(program, rows_per_class=rows)) for rows in (1, 8, 16))
     assert (few.decisions, eight.decisions, many.decisions) == (1, 8, 16)
+    assert said(program).launches == eight.launches
+    assert said(dataclasses.replace(program, batch_size=2)).decisions == 2
+    assert said(dataclasses.replace(program, max_class_size=1)).launches == few.launches
     assert 0 < (many.launches - eight.launches) * 7 == (eight.launches - few.launches) * 8
     chip = said(dataclasses.replace(program, target="tpu-v5e"))  # it is given the program as a whole
     assert (chip.launches, chip.decisions) == (None, None)
@@ -239,6 +243,14 @@ def test_a_program_knows_how_its_rows_divide() -> None:
             Program("h100", 4, "semi-hard", 32, 8, **one).checked()
     with pytest.raises(ValueError, match="batch-hard has no `max_class_size`"):
         Program("h100", 4, "batch-hard", 32, 8, max_class_size=8).checked()
+    with pytest.raises(ValueError, match="`rows_per_class` 9 is more than `max_class_size` 8"):
+        Program("h100", 4, "semi-hard", 32, 8, rows_per_class=9, max_class_size=8).checked()
+    with pytest.raises(ValueError, match="`rows_per_class` 33 is more than `batch_size` 32"):
+        Program("h100", 4, "semi-hard", 32, 8, rows_per_class=33).checked()
+    for largest in ({"rows_per_class": 8, "max_class_size": 8}, {"rows_per_class": 32}, {"max_class_size": 2**40}):
+        Program("h100", 4, "semi-hard", 32, 8, **largest).checked()
+    assert Program("h100", 1, "semi-hard", 4).checked().rows_of_class == 4
+    assert Program("h100", 1, "semi-hard", max_class_size=2).checked().rows_of_class == 2
     with pytest.raises(ValueError, match="info-nce is of two views, and an `encoder` here has one"):
         Program("h100", 4, "info-nce", 32, 8, "blstm").checked()
     with pytest.raises(ValueError, match="semi-hard gathers all rows: it has no `exchange`"):
@@ -256,6 +268,37 @@ def test_a_process_that_dies_is_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
         pytest.raises(ValueError, match=r"h100 with 1 devices: .* ended with status 1: it said noth"),
     ):
         ask(Program("h100", 1, "semi-hard", 8, 4))
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "cause"),
+    [
+        (
+            # With the note that JAX adds to an exception whose traceback it cuts.
+            """
+    error = OverflowError("Python int too large\\n\\nto convert")
+    error.add_note("For simplicity, JAX has removed its internal frames")
+    raise error""",
+            1,
+            "OverflowError: Python int too large",
+        ),
+        (
+            """
+    for line in ("I1127 01:31:44.1 7 a.cc:1] begun", "F1127 01:31:44.5  7 statusor.cc:99] overflow: [4, 10]", "more"):
+        os.write(2, line.encode() + b"\\n")
+    os.abort()""",
+            -6,
+            "overflow: [4, 10]",
+        ),
+    ],
+    ids=["exception", "abort"],
+)
+def test_a_process_that_fails_tells_the_cause(failure: str, status: int, cause: str, tmp_path: Path) -> None:
+    file = tmp_path / "program.py"
+    file.write_text(f"import os\n\ndef serve(messages):{failure}\n")
+    with Worker(file, {}) as process, pytest.raises(WorkerError) as end:
+        process.ask("anything")
+    assert (end.value.status, end.value.words) == (status, cause)
 
 
 def test_the_environment_leaves_the_users_flags(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,13 +433,22 @@ def test_the_table_tells_what_class_weights_take() -> None:
 
 def test_the_table_tells_launches_and_that_they_are_not_timed() -> None:
     program = Program("h100", 1, "semi-hard", 2048, 256, rows_per_class=16)
-    answer = Answer(program, Compiled(True, 2**20, 1.0, launches=1664, decisions=0))
+    answer = Answer(program, Compiled(True, 2**20, 1.0, launches=1664, decisions=17))
     said = report.markdown([answer])
-    assert "| kernel launches + decisions of a call | 1,664 + 0 |" in said
+    assert "| kernel launches + decisions of a call | 1,664 + 17 |" in said
     assert "are counted in the compiled text, not timed" in said
     assert "each other row of a class, of 16 here" in " ".join(said.split())
+    assert "Classes of 16 rows may take a shorter branch than the one counted; --max-class-size 16 shows" in said
+    bounded, other = (dataclasses.replace(program, **one) for one in ({"max_class_size": 16}, {"loss": "batch-hard"}))
+    undecided = answer._replace(compiled=dataclasses.replace(answer.compiled, decisions=0))
+    for one in (answer._replace(program=bounded), answer._replace(program=other), undecided):
+        without = report.markdown([one])
+        assert "shorter branch" not in without
+        assert "a branch is its longest" in without
+    assert report.as_json([answer])["rows_per_class"] == 16
+    assert report.as_json(ANSWERS)["rows_per_class"] == 8
     (found,) = report.as_json([answer])["answers"]
-    assert (found["launches"], found["decisions"]) == (1664, 0)
+    assert (found["launches"], found["decisions"]) == (1664, 17)
 
 
 def test_the_title_names_the_whole_update() -> None:
@@ -473,6 +525,9 @@ def test_the_command_answers_in_json(call: Any) -> None:
         (["--seconds", "2"], "--seconds is of use with an encoder: name an --encoder"),
         (["--loss", "ge2e", "--max-class-size", "8"], "ge2e has no --max-class-size"),
         (["--rows-per-class", "0"], "--rows-per-class"),
+        (["--rows-per-class", "8", "--max-class-size", "4"], "--rows-per-class 8 is more than --max-class-size 4"),
+        (["--rows-per-class", "8", "--batch-size", "4"], "--rows-per-class 8 is more than --batch-size 4"),
+        (["--encoder", "ecapa-tdnn", "--seconds", "1e12"], "--seconds"),
         (["--loss", "info-nce", "--encoder", "blstm"], "info-nce is of two views, and an --encoder here has one"),
         (["--exchange", "ring"], "semi-hard gathers all rows: it has no --exchange"),
         (["--class-weights", "apart"], "semi-hard has no class weights that could be apart"),

@@ -5,6 +5,7 @@ file by its path, which needs the standard library alone: what a program does no
 """
 
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import IO, Any
 
 _ROOT = Path(__file__).parents[2]
+# How XLA tells why it aborts, before its stack and much else: `F1127 01:31:44.543956   31335 statusor.cc:99] why`.
+_FATAL = re.compile(r"F\d{4} [\d:.]+ +\d+ \S+\] (.+)")
 
 
 @dataclass(eq=False)
@@ -26,7 +29,7 @@ class WorkerError(Exception):
     status: int
     """The exit status, negative for a signal."""
     words: str
-    """The last line on standard error, or nothing."""
+    """Why: a fatal message of XLA, an exception's first line, or else the last line on standard error, if any."""
 
 
 class Worker(ExitStack):
@@ -63,9 +66,9 @@ class Worker(ExitStack):
             return connection.recv()
         status = process.wait()
         errors.seek(0)
-        words = [line.strip() for line in errors if line.strip()]
+        words = _why([line.strip() for line in errors if line.strip()])
         self.close()
-        raise WorkerError(status, words[-1] if words else "")
+        raise WorkerError(status, words)
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection, IO[str]]:
         errors = self.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 (the stack closes it)
@@ -89,6 +92,11 @@ class Worker(ExitStack):
         return process, ours, errors
 
 
+def _why(lines: list[str]) -> str:
+    fatal = [found[1] for found in map(_FATAL.match, lines) if found]
+    return [*fatal, *lines[-1:], ""][0]
+
+
 def serve(handle: str, program: str) -> None:
     """Answers what comes through a connection with a program, until it is closed."""
     with suppress(EOFError), Connection(int(handle)) as connection:
@@ -97,4 +105,8 @@ def serve(handle: str, program: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:])
+    try:
+        serve(*sys.argv[1:])
+    except Exception as error:
+        # A traceback may end in notes, such as JAX's on frames that it leaves out.
+        sys.exit(f"{type(error).__name__}: {error}".splitlines()[0])

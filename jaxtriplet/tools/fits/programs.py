@@ -32,7 +32,11 @@ class Program:
     seconds: (
         Annotated[
             float,
-            described("Compile the front end too, augmentation included: seconds of sound in place of frames.", ge=0.1),
+            described(
+                "Compile the front end too, augmentation included: seconds of sound in place of frames.",
+                ge=0.1,
+                le=3600,
+            ),
         ]
         | None
     ) = None
@@ -41,9 +45,17 @@ class Program:
     class_weights: Annotated[
         str, described("Where these are: whole on each device, or apart, a share on each.", choices=WHERE)
     ] = "whole"
-    rows_per_class: Annotated[
-        int, described("Rows of the largest class: how often loops over them are counted to run, on a GPU.", ge=1)
-    ] = 8
+    rows_per_class: (
+        Annotated[
+            int,
+            described(
+                "Rows of the largest class: how often loops over them are counted to run, on a GPU.  "
+                "[default: 8, or as many as there can be]",
+                ge=1,
+            ),
+        ]
+        | None
+    ) = None
     max_class_size: (
         Annotated[int, described("A bound on these that the loss is told, if it takes one.", ge=1)] | None
     ) = None
@@ -62,6 +74,7 @@ class Program:
             raise ValueError(f"{self.loss} gathers all rows: it has no `exchange`")
         if self.max_class_size is not None and "max_class_size" not in loss.signature.parameters:
             raise ValueError(f"{self.loss} has no `max_class_size`")
+        self._check_classes()
         if self.encoder is not None and losses.of_two_views(loss):
             raise ValueError(f"{self.loss} is of two views, and an `encoder` here has one: leave it out")
         for name in ("micro_batch", "seconds"):
@@ -78,11 +91,27 @@ class Program:
             )
         return self
 
+    def _check_classes(self) -> None:
+        for name in ("max_class_size", "batch_size"):
+            most = getattr(self, name)
+            if self.rows_per_class is not None and most is not None and self.rows_per_class > most:
+                raise ValueError(f"`rows_per_class` {self.rows_per_class} is more than `{name}` {most}")
+
     def _check_apart(self, loss: Loss) -> None:
         if "class_axis_name" not in loss.signature.parameters:
             raise ValueError(f"{self.loss} has no class weights that could be apart")
         if self.classes % self.devices:
             raise ValueError(f"{self.classes} classes do not divide among {self.devices} devices")
+
+    @property
+    def rows_of_class(self) -> int:
+        """The rows of the largest class: those asked for, or 8 where so many can be."""
+        return self.rows_per_class or min(8, self.batch_size, self.max_class_size or 8)
+
+    @property
+    def could_be_bound(self) -> bool:
+        """Whether the loss would take a `max_class_size`, and is told none."""
+        return self.max_class_size is None and "max_class_size" in losses.find(self.loss).signature.parameters
 
     @property
     def shape_of_weights(self) -> tuple[int, ...]:

@@ -50,7 +50,7 @@ def markdown(answers: Sequence[Answer]) -> str:
     template = jinja2.Template(Path(__file__).with_name("fits.md.jinja").read_text(), trim_blocks=True)
     rows = [[name, *cells] for name, cells in _rows(answers) if any(cells)]
     program = answers[0].program
-    words = {"note": TARGETS[program.target].note, "unused": f"{UNUSED:.0%}", "rows": program.rows_per_class}
+    words = {"note": TARGETS[program.target].note, "unused": f"{UNUSED:.0%}", "program": program}
     return template.render(table=table(rows), answers=answers, **words).rstrip()
 
 
@@ -141,7 +141,8 @@ def as_json(answers: Sequence[Answer]) -> dict[str, Any]:
     """Returns the answers as JSON: bytes, seconds, floating-point operations; null where something is not known."""
     program = answers[0].program
     asked = {name: value for name, value in vars(program).items() if name != "devices"}
-    return asked | {"memory_bytes": TARGETS[program.target].memory, "answers": [_figures(one) for one in answers]}
+    known = {"rows_per_class": program.rows_of_class, "memory_bytes": TARGETS[program.target].memory}
+    return asked | known | {"answers": [_figures(one) for one in answers]}
 
 
 def _figures(answer: Answer) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def answer(program: Program) -> Compiled:
     seconds = time.perf_counter() - started
     peak, module = compiled.memory_analysis().peak_memory_in_bytes, hlo.read(compiled.as_text())
     is_gpu = TARGETS[program.target].platform == "cuda"
-    work = launches.count(module, program.rows_per_class - 1) if is_gpu else None
+    work = launches.count(module, program.rows_of_class - 1) if is_gpu else None
     return Compiled(
         fits=peak <= TARGETS[program.target].memory,
         peak_bytes=peak,
