@@ -18,7 +18,7 @@ from jaxtriplet.engine import derivative, merged_rows, whole_rows
 from jaxtriplet.engine.apart import Apart
 from jaxtriplet.engine.outcome import Found, evidence_of, gather
 from jaxtriplet.engine.rows import Rows, as_strangers, at_least_one, for_each, of_class, pairs, without_values
-from jaxtriplet.engine.separable import Layout, Numbers, Plan, Separable, different, sets_of
+from jaxtriplet.engine.separable import KEEPS, Layout, Numbers, Plan, Separable, different, sets_of
 from jaxtriplet.engine.tuning import Tuning, by_platform, plans
 from jaxtriplet.types import AxisName, DistanceFn, Exchange, Precision
 
@@ -92,7 +92,17 @@ def measure(
         at_once = (
             count if both_ways else min(count, columns or _at_once(candidates, tuning, classes, apart is not None))
         )
-        return Plan(loss, form, pairs_fn, block_size, both_ways, ring, at_once, apart, strangers, tuning)
+        # Only what matters to this batch, so that platforms that would work it off alike are one branch.
+        rows = len(together.labels)
+        one = block_size is not None or tuning.measured.anchors(candidates.vectors, KEEPS) >= rows
+        sizes = () if present is None else _sizes(tuning.fewest, count)
+        return Plan(
+            *(loss, form, pairs_fn, block_size, both_ways, ring, at_once, apart, strangers),
+            cut=None if one else tuning.measured,
+            together=0 if one or not both_ways else tuning.together,
+            sizes=sizes,
+            ordered=count > tuning.ordered,
+        )
 
     layout = Layout(without_values(together), without_values(candidates), None, present)
     ways, met = plans(plan), different(anchors, candidates)
@@ -121,6 +131,11 @@ def _at_once(candidates: Rows, tuning: Tuning, are_classes: bool, are_apart: boo
         most = min(tuning.classes, APART) if are_apart else tuning.classes
         return count if vectors <= most else max(1, tuning.block * count // vectors)
     return count if count <= LONG else LONG_BLOCK
+
+
+def _sizes(fewest: int, most: int) -> tuple[int, ...]:
+    """Returns the shapes to compile for candidates of which there may be few: twice as many each."""
+    return (*(size for size in (fewest * 2**power for power in range(31)) if size < most), most)
 
 
 def _work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[Any, Any]:

@@ -27,8 +27,8 @@ class _Plan(NamedTuple):
     ways: tuple[Way, ...]
     """In the order of their limits, of which the last is none."""
     strangers: bool
-    ordered: int
-    """To know how many positives there are, more candidates than this are put in order, fewer counted in each tile."""
+    ordered: bool
+    """Whether candidates are put in order, to know how many positives there are, or these counted in each tile."""
 
 
 class _Numbers(NamedTuple):
@@ -100,7 +100,7 @@ def mine(
     size = Size(everyone, width, len(anchors.labels), max_class_size, 0 if strangers else 1)
 
     def plan(tuning: Tuning) -> _Plan:
-        return _Plan(form, ways(rule, size, tuning, block_size, keeps), strangers, tuning.ordered)
+        return _Plan(form, ways(rule, size, tuning, block_size, keeps), strangers, everyone > tuning.ordered)
 
     goes_by_size = isinstance(rule, BySize)
     order, classes = arrange(anchors, candidates, strangers=strangers) if goes_by_size else (None, None)
@@ -138,10 +138,9 @@ def _work(plan: _Plan, numbers: _Numbers, layout: _Layout, cotangent: jax.Array 
         The outcome, and the gradient by the numbers.
     """
     ways = [functools.partial(_tiles, plan.form, way) for way in plan.ways]
-    if layout.order is None:
-        few = len(layout.candidates.labels) <= plan.ordered
-        arranged = (None, None) if few else arrange(layout.anchors, layout.candidates, strangers=plan.strangers)
-        layout = layout._replace(order=arranged[0], classes=arranged[1])
+    if layout.order is None and plan.ordered:
+        order, classes = arrange(layout.anchors, layout.candidates, strangers=plan.strangers)
+        layout = layout._replace(order=order, classes=classes)
     if len(ways) == 1 or layout.order is None:
         return ways[0](numbers, layout, cotangent)
     larger = [(layout.order.largest > way.limit).astype(jnp.int32) for way in plan.ways[:-1]]

@@ -14,7 +14,7 @@ from jaxtriplet.engine.outcome import Spread, spread
 from jaxtriplet.engine.rows import Rows, of_class, place_of_class
 from jaxtriplet.engine.statistics import Count, One
 from jaxtriplet.engine.tiles import cut
-from jaxtriplet.engine.tuning import Tuning
+from jaxtriplet.engine.tuning import Cut
 from jaxtriplet.types import AxisName, Terms
 
 # Bytes that are kept of each pair.
@@ -85,7 +85,14 @@ class Plan(NamedTuple):
     """How candidates are shared among devices, if each meets its own alone."""
     strangers: bool
     """Whether no anchor is among the candidates."""
-    tuning: Tuning
+    cut: Cut | None
+    """How large tiles are; None if one holds all, or somebody asks for a size."""
+    together: int
+    """Bytes of the one tile that there may be where rows meet candidates both ways."""
+    sizes: tuple[int, ...]
+    """The shapes compiled for candidates of which there may be few."""
+    ordered: bool
+    """Whether candidates are put in order, to know how many positives there are."""
     raw: bool = False
     """Whether the numbers are the rows as they are, not what the score takes of them."""
 
@@ -120,9 +127,11 @@ class Plan(NamedTuple):
 
     def tiles(self, anchors: int, candidates: int) -> tuple[int, int]:
         """Returns into how many tiles to cut so many anchors, and how many each has, beside so many vectors."""
-        if self.both_ways and not self.block_size and anchors * candidates * KEEPS <= self.tuning.together:
+        if self.block_size is not None or self.cut is None:
+            return cut(anchors, self.block_size, max(1, anchors))
+        if self.both_ways and anchors * candidates * KEEPS <= self.together:
             return 1, anchors
-        return cut(anchors, self.block_size, self.tuning.measured.anchors(candidates, KEEPS))
+        return cut(anchors, None, self.cut.anchors(candidates, KEEPS))
 
     def meets_whole_rows(self, anchors: int, candidates: int) -> bool:
         """Returns whether a tile has all candidates of its anchors, and whoever else is needed."""

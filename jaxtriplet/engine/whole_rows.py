@@ -19,8 +19,7 @@ def work(plan: Plan, numbers: Numbers, layout: Layout, cotangent: Any) -> tuple[
     if layout.present is None:
         return _rows(plan, numbers, layout, cotangent)
     counts, of_anchors = layout.present
-    most = len(layout.candidates.labels)
-    sizes = [size for size in (plan.tuning.fewest * 2**power for power in range(31)) if size < most] + [most]
+    sizes = plan.sizes
     needed = counts if of_anchors is None else jnp.maximum(counts, of_anchors)
     level = sum(((needed > size).astype(jnp.int32) for size in sizes[:-1]), jnp.zeros_like(needed, jnp.int32))
     branches = [functools.partial(_first_rows, plan, size, of_anchors is not None) for size in sizes]
@@ -47,7 +46,7 @@ def _counts(plan: Plan, anchors: Rows, candidates: Rows) -> tuple[Any, Any]:
     """Returns how many positives and negatives each anchor has, [B] each; None for what is counted as it is met."""
     if plan.pairs_fn in (views, of_class):  # its other half, its class
         return anchors.valid.astype(jnp.int32), None
-    if plan.pairs_fn is not pairs or len(candidates.labels) <= plan.tuning.ordered:
+    if plan.pairs_fn is not pairs or not plan.ordered:
         return None, None
     classes = arrange(anchors, candidates, strangers=plan.strangers)[1]
     return classes.positives, classes.negatives
