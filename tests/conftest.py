@@ -16,6 +16,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 import jax
 import pytest
 
+from . import platforms as platforms
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -201,6 +203,8 @@ SELDOM = {
     "test_class_weights_never_leave_their_device[automatic]",
     "test_a_loss_that_is_declared_trains_by_name_and_its_class_weights_with_it",
     "test_the_other_encoders_are_exported_too[blstm]",
+    "test_an_encoder_for_which_no_back_end_can_be_fitted_is_not_lost",
+    "test_many_centers_take_no_more_memory_than_as_many_classes",
 }
 
 # Groups of tests that take minutes, one after the other: all others would be done, and wait for them.

@@ -17,6 +17,7 @@ from jaxtriplet.losses import registry
 
 from .cases import LOSSES, Case, named, random_rows
 from .modes import trials
+from .platforms import PLATFORMS
 from .test_engine import SORTED, by_anchor, each_triplet, everything
 
 # Five rows of class 3, and one that is padding; of eight devices each has two rows of different classes.
@@ -162,7 +163,7 @@ def test_picks_have_the_gradient_of_a_loop_over_anchors(
     rows = rng.normal(size=(len(labels), 5)) + rng.normal(size=(20, 5))[labels]
     expected, expected_gradient = by_anchor("semi_hard", labels, rows, 0.4)
     jax.clear_caches()
-    monkeypatch.setitem(tuning.TUNING, "cpu", tuning.TUNING["cuda"]._replace(picked=0.1))
+    monkeypatch.setitem(tuning.TUNING, "cpu", PLATFORMS["cuda"]._replace(picked=0.1))
     step = jax.jit(jax.value_and_grad(partial(jt.semi_hard, labels, margin=0.4, max_class_size=4 if bounded else None)))
     value, gradient = step(rows)
     assert "scatter" in step.lower(rows).as_text()  # picks are added to what they were picked from

@@ -15,9 +15,12 @@ import jaxtriplet as jt
 from jaxtriplet import losses
 from jaxtriplet.losses import registry
 
+from .modes import trials
 from .toys import TOYS
 
 KNOWN = {name: one for name, one in (registry.LOSSES | TOYS).items() if "precision" in one.signature.parameters}
+# One that mines, one of row statistics, one of class weights, one in plain autodiff, one of two views.
+QUICK = ("semi_hard", "supervised_contrastive", "aam_softmax", "kl_hinge", "info_nce", "toy")
 LABELS, ROWS, CLASSES = ((16,), jnp.int32), ((16, 8), jnp.float32), ((6, 8), jnp.float32)
 
 # --- where it is asked for --------------------------------------------------------------------------------------------
@@ -50,7 +53,7 @@ def both_ways(loss: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     return jax.grad(summed, 1)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@trials("name", KNOWN, always=lambda name: name in QUICK, ids=str)
 def test_all_products_of_a_loss_and_its_gradient_are_as_asked_for(name: str) -> None:
     one = KNOWN[name]
     assert asked(both_ways(one.function), *shapes_of(one)) == {"exact"}
@@ -71,7 +74,9 @@ def test_every_loss_that_compares_all_rows_has_the_choice() -> None:
         assert "precision" not in one.options
 
 
-@pytest.mark.parametrize("name", ["batch_all", "supervised_contrastive", "lifted_structure"])
+@trials(
+    "name", ["batch_all", "supervised_contrastive", "lifted_structure"], always=lambda name: name[0] == "s", ids=str
+)
 def test_float64_stays_exact_and_half_precision_is_widened_first(name: str, x64: None) -> None:
     gradient, one = both_ways(KNOWN[name].function, precision="fast"), KNOWN[name]
     assert asked(gradient, *shapes_of(one, jnp.float64)) == {"exact"}

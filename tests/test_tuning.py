@@ -19,15 +19,16 @@ from jaxtriplet.engine.tuning import Cut, Tuning
 
 from .cases import CASES, LOSSES, MEETING, Case, random_rows
 from .modes import trials
+from .platforms import PLATFORMS
 from .test_engine import everything
 
 ROWS = 24
-CUDA, ANY = tuning.TUNING["cuda"], 2**31
+CUDA, ANY = PLATFORMS["cuda"], 2**31
 # Several tiles of everything; classes of up to 3 rows are met side by side, of up to 6 in a loop, larger ones sorted.
 TINY = CUDA._replace(mined=Cut(3000, 4, 4, ANY), measured=Cut(1500, 4, 4, ANY), together=0, at_hand=3, many=6)
 TUNINGS = {
     "a GPU's": CUDA,
-    "a TPU's": tuning.TUNING["tpu"],
+    "a TPU's": PLATFORMS["tpu"],
     "picks, in tiny tiles": TINY._replace(picked=0.1, fewest=4, classes=2, block=2),
     "weights in straight code": TINY._replace(picked=1e9, ordered=0, compared=0, classes=2, block=1),
     "weights in a loop, down the columns": TINY._replace(picked=1e9, straight=0, by_anchor=False, ordered=0),
@@ -52,8 +53,8 @@ def figures(case: Case, dtype: Any, tuned: Tuning | None, given: list[tuple[Any,
     """Loss, statistics, each anchor's sum, and the gradients of both, of each batch; None: tuned as it comes."""
     with pytest.MonkeyPatch.context() as patch, jax.enable_x64(dtype is np.float64):
         jax.clear_caches()  # what is traced was tuned before
-        if tuned is not None:
-            patch.setitem(tuning.TUNING, "cpu", tuned)
+        for platform in tuning.TUNING if tuned is not None else ():
+            patch.setitem(tuning.TUNING, platform, tuned)
         run, numbers = everything(case), tuple(jnp.asarray(number, dtype) for number in case.numbers)
         found = [jax.device_get(run(rows.astype(dtype), numbers, *rest)) for rows, *rest in given]
     jax.clear_caches()
@@ -161,7 +162,8 @@ def test_a_rule_with_a_tree_of_numbers_looks_at_one_anchor_at_a_time(
     given = rows, others, jax.tree.map(jnp.float64, numbers)
     expected = jax.jit(step)(*given)
     jax.clear_caches()
-    monkeypatch.setitem(tuning.TUNING, "cpu", tuned)
+    for platform in tuning.TUNING:
+        monkeypatch.setitem(tuning.TUNING, platform, tuned)
     compare(jax.jit(lambda *given: step(*given))(*given), expected, 1e-12)
     jax.clear_caches()
 
@@ -178,7 +180,7 @@ def anchors_in_a_tile(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     jax.clear_caches()
     for platform in tuning.TUNING:
         cut = Cut(0, EACH[platform], EACH[platform], EACH[platform])
-        tuned = tuning.TUNING[platform]._replace(mined=cut, measured=cut, together=0)
+        tuned = PLATFORMS[platform]._replace(mined=cut, measured=cut, together=0)
         monkeypatch.setitem(tuning.TUNING, platform, tuned)
     yield
     jax.clear_caches()
@@ -239,8 +241,11 @@ def test_one_program_for_all_platforms_has_the_tiles_of_each(case: Case, anchors
     compare(jax.export.deserialize(exported.serialize()).call(rows, labels), step(rows, labels), 1e-6)
 
 
-def test_a_gpu_has_a_batch_in_one_tile_and_a_cpu_in_many() -> None:
+def test_a_gpu_has_a_batch_in_one_tile_and_a_cpu_in_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the tables as they are."""
+    jax.clear_caches()
+    for platform, tuned in PLATFORMS.items():
+        monkeypatch.setitem(tuning.TUNING, platform, tuned)
     shapes = jax.ShapeDtypeStruct((2048,), jnp.int32), jax.ShapeDtypeStruct((2048, 8), jnp.float32)
     for loss in (jt.semi_hard, jt.batch_hard):
         traced = jax.jit(jax.grad(loss, 1)).trace(*shapes)
@@ -248,3 +253,4 @@ def test_a_gpu_has_a_batch_in_one_tile_and_a_cpu_in_many() -> None:
         whole = {one for one, text in texts.items() if "2048x2048xf32" in text}
         assert whole == {"cuda", "tpu"}
         assert "2048x128xf32" in texts["cpu"]
+    jax.clear_caches()
