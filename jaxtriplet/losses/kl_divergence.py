@@ -70,7 +70,7 @@ def kl_hinge(
         terms = Terms(*(jnp.sum(part, axis=0) for part in engine.count(term, same | different)))
         return terms, engine.spread(forth + back, same), engine.spread(forth + back, different)
 
-    count, given = len(candidates.labels), (of_tile, (anchors, own), anchors, candidates.values)
+    count, given = len(candidates.labels), (of_tile, (anchors, own), anchors, numerics.evidence(candidates.values))
     found = engine.by_tiles(*given, candidates=count, block_size=block_size)
     return engine.conclude(found, reduce_fn, axis_name, has_aux)
 

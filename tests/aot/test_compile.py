@@ -48,7 +48,7 @@ def spread(names: Iterable[str], for_all: tuple[str, ...]) -> list[Any]:
 
 
 # The TPU compiler takes longer, and longer for more rows.
-SHAPES = {"tpu-v5e": (1024, 64), "h100": (16384, 32)}
+SHAPES = {"tpu-v5e": (1024, 64), "h100": (65536, 32)}
 UPDATE: Any = {"batch_size": 512, "dim": 32, "frames": 20, "features": 12}
 
 
@@ -68,8 +68,9 @@ def test_a_loss_gathers_the_rows_once_and_scatters_their_gradient_once(
         assert (target, devices, forward, backward) == ("tpu-v5e", 16, "all-gather", "all-reduce")
     small = [one for one in found.collectives if one not in large]
     per_row = [one for one in small if one.bytes >= 4 * rows]  # the labels, and the rows' places
-    # Of lifted structure not the places, but each row's sum and its gradient, which takes a scalar along.
-    numbers, scalar = (3, 4) if loss == "lifted-structure" else (2, 0)
+    # Of lifted structure not the places, but each row's sum and its gradient, which takes a scalar along; of what is
+    # differentiated by running it again, the labels, for each run.
+    numbers, scalar = {"lifted-structure": (3, 4), "kl-hinge": (3, 0)}.get(loss, (2, 0))
     assert sum(one.bytes for one in per_row) <= numbers * 4 * rows + scalar
     scalars = [one for one in small if one not in per_row]
     assert {one.kind for one in scalars} <= {"all-reduce"}
@@ -83,13 +84,14 @@ def test_a_loss_gathers_the_rows_once_and_scatters_their_gradient_once(
 def test_the_distances_of_all_pairs_never_exist(target: str, loss: str, compile_for: Compile) -> None:
     rows, dim = SHAPES["h100"]
     found = compile_for(Program(target, 4, loss, rows, dim))
-    # Half of what a device would need for the distances of its own anchors.
+    # Half of what a device would need for the distances of its own anchors, 4 GiB.
     assert found.peak_bytes < rows * (rows // 4) * 4 / 2
 
 
 @pytest.mark.parametrize(("loss", "target"), RINGS)
 def test_no_device_of_a_ring_holds_all_rows(loss: str, target: str, compile_for: Compile) -> None:
     rows, dim = SHAPES[target]
+    dim = 512 if target == "h100" else dim  # rows of 128 MiB in all: or the tile would be all that there is to see
     gather, ring = (
         compile_for(Program(target, 4, loss, rows, dim, exchange=exchange)) for exchange in ("gather", "ring")
     )
