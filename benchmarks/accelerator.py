@@ -114,7 +114,6 @@ def main(words: Sequence[str] | None = None) -> None:
 
     try:
         session = Session(given.device, given.out, quick=given.quick, seconds=given.seconds)
-        places.make(given.out)
         if given.device == "gpu":
             places.make(given.autotune_cache)
         for old in ("results.json", "results.md", "results.png"):  # Else pages of two runs may lie side by side.

@@ -10,6 +10,9 @@ from jaxtriplet.types import Precision
 # one than that, `finfo.tiny` say, has gradients that overflow float32.
 SHORTEST_SQUARED = 1e-12
 
+# Three products of halves in bfloat16, what "fast" asks of a product of float32 matrices.
+FAST = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
+
 # Keras' epsilon, to which the siamese KL-divergence net clips its probabilities.
 SMALLEST_PROBABILITY = 1e-7
 
@@ -48,8 +51,7 @@ def inner(x: jax.Array, y: jax.Array, precision: Precision = "exact") -> jax.Arr
     makes one of float32; float64 has none.
     """
     is_fast = precision == "fast" and x.dtype == y.dtype == jnp.float32
-    how = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3 if is_fast else jax.lax.Precision.HIGHEST
-    return jnp.matmul(x, y.T, precision=how)
+    return jnp.matmul(x, y.T, precision=FAST if is_fast else jax.lax.Precision.HIGHEST)
 
 
 def safe_divide(numerator: jax.Array, count: jax.Array) -> jax.Array:

@@ -7,7 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from stages.programs import DIM, FAST, ROWS_PER_CLASS, batch_of, missing, products, program_of
+from jaxtriplet import numerics
+from stages.programs import DIM, ROWS_PER_CLASS, batch_of, missing, products, program_of
 from stages.session import LATE, Built, Program, Session
 from stages.timing import times
 
@@ -25,7 +26,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "bfloat16 rows, fast": {"precision": "fast"},
 }
 """Keywords, by names that tell the precision."""
-FLOORS = {"products": jax.lax.Precision.HIGHEST, "fast products": FAST, "bfloat16 products": None}
+FLOORS = {"products": jax.lax.Precision.HIGHEST, "fast products": numerics.FAST, "bfloat16 products": None}
 OF_TWO_VIEWS = LOSSES[-2:]
 
 

@@ -1,6 +1,6 @@
 """Losses, the products that no loss can do without, and the batches that they are given."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtriplet.tools.bench.textbook import TEXTBOOK
+from jaxtriplet.tools.bench.with_jax import graded
 from jaxtriplet.tools.bench.worker import make_batch
 from jaxtriplet.tools.losses import find, of_two_views
 from stages.session import Program
@@ -18,9 +18,6 @@ DIM, ROWS_PER_CLASS = 256, 8
 NUMBERS: Mapping[str, Mapping[str, float]] = {"semi-hard": {"margin": 0.2}}
 # The largest tile of the products: 256 MiB of float32.
 LARGEST = 2**26
-
-FAST = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
-"""What `precision="fast"` means where it is measured."""
 
 
 def missing(loss: str, options: Mapping[str, Any]) -> str | None:
@@ -45,12 +42,10 @@ def program_of(
         options: Keywords.
         textbook: Whether to take the formula over all pairs or triplets in place of this library's.
     """
-    found = find(loss)
-    function: Callable[..., Any] = TEXTBOOK[loss] if textbook else found
-    numbers = {name: jnp.float32(value) for name, value in (found.numbers | NUMBERS.get(loss, {})).items()}
+    given = find(loss).numbers | NUMBERS.get(loss, {})
+    numbers = {name: jnp.float32(value) for name, value in given.items()}
     rows = tuple(place for place, array in enumerate(batch) if array.ndim > 1)
-    graded = jax.value_and_grad(lambda *given: function(*given[:-1], **given[-1], **options), argnums=rows)
-    return Program(graded, (*batch, numbers))
+    return Program(graded(loss, rows, options, textbook=textbook), (*batch, numbers))
 
 
 def products(x: jax.Array, y: jax.Array, precision: Any) -> tuple[jax.Array, jax.Array]:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 
+from stages import places
+
 T = TypeVar("T")
 COMPILING = min(6, 2 * (os.cpu_count() or 1))
 """Threads that compile at a time. XLA tries a GPU's kernels on the card, one after the other: more would only wait."""
@@ -60,6 +62,7 @@ class Session:
 
         Raises:
             RuntimeError: There is no such device.
+            OSError: The folder cannot be written.
         """
         self.device = jax.devices(device)[0]
         self.quick, self.out = quick, out
@@ -67,7 +70,7 @@ class Session:
         self._name, self._started = "", time.monotonic()
         self._end = self._stage_end = self._started + seconds
         self._spent: tuple[float, ...] = ()
-        out.mkdir(parents=True, exist_ok=True)
+        places.make(out)
 
     @property
     def left(self) -> float:

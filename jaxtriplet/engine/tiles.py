@@ -137,11 +137,11 @@ def by_tiles(
     """
     count = len(anchors.labels)
 
-    def work(shape: tuple[int, int], tiled: Any, *_: None) -> Any:
+    def work(shape: tuple[int, int], tiled: Any) -> Any:
         again = of_tile if shape[0] == 1 else jax.checkpoint(of_tile, prevent_cse=False)  # a scan keeps them apart
         terms, *spreads = scan_tiles(lambda _, tile: ((), again(tile)), (), tiled, shape)[1]
         return unfold(terms, count), *map(merge, spreads)
 
     shapes = plans(lambda tuning: cut(count, block_size, tuning.mined.anchors(candidates, KEEPS)))
-    terms, positives, negatives = by_platform(work, shapes, tiled, None, None)
+    terms, positives, negatives = by_platform(work, shapes, tiled)
     return gather(terms, positives, negatives, anchors, *evidence)

@@ -90,9 +90,9 @@ TUNING: dict[str, Tuning] = {
         block=2**11,
     ),
     "cuda": Tuning(
-        # At B = 65,536 semi-hard and batch-all peak at 542 and 521 MiB in all; what takes less a pair has larger tiles.
+        # At B = 65,536 semi-hard and batch-all peak at 487 and 483 MiB in all; what takes less a pair has larger tiles.
         mined=Cut(2**28, 8, 8, _ALL),
-        # 270 to 490 MiB of most losses; SupCon, B = 8192, 2.8 ms with 2^24 numbers or 2^25.
+        # 266 to 459 MiB of most losses; SupCon, B = 8192, 2.8 ms with 2^24 numbers or 2^25.
         measured=Cut(2**27, 8, 8, _ALL),
         together=2**29,  # symmetric InfoNCE, B = 8192: 2.98 ms in one tile, 4.05 in two, which take a fourth product
         # With masks laid out alike. B = 2048: semi-hard 0.57 -> 0.30 ms, batch-all 0.45 -> 0.29, batch-hard 0.19 ->

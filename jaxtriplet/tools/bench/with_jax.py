@@ -9,11 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtriplet import numerics
 from jaxtriplet.tools import losses
 from jaxtriplet.tools.bench.textbook import TEXTBOOK
-
-# What `precision="fast"` asks of products; the processor computes in float32 whatever it is asked.
-_FAST = jax.lax.DotAlgorithmPreset.BF16_BF16_F32_X3
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,20 @@ def _function(contender: str, loss: str, rows: tuple[int, ...]) -> Callable[...,
     """Returns value and gradients of the arguments at these places as a function of all, the numbers last."""
     name, _, fast = contender.partition("-")
     if name == "floor":
-        return partial(floor, precision=_FAST if fast else "highest")
-    function = TEXTBOOK[loss] if name == "textbook" else losses.find(loss)
-    options = {"precision": fast} if fast else {}
+        return partial(floor, precision=numerics.FAST if fast else "highest")
+    return graded(loss, rows, {"precision": fast} if fast else {}, textbook=name == "textbook")
+
+
+def graded(loss: str, rows: tuple[int, ...], options: Mapping[str, Any], *, textbook: bool) -> Callable[..., Any]:
+    """Returns value and gradients of a loss, or of its textbook formula, as a function of arrays and, last, numbers.
+
+    Args:
+        loss: Its name in commands.
+        rows: Which of the arrays are differentiated.
+        options: Its keywords.
+        textbook: Whether to take the formula over all pairs or triplets in place of this library's.
+    """
+    function = TEXTBOOK[loss] if textbook else losses.find(loss)
     return jax.value_and_grad(lambda *given: function(*given[:-1], **given[-1], **options), argnums=rows)
 
 
