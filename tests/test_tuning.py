@@ -17,7 +17,7 @@ from jaxtriplet import distances, engine
 from jaxtriplet.engine import tuning
 from jaxtriplet.engine.tuning import Cut, Tuning
 
-from .cases import CASES, LOSSES, MEETING, Case, random_rows
+from .cases import BY_DISTANCE, LOSSES, MEETING, OF_EACH_WAY, Case, random_rows
 from .modes import trials
 from .platforms import PLATFORMS
 from .test_engine import everything
@@ -72,9 +72,14 @@ def compare(found: Any, expected: Any, tolerance: float) -> None:
         np.testing.assert_allclose(ours, theirs, 0, tolerance * np.abs(theirs).max(initial=1))
 
 
-# What goes by the size of classes by every tuning, and every other loss, variant and distance by the tiniest tiles.
-CUT = [case for case in CASES if "block_size" in case.declared.signature.parameters]
+# What goes by the size of classes by every tuning, and every other loss and variant by the tiniest tiles. A tile meets
+# its distances, whichever they are, before a rule or a statistic sees them: one loss of either kind shows each of them.
 BY_SIZE, TINIEST = ("semi_hard", "semi_hard_all", "batch_all"), "picks, in tiny tiles"
+CUT = [
+    case
+    for case in [*LOSSES, *(one for one in BY_DISTANCE if one.name.startswith(("batch_all", "contrastive")))]
+    if "block_size" in case.declared.signature.parameters
+]
 LINES = [(case, word) for case in CUT for word in (TUNINGS if case.name in BY_SIZE else [TINIEST])]
 ALWAYS = {("semi_hard", TINIEST), ("batch_all", "weights in straight code"), ("aam_softmax", TINIEST)}
 
@@ -102,14 +107,15 @@ def test_in_float32_a_platforms_numbers_change_no_more_than_rounding_does(case: 
     compare(found, untuned(case, np.float32), 128 * np.finfo(np.float32).eps)
 
 
-EXACT = [
-    case for case in LOSSES if case.name in ("semi_hard", "semi_hard_all", "batch_all", "batch_hard", "contrastive")
+TIED = [
+    *((name, word) for name in BY_SIZE for word in (TINIEST, "weights in straight code")),
+    *(("batch_hard", TINIEST), ("contrastive", TINIEST)),
 ]
 
 
 @trials(
     ("case", "word"),
-    [(case, word) for case, word in LINES if case in EXACT],
+    [(case, word) for case, word in LINES if (case.name, word) in TIED],
     always=lambda case, word: name_of(case, word) == "batch_hard-picks, in tiny tiles",
     ids=name_of,
 )
@@ -171,7 +177,13 @@ def test_a_rule_with_a_tree_of_numbers_looks_at_one_anchor_at_a_time(
 # --- which platform it is for -----------------------------------------------------------------------------------------
 
 COUNT, EACH = 240, {"cpu": 16, "cuda": 24, "tpu": 40, "rocm": 24}
-LOWERED = [case for case in MEETING if "block_size" in case.declared.signature.parameters]
+# Of each way through the engine, which is what decides, one.
+LOWERED = [
+    case
+    for case in MEETING
+    if case.name == "semi_hard" or case in OF_EACH_WAY
+    if "block_size" in case.declared.signature.parameters
+]
 
 
 @pytest.fixture
