@@ -100,9 +100,7 @@ def _errors(
             "false_rejection_rate": rates.false_rejection,
         }
     if few:
-        figures["no_interval"] = (
-            f"too few speakers for an interval: {count}, and at least {metrics.MIN_SPEAKERS} needed"
-        )
+        figures["no_interval"] = f"too few speakers for an interval: {count}, fewer than {metrics.MIN_SPEAKERS}"
     else:
         figures["bootstrap_over"] = "trials" if count is None else "speakers"
     if count is not None:
