@@ -95,6 +95,10 @@ def evaluated(run: Any, data: Path, trials: Path | None = None, **options: Any) 
     return jobs.evaluate(run, data, trials, **{"draws": 20, "quiet": True, **options})
 
 
+def page_of(folder: Path) -> str:
+    return " ".join((folder / "report.html").read_text().split())
+
+
 def cosines(data: Path, seed: int = 0) -> tuple[np.ndarray, Recordings]:
     index = recordings(data)
     config = Config().replace(seed=seed)
@@ -127,6 +131,7 @@ def test_all_pairs_of_a_folder_are_judged(folders: dict[str, Path], data: Path, 
     assert {name: figures[name] for name in expected} == expected
     assert not {"cllr", "calibrated_on", "map_at_r", "seed", "no_interval"} & figures.keys()
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == figures
+    assert "12 of the 36 same-speaker trials are of one session each" in page_of(tmp_path / "out")
 
 
 @pytest.mark.usefixtures("pageless")
@@ -171,12 +176,13 @@ def test_pairs_of_one_session_are_judged_apart(folders: dict[str, Path], data: P
         for name, measure in (("equal_error_rate", metrics.equal_error_rate), ("min_dcf", metrics.min_dcf)):
             assert judged.figures[f"{prefix}{name}"] == measure(scores[~within], same[~within])
             assert judged.figures[f"{prefix}same_session_{name}"] == measure(scores[apart], same[apart])
+        low, high = judged.figures[f"{prefix}equal_error_rate_interval"]
+        assert 0 <= low < high <= 1
         written = np.loadtxt(tmp_path / "out" / f"scores{end}_same_session.txt", usecols=3)
         np.testing.assert_allclose(written, scores[within], atol=1e-6)
     words = call("evaluate", folders["plain"], "--data", data, "--draws", 5, "--quiet", "--out", tmp_path / "c")
     assert "12 of the 36 trials of one speaker are of one session, the easy ones; see --same-session" in words.out
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "Beside these, 12 same-speaker trials are of one session each" in " ".join(page.split())
+    assert "Beside these, 12 same-speaker trials are of one session each" in page_of(tmp_path / "out")
 
 
 @pytest.mark.usefixtures("pageless")
@@ -264,12 +270,11 @@ def test_calibration_is_fitted_on_others(
         assert style(figures[name])
         assert title
         assert meaning.endswith(".")
-    page = " ".join((tmp_path / "out" / "report.html").read_text().split())
+    page = page_of(tmp_path / "out")
     assert f"calibrated on {others / 'of.txt'}" in page
     assert page.count("<svg") == (5 if asked else 3)
 
 
-@pytest.mark.usefixtures("pageless")
 def test_ratios_of_a_back_end_are_judged_as_they_are(
     folders: dict[str, Path], data: Path, call: Any, tmp_path: Path
 ) -> None:
@@ -283,6 +288,8 @@ def test_ratios_of_a_back_end_are_judged_as_they_are(
     assert not {"as_norm_cllr", "calibration_scale"} & figures.keys()  # after AS-norm they are no ratios
     assert f"as likelihood ratios, as the back-end gives them: Cllr {figures['cllr']:.3f} (at best " in out
     assert not (tmp_path / "out" / "scores_calibrated.txt").exists()
+    told = f"Taken at their word, as the back-end gives them, the log-likelihood ratios cost {figures['cllr']:.4f} bits"
+    assert told in page_of(tmp_path / "out")
 
 
 @pytest.mark.usefixtures("pageless")
@@ -373,12 +380,13 @@ def test_where_no_draw_has_an_error_that_is_said(
 
     monkeypatch.setattr(trial_scores, "rows_of", of_speakers)
     words = ("evaluate", folders["plain"], "--data", data, "--draws", 20, "--out", tmp_path / "out", "--quiet")
-    status, out, err = call(*words)
+    status, out, err = call(*words, "--same-session", "leave-out")
     assert (status, err) == (0, "")
+    assert "12 pairs of one speaker in one session are left out" in out
+    page = page_of(tmp_path / "out")
+    assert "12 same-speaker pairs of one session each, which share microphone and room, are left out" in page
     assert "equal error rate 0.00% (no draw of speakers had an error), minDCF 0.000" in out
-    assert "drawing speakers anew, no draw had an error" in " ".join(
-        (tmp_path / "out" / "report.html").read_text().split()
-    )
+    assert "drawing speakers anew, no draw had an error" in page
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["equal_error_rate_interval"] == [0, 0]
 
 
@@ -413,8 +421,8 @@ LISTS = {
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        ("--trials TARGETS", "TARGETS holds 2 trials of one speaker and none of two speakers; both are needed"),
-        ("--trials IMPOSTORS", "IMPOSTORS holds 1 trials of two speakers and none of one speaker"),
+        ("--trials TARGETS", "TARGETS holds no trials of two speakers, and 2 of one speaker; both are needed"),
+        ("--trials IMPOSTORS", "IMPOSTORS holds no trials of one speaker, and 1 of two speakers"),
         ("--trials MIXED", "MIXED, line 2: expected 1 or 0 and two paths; got"),
         ("--trials EMPTY", "EMPTY holds no trials"),
         ("--trials BOTH --pairs 4", "--pairs: of no use with --trials, which says what to score"),
@@ -427,7 +435,7 @@ LISTS = {
         ("--write-trials DATA", "is a folder, not a file"),
         ("--calibrate-data DATA", "--calibrate-data: of no use without --calibrate, a list of trials"),
         ("--calibrate BOTH", "what to calibrate on must be of other speakers than what is judged; 3 in both"),
-        ("--trials BOTH --calibrate TARGETS", "TARGETS holds 2 trials of one speaker and none of two speakers"),
+        ("--trials BOTH --calibrate TARGETS", "TARGETS holds no trials of two speakers"),
         ("--trials BOTH --calibrate nowhere.txt", "nowhere.txt"),
         ("--calibrate OTHERS.txt", "files that OTHERS.txt names are not in DATA"),
         ("--calibrate APART.txt --calibrate-data OTHERS", "APART.txt: no target scores below an impostor"),
