@@ -118,9 +118,10 @@ def _of_trials(figures: Mapping[str, Any]) -> Iterator[str]:
     total, targets = figures["num_trials"], figures["num_target_trials"]
     drawn = f", {targets:,} of one speaker, drawn by seed {figures['seed']}" if "seed" in figures else ""
     yield f"{total:,} trials{drawn}, {figures['num_trials_left_out']:,} left out"
-    if total < figures.get("num_pairs_asked", 0):
-        kind = "of one speaker" if targets < figures["num_pairs_asked"] // 2 else "of two speakers"
-        yield f"fewer than the {figures['num_pairs_asked']:,} asked for: there are no more {kind}"
+    if total < (wanted := figures.get("num_pairs_asked", 0)):
+        short = (("of one speaker", targets < wanted // 2), ("of two speakers", 2 * (total - targets) < wanted))
+        kinds = " and ".join(kind for kind, is_short in short if is_short)
+        yield f"fewer than the {wanted:,} pairs asked for: there are no more {kinds}"
     if count := figures.get("num_same_session_pairs", 0):
         fate = {
             "keep": f"of the {targets:,} trials of one speaker are of one session, the easy ones; see --same-session",

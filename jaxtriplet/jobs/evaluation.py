@@ -163,11 +163,13 @@ def evaluate(
     developing_on = None if development is None else development.chosen
     normalizing = Normalizing(others, top) if normalizes else None
     heard = [
-        by_run(comparison.fit(one, known, quiet=quiet), judged, developing_on, normalizing, quiet=quiet)
+        by_run(
+            comparison.fit(one, known, quiet=quiet), judged, developing_on, normalizing, embeds=retrieval, quiet=quiet
+        )
         for one in encoders.values()
     ]
     threshold = _development_threshold(names, comparison, heard[0].run)
-    verdict = judging.judge(judged, heard, development, draws=draws, threshold=threshold, retrieval=retrieval)
+    verdict = judging.judge(judged, heard, development, draws=draws, threshold=threshold)
     figures = {
         **verdict.figures,
         **judged.figures,

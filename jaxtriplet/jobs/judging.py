@@ -42,17 +42,15 @@ def judge(
     *,
     draws: int,
     threshold: float | None,
-    retrieval: bool,
 ) -> Verdict:
     """Judges scored trials.
 
     Args:
         judged: The trials.
-        heard: Their scores by each run.
+        heard: Their scores by each run; by the embeddings, if they come along, each recording is looked up.
         development: What to calibrate on, if anything.
         draws: Draws of the bootstrap.
         threshold: What training chose for scores as they are, if it did.
-        retrieval: Whether to look each recording up among the others.
 
     Raises:
         ValueError: No calibration can be fitted.
@@ -70,8 +68,9 @@ def judge(
         figures["calibrated_on"] = "nothing"
     for prefix, own in ratios.items():
         figures |= {prefix + name: value for name, value in _worth(same, own, calibrations.get(prefix)).items()}
-    if retrieval and judged.speakers is not None:
-        figures |= retrieved(np.concatenate([one.embeddings for one in heard], axis=1), judged.speakers)
+    embeddings = [one.embeddings for one in heard if one.embeddings is not None]
+    if embeddings and judged.speakers is not None:
+        figures |= retrieved(np.concatenate(embeddings, axis=1), judged.speakers)
     return Verdict(figures, scores, apart or None, ratios, calibrations)
 
 
@@ -100,9 +99,7 @@ def _errors(
             "false_rejection_rate": rates.false_rejection,
         }
     if few:
-        figures["no_interval"] = (
-            f"too few speakers for an interval: {count}, and at least {metrics.MIN_SPEAKERS} needed"
-        )
+        figures["no_interval"] = f"too few speakers for an interval: {count}, fewer than {metrics.MIN_SPEAKERS}"
     else:
         figures["bootstrap_over"] = "trials" if count is None else "speakers"
     if count is not None:

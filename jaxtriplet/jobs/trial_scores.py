@@ -37,14 +37,14 @@ class ByRun(NamedTuple):
         trials: The scores of the trials that are judged.
         one_session: Those of the trials that are judged apart, if there are any.
         development: Those of the trials to calibrate on, if there are any.
-        embeddings: Of the recordings that are judged, [N, E], of unit length.
+        embeddings: Of the recordings that are judged, [N, E], of unit length, if they are asked for.
     """
 
     run: SpeechRun
     trials: Scores
     one_session: Scores | None
     development: Scores | None
-    embeddings: np.ndarray
+    embeddings: np.ndarray | None
 
 
 def rows_of(run: SpeechRun, index: Recordings, words: str, *, quiet: bool) -> np.ndarray:
@@ -61,7 +61,13 @@ def rows_of(run: SpeechRun, index: Recordings, words: str, *, quiet: bool) -> np
 
 
 def by_run(
-    run: SpeechRun, judged: Chosen, development: Chosen | None, normalizing: Normalizing | None, *, quiet: bool
+    run: SpeechRun,
+    judged: Chosen,
+    development: Chosen | None,
+    normalizing: Normalizing | None,
+    *,
+    embeds: bool,
+    quiet: bool,
 ) -> ByRun:
     """Hears recordings, and scores trials.
 
@@ -70,6 +76,7 @@ def by_run(
         judged: What is judged.
         development: What to calibrate on, if anything.
         normalizing: How AS-norm is done, if it is asked for.
+        embeds: Whether to return embeddings.
         quiet: Whether to show no progress.
     """
     rows, cohort = rows_of(run, judged.recordings, "embedding", quiet=quiet), None
@@ -82,7 +89,8 @@ def by_run(
     if development is not None:
         developed = scores(rows_of(run, development.recordings, "calibration", quiet=quiet), development.trials)
     apart = None if judged.one_session is None else scores(rows, judged.one_session)
-    return ByRun(run, scores(rows, judged.trials), apart, developed, run.embedded(rows))
+    embeddings = run.embedded(rows) if embeds else None
+    return ByRun(run, scores(rows, judged.trials), apart, developed, embeddings)
 
 
 def _scores(run: SpeechRun, cohort: np.ndarray | None, top: int, rows: np.ndarray, trials: Trials) -> Scores:

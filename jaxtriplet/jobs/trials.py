@@ -139,7 +139,7 @@ class Listed(NamedTuple):
         if len(np.unique(same)) < 2:
             kinds = ("one speaker", "two speakers")
             held, missing = kinds if same[0] else kinds[::-1]
-            raise ValueError(f"{self.path} holds {len(same):,} trials of {held} and none of {missing}; both are needed")
+            raise ValueError(f"{self.path} holds no trials of {missing}, and {len(same):,} of {held}; both are needed")
 
     def chosen(self, words: str = "recordings", *, quiet: bool) -> Chosen:
         """Returns the trials whose recordings can be used.
