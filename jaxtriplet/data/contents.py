@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxtriplet import _files
 from jaxtriplet.data.inspection import Content, inspect
-from jaxtriplet.parallel.processes import ALONE, Processes
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 _VERSION = 2  # to be raised when `inspect` learns to see more
 _log = logging.getLogger(__name__)

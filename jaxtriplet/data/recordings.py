@@ -14,7 +14,7 @@ from jaxtriplet.data.entry import Entry, Problem
 from jaxtriplet.data.inspection import Content
 from jaxtriplet.data.layouts import LAYOUT, entries, piece_of
 from jaxtriplet.data.sound import Piece, Sound
-from jaxtriplet.parallel.processes import ALONE, Processes
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -131,7 +131,7 @@ def recordings(
         allow_outside: Whether `wav.scp` may name files that lie outside the folder.
         cache_dir: Where to remember; None for `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
         progress_fn: Called as `progress_fn(done, total)` after each file that is read.
-        processes: Who shares the reading, `parallel.processes.here()`; each calls this, and gets the same index.
+        processes: Who shares the reading, `parallel.shares.here()`; each calls this, and gets the same index.
 
     Returns:
         The recordings; `problems` names each file that cannot be used.

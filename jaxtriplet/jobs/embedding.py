@@ -17,7 +17,7 @@ from jaxtriplet.jobs.meeting import meet_to_share, say
 from jaxtriplet.jobs.parts import Parts
 from jaxtriplet.jobs.scoring import Comparison
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
-from jaxtriplet.parallel.processes import ALONE, Processes, known
+from jaxtriplet.parallel.shares import ALONE, Processes, known
 from jaxtriplet.speech import embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from jaxtriplet import _files
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
 from jaxtriplet.jobs.meeting import warn
-from jaxtriplet.parallel.processes import ALONE, Processes
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 SHOWN = 20  # so many lines fit on a screen
 

@@ -14,7 +14,8 @@ from jax.sharding import Mesh
 from jaxtriplet import _checks, parallel
 from jaxtriplet.jobs import notes
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.parallel.processes import ALONE, HEARTBEAT, ROUND, Processes, here
+from jaxtriplet.parallel.processes import HEARTBEAT
+from jaxtriplet.parallel.shares import ALONE, ROUND, Processes, here
 
 
 def parts_of(config: Config) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import jax
 
-from jaxtriplet.parallel.processes import SHARED, known
+from jaxtriplet.parallel.shares import SHARED, known
 
 _GO_ON, _NEED_LESS = "to go on", "to need less memory"
 

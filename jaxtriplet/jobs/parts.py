@@ -12,7 +12,7 @@ import numpy as np
 from jaxtriplet import _files
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs.meeting import warn
-from jaxtriplet.parallel.processes import ALONE, Processes
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 SIGHT = 60.0
 """Seconds after which a host has seen what another one has written into a folder that they share."""

@@ -10,7 +10,7 @@ from jaxtriplet.jobs.sections import BACKENDS, LAYERS
 from jaxtriplet.jobs.sources.fitting import fitted, hear
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
 from jaxtriplet.models import Layer
-from jaxtriplet.parallel.processes import ALONE, Processes
+from jaxtriplet.parallel.shares import ALONE, Processes
 from jaxtriplet.speech import Excerpts
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtriplet import metrics
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
-from jaxtriplet.parallel.processes import ALONE, Processes
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 COHORT = 500
 """How many recordings are kept for AS-norm, at most: more than it looks at, and no more than some megabytes."""

@@ -17,7 +17,7 @@ from jaxtriplet.jobs.sources.source import weights_of
 from jaxtriplet.metrics import Backend
 from jaxtriplet.models import Layer
 from jaxtriplet.numerics import l2_normalize
-from jaxtriplet.parallel.processes import ALONE, Processes
+from jaxtriplet.parallel.shares import ALONE, Processes
 from jaxtriplet.speech import Excerpts
 
 
