@@ -4,14 +4,12 @@ import dataclasses
 import hashlib
 import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
-from numpy.typing import ArrayLike
 
 Result = TypeVar("Result")
 
@@ -38,7 +36,7 @@ class Processes:
     index: int = 0
     count: int = 1
 
-    def share(self, sizes: ArrayLike) -> np.ndarray:
+    def share(self, sizes: Sequence[int] | np.ndarray) -> np.ndarray:
         """Returns which process does each of some tasks, so that all have about as much to do.
 
         Args:
@@ -51,11 +49,11 @@ class Processes:
             >>> Processes(0, 2).share([5, 1, 9, 3]).tolist()
             [1, 1, 0, 1]
         """
-        owners = np.zeros(len(np.asarray(sizes)), np.int32)
+        amounts, owners = np.asarray(sizes), np.zeros(len(sizes), np.int32)
         loads = [(0, index) for index in range(self.count)]
-        for task in np.argsort(-np.asarray(sizes), kind="stable").tolist() if self.count > 1 else ():
+        for task in np.argsort(-amounts, kind="stable").tolist() if self.count > 1 else ():
             load, owners[task] = loads[0]  # the largest first, to whoever has least
-            heapq.heapreplace(loads, (load + int(np.asarray(sizes)[task]), int(owners[task])))
+            heapq.heapreplace(loads, (load + int(amounts[task]), int(owners[task])))
         return owners
 
     def gather(self, data: bytes) -> list[bytes]:
@@ -69,14 +67,14 @@ class Processes:
         mine = np.array([len(data)], np.uint64).view(np.uint32)  # JAX has 64 bits only where they are asked for
         sizes = _of_all(mine).view(np.uint64)[:, 0].tolist()
         width = min(_MOST // self.count, 1 << max(sizes).bit_length())  # few widths, few programs
-        parts = [b""] * self.count
+        parts: list[list[bytes]] = [[] for _ in sizes]
         for begin in range(0, max(sizes), width):
             block = np.zeros(width, np.uint8)
             piece = np.frombuffer(data[begin : begin + width], np.uint8)
             block[: len(piece)] = piece
-            blocks = _of_all(block)
-            parts = [part + block.tobytes() for part, block in zip(parts, blocks, strict=True)]
-        return [part[:size] for part, size in zip(parts, sizes, strict=True)]
+            for part, one in zip(parts, _of_all(block), strict=True):
+                part.append(one.tobytes())
+        return [b"".join(part)[:size] for part, size in zip(parts, sizes, strict=True)]
 
     def agree(self, work: Callable[[], Result], *, doing: str = "go on") -> Result:
         """Does something in every process that any of them may be unable to do; then all end.
@@ -187,6 +185,8 @@ def here() -> Processes:
 
 def _of_all(mine: np.ndarray) -> np.ndarray:
     """Returns the arrays of all processes, stacked; what JAX says of one that is gone is always an error of JAX's."""
+    from jax.experimental import multihost_utils  # not before there are several
+
     try:
         return np.asarray(multihost_utils.process_allgather(mine))
     except ValueError as error:
