@@ -3,11 +3,11 @@
     python examples/compare_losses.py DATA --folds folds.json --out rows.jsonl --seeds 0 1 2
 
 `DATA` holds <speaker>/[<session>/]<utterance>; `folds.json` holds, by the name of a fold, the speakers whom it judges,
-by an encoder that was trained on all others: `{"studio": ["ann", "bo"], "phone": ["cy", "di"]}`. Speakers who share a
-microphone belong into one fold, or the microphone is what is recognised. Each line of the output is a run: the equal
-error rate of all pairs of the fold's recordings, by the cosine of embeddings and by the back-end, with 95 % intervals
-over speakers. What is in the file already is not done again; at the end a table is printed, and with `--picture
-rates.png` drawn. A run takes a minute or two on two cores.
+by an encoder that was trained on all others: `{"studio": ["ann", "bo", ...], "phone": ["cy", "di", ...]}`, each of five
+or more. Speakers who share a microphone belong into one fold, or the microphone is what is recognised. Each line of the
+output is a run: the equal error rate of all pairs of the fold's recordings, by the cosine of embeddings and by the
+back-end, with 95 % intervals over speakers. What is in the file already is not done again; at the end a table is
+printed, and with `--picture rates.png` drawn. A run takes a minute or two on two cores.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fit
 from jaxtriplet.jobs.meeting import devices_for
 from jaxtriplet.jobs.sources.recordings import FolderOfRecordings
-from jaxtriplet.metrics import bootstrap_interval, equal_error_rate, min_dcf, pair_scores
+from jaxtriplet.metrics import MIN_SPEAKERS, bootstrap_interval, equal_error_rate, min_dcf, pair_scores
 from jaxtriplet.pages import pictures
 
 UNTRAINED = "untrained"
@@ -131,6 +131,8 @@ def main() -> None:
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES))
     asked = parser.parse_args()
     folds: dict[str, list[str]] = json.loads(asked.folds.read_text())
+    if small := [fold for fold, held in folds.items() if len(held) < MIN_SPEAKERS]:
+        parser.error(f"folds of fewer than {MIN_SPEAKERS} speakers have no interval: {', '.join(small)}")
     lines = asked.out.read_text().splitlines() if asked.out.exists() else []
     rows = [json.loads(line) for line in lines]
     done = {(row["loss"], row["seed"], row["fold"]) for row in rows}

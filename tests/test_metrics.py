@@ -3,10 +3,12 @@
 import itertools
 import math
 import re
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from jaxtriplet import metrics
 from tests.reference import trials as reference
@@ -65,6 +67,19 @@ def test_det_curve_is_every_operating_point(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_roc_curve_is_the_det_curve_from_the_other_end(seed: int) -> None:
+    scores, same = trials(seed)
+    curve, points = metrics.roc_curve(scores, same), operating_points(scores, same)[::-1]
+    expected = np.array(points).T
+    np.testing.assert_array_equal(curve.thresholds, expected[0])
+    np.testing.assert_allclose(curve.false_acceptance, expected[1], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(curve.true_acceptance, 1 - expected[2], rtol=0, atol=1e-15)
+    above = [(t > i) + (t == i) / 2 for t in scores[same].tolist() for i in scores[~same].tolist()]
+    assert curve.area == pytest.approx(sum(above) / len(above), abs=1e-14)
+    assert curve.area == pytest.approx(roc_auc_score(same, scores), abs=1e-14)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_equal_error_rate_is_the_crossing(seed: int) -> None:
     expected = crossing(operating_points(*trials(seed)))
     assert metrics.equal_error_rate(*trials(seed)) == pytest.approx(expected, abs=1e-14)
@@ -86,6 +101,40 @@ def test_min_dcf_is_the_least_cost(seed: int) -> None:
     found = metrics.min_dcf(*trials(seed), p_target=prior, cost_miss=miss, cost_false_alarm=false_alarm)
     assert found == pytest.approx(min(costs) / min(miss * prior, false_alarm * (1 - prior)), rel=1e-12)
     assert 0 <= found <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_actual_dcf_is_the_cost_at_a_threshold(seed: int) -> None:
+    """At that of Bayes if none is named; the least of all that there are is `min_dcf`."""
+    (scores, same), (prior, miss, false_alarm) = trials(seed), [(0.01, 1.0, 1.0), (0.3, 2.0, 5.0)][seed % 2]
+    weights = {"p_target": prior, "cost_miss": miss, "cost_false_alarm": false_alarm}
+
+    def cost(threshold: float) -> float:
+        missed = sum(s < threshold for s in scores[same].tolist()) / same.sum()
+        accepted = sum(s >= threshold for s in scores[~same].tolist()) / (~same).sum()
+        total = miss * prior * missed + false_alarm * (1 - prior) * accepted
+        return total / min(miss * prior, false_alarm * (1 - prior))
+
+    bayes = math.log(false_alarm * (1 - prior) / (miss * prior))
+    assert metrics.actual_dcf(scores, same, **weights) == pytest.approx(cost(bayes), rel=1e-12)
+    thresholds = [*np.unique(scores).tolist(), -math.inf, math.inf]
+    found = [metrics.actual_dcf(scores, same, threshold=threshold, **weights) for threshold in thresholds]
+    assert found == pytest.approx([cost(threshold) for threshold in thresholds], rel=1e-12)
+    assert min(found) == pytest.approx(metrics.min_dcf(scores, same, **weights), rel=1e-12)
+
+
+def test_half_precision_scores_are_computed_with_in_float64() -> None:
+    """Their many ties are joined as those of any scores, and the rates are not rounded to what float16 holds."""
+    rng = np.random.default_rng(0)
+    same = np.arange(60_000) < 20_000
+    scores = (rng.normal(size=60_000) + 2.0 * same).astype(np.float16)
+    assert len(np.unique(scores)) < 15_000
+    for figure in (metrics.equal_error_rate, metrics.min_dcf, metrics.equal_error_threshold, metrics.cllr):
+        assert figure(scores, same) == figure(scores.astype(np.float64), same)
+    counts = [np.unique(scores, return_inverse=True)[1][kind] for kind in (same, ~same)]
+    rejected, turned_down = (np.cumsum(np.bincount(one, minlength=15_000)) / len(one) for one in counts)
+    expected = np.interp(0.0, rejected + turned_down - 1, 1 - turned_down)
+    assert metrics.equal_error_rate(scores, same) == pytest.approx(expected, abs=1e-14)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -137,6 +186,33 @@ def test_pair_scores_are_cosines_in_order(dtype: type) -> None:
         assert scores[k] == pytest.approx(cosine(x, y), abs=1e-14)
         assert same[k] == (labels[i] == labels[j])
     assert len(scores) == len(same) == 21
+
+
+@pytest.mark.parametrize("block", [1, 15, 60, 1 << 20])
+def test_pairs_are_those_of_all_blocks(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jaxtriplet.metrics._points._BLOCK", block)
+    rng = np.random.default_rng(block)
+    rows, labels = rng.normal(size=(11, 4)), rng.integers(3, size=11)
+    scores, same = metrics.pair_scores(rows, labels)
+    pairs = list(itertools.combinations(range(11), 2))
+    np.testing.assert_allclose(scores, [cosine(rows[a].tolist(), rows[b].tolist()) for a, b in pairs], atol=1e-14)
+    assert same.tolist() == [labels[a] == labels[b] for a, b in pairs]
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_there_are_no_pairs_of_fewer_than_two(count: int) -> None:
+    scores, same = metrics.pair_scores(np.ones((count, 3)), np.zeros(count))
+    assert (scores.shape, same.shape, same.dtype) == ((0,), (0,), np.bool_)
+
+
+def test_pairs_take_little_more_memory_than_their_scores() -> None:
+    rows, labels = np.random.default_rng(0).normal(size=(3000, 8)), np.arange(3000) % 7
+    tracemalloc.start()
+    scores, _ = metrics.pair_scores(rows, labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Score and truth are 9 bytes; the block and what is made of it on the way are 8 MiB each.
+    assert peak < 10 * len(scores) + (24 << 20)
 
 
 def cosine(x: list[float], y: list[float]) -> float:
@@ -205,62 +281,6 @@ def test_the_length_of_an_embedding_is_no_vote() -> None:
     assert metrics.nearest_centroid_accuracy(train, labels, [[1.0, 0.1]], [0]) == 1.0
 
 
-def speaker_trials(seed: int, speakers: int = 5, copies: int = 1) -> list[tuple[float, bool, str, str]]:
-    """Trials of which a speaker's all lie high or low together, some of them tied with others."""
-    rng = np.random.default_rng(seed)
-    shift = rng.normal(size=speakers)
-    found = []
-    for first, second in [*itertools.combinations(range(speakers), 2), *[(s, s) for s in range(speakers)] * 2] * copies:
-        score = (first == second) + shift[first] + shift[second] + rng.normal(scale=0.3)
-        found.append((round(float(score), 1), first == second, f"s{first}", f"s{second}"))
-    return found
-
-
-@pytest.mark.parametrize("by_speaker", [True, False])
-def test_the_bootstrap_is_that_of_a_loop_which_copies_trials(by_speaker: bool) -> None:
-    rows = speaker_trials(1)
-    scores, same, *names = (np.array(column) for column in zip(*rows, strict=True))
-    speakers = np.stack(names, axis=1) if by_speaker else None
-    found = metrics.bootstrap_interval(scores, same, speakers, draws=4000, seed=3)
-    rng, rates = np.random.default_rng(8), []
-    while len(rates) < 1000:
-        if by_speaker:
-            drawn = reference.resampled(rows, rng.choice(np.unique(speakers), 5).tolist())
-        else:
-            drawn = [rows[i][:2] for i in rng.integers(len(rows), size=len(rows))]
-        new_scores, truths = (np.array(column) for column in zip(*drawn, strict=True))
-        if truths.any() and not truths.all():
-            rates.append(metrics.equal_error_rate(new_scores, truths))
-    # Both are quantiles of draws, of other seeds: those of 1,000 draws scatter by some hundredths.
-    assert found == pytest.approx(np.quantile(rates, [0.025, 0.975]), abs=0.04)
-    assert found.low < metrics.equal_error_rate(scores, same) < found.high
-
-
-def test_weighing_trials_is_copying_them() -> None:
-    """One draw, so that both bounds are its rate: found again among all draws of three speakers."""
-    rows = speaker_trials(2, speakers=3)
-    scores, same, *names = (np.array(column) for column in zip(*rows, strict=True))
-    possible = set()
-    for drawn in itertools.product(("s0", "s1", "s2"), repeat=3):
-        new_scores, truths = (np.array(column) for column in zip(*reference.resampled(rows, drawn), strict=True))
-        if not truths.all():
-            possible.add(round(metrics.equal_error_rate(new_scores, truths), 12))
-    speakers = np.stack(names, axis=1)
-    found = {metrics.bootstrap_interval(scores, same, speakers, draws=1, seed=seed).low for seed in range(60)}
-    assert {round(rate, 12) for rate in found} == possible
-    assert len(possible) > 3
-
-
-def test_the_interval_knows_that_speakers_differ() -> None:
-    rows = speaker_trials(0, speakers=12, copies=20)
-    scores, same, *names = (np.array(column) for column in zip(*rows, strict=True))
-    by_speaker = metrics.bootstrap_interval(scores, same, np.stack(names, axis=1))
-    by_trial = metrics.bootstrap_interval(scores, same)
-    assert by_speaker.high - by_speaker.low > 2 * (by_trial.high - by_trial.low)
-    half = metrics.bootstrap_interval(scores, same, np.stack(names, axis=1), level=0.5)
-    assert by_speaker.low < half.low < half.high < by_speaker.high
-
-
 @pytest.mark.parametrize("top", [2, 5, 300])
 def test_as_norm_by_loops(top: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(top)
@@ -312,6 +332,13 @@ EYE = np.eye(3)
         (lambda: metrics.error_rates([0.1, 0.2], [True, False], math.nan), "the threshold is NaN"),
         (lambda: metrics.min_dcf([0.1, 0.2], [True, False], p_target=1.0), "p_target is a probability"),
         (lambda: metrics.min_dcf([0.1, 0.2], [True, False], cost_miss=0.0), "costs must be positive"),
+        (lambda: metrics.min_dcf([0.1, 0.2], [True, False], cost_miss=math.inf), "got cost_miss=inf"),
+        (lambda: metrics.actual_dcf([0.1, 0.2], [True, False], threshold=math.nan), "the threshold is NaN"),
+        (lambda: metrics.actual_dcf([0.1, 0.2], [True, False], p_target=math.nan), "p_target is a probability"),
+        (lambda: metrics.actual_dcf([0.1, math.nan], [True, False]), "1 of 2 scores are NaN"),
+        (lambda: metrics.actual_dcf([0.1, 0.2], [True, False], cost_false_alarm=-1.0), "costs must be positive"),
+        (lambda: metrics.roc_curve([0.1, 0.2], [True, True]), "there is no impostor trial"),
+        (lambda: metrics.roc_curve([], np.array([], bool)), "there is no target trial"),
         (lambda: metrics.pair_scores(EYE[0], [0]), "embeddings must have shape [N, D]"),
         (lambda: metrics.pair_scores(EYE, [0, 1]), "labels of 3 embeddings must have shape [3]; got (2,)"),
         (lambda: metrics.pair_scores(EYE, EYE), "must have shape [3]; got (3, 3)"),
@@ -323,11 +350,6 @@ EYE = np.eye(3)
         (lambda: metrics.adaptive_s_norm(EYE, [0], [1], EYE, top=1), "at least 2 cohort recordings"),
         (lambda: metrics.adaptive_s_norm(EYE, [0], [1], EYE[:1]), "got top=300 of 1"),
         (lambda: metrics.adaptive_s_norm(EYE, [0], [1], EYE * [[1], [0], [0]], top=2), "2 of 3 recordings are equally"),
-        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, True]), "there is no impostor trial"),
-        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], [0, 1]), "shape [2, 2]; got (2,)"),
-        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], [[0, 0], [0, 0]]), "of one speaker"),
-        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], level=1.0), "level must lie between 0 and 1"),
-        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], draws=0), "draws be at least 1"),
         (lambda: metrics.purity([0, 1], [0]), "labels and clusters must both have shape [N]"),
         (lambda: metrics.misclassification_rate([], []), "N > 0"),
         (lambda: metrics.normalized_mutual_information([[0]], [[0]]), "got (1, 1), (1, 1)"),

@@ -8,6 +8,7 @@ from jaxtriplet.data.loader import (
     Waveforms as Waveforms,
     load as load,
 )
+from jaxtriplet.data.pairs import Pairs as Pairs, all_pairs as all_pairs, drawn_pairs as drawn_pairs
 from jaxtriplet.data.recordings import (
     Recordings as Recordings,
     recordings as recordings,

@@ -1,19 +1,21 @@
-"""The job `evaluate`: a list of trials, scored and judged."""
+"""The job `evaluate`: trials of a list or of a folder, scored and judged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxtriplet import _checks, _files, metrics, pages
-from jaxtriplet.data import Recordings, Trials, read_trials
-from jaxtriplet.jobs import listening, runs
+from jaxtriplet import _checks
+from jaxtriplet.data import Recordings, Trials
+from jaxtriplet.data.pairs import SameSession
+from jaxtriplet.jobs import judging, listening, results, retrieving, runs
+from jaxtriplet.jobs.calibrating import Development
 from jaxtriplet.jobs.scoring import Comparison, disjoint
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
-from jaxtriplet.pages.figures import AS_NORM
-
-LEVEL = 0.95
+from jaxtriplet.jobs.trial_scores import Normalizing, by_run
+from jaxtriplet.jobs.trials import Listed, Wanted
+from jaxtriplet.metrics import Calibration
 
 
 class Evaluated(NamedTuple):
@@ -24,19 +26,28 @@ class Evaluated(NamedTuple):
         figures: The content of `metrics.json`.
         trials: The trials that could be scored, T of them.
         scores: Of each trial, [T], by the prefix of their figures: "" as they are, and "as_norm_" after AS-norm.
+        calibrations: What makes log-likelihood ratios of them, by the same prefixes; {} if nothing was fitted.
     """
 
     folder: Path
     figures: dict[str, Any]
     trials: Trials
     scores: Mapping[str, np.ndarray]
+    calibrations: Mapping[str, Calibration]
 
 
 def evaluate(
     run: str | Path | Sequence[str | Path],
     data: str | Path,
-    trials: str | Path,
+    trials: str | Path | None = None,
     *,
+    pairs: int | None = None,
+    seed: int = 0,
+    same_session: SameSession = "keep",
+    write_trials: str | Path | None = None,
+    retrieval: bool = False,
+    calibrate: str | Path | None = None,
+    calibrate_data: str | Path | None = None,
     backend: str | None = None,
     backend_layer: str | None = None,
     fit_on: str | Path | None = None,
@@ -51,21 +62,35 @@ def evaluate(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> Evaluated:
-    """Judges the encoder of a run by trials, and writes metrics.json, scores.txt, det.png and report.html.
+    r"""Judges the encoder of a run by trials, and writes metrics.json, scores.txt, det.png and report.html.
 
-    If files are missing, nothing is begun. Trials of files that cannot be decoded are left out and counted. The 95 %
-    interval of the equal error rate is a bootstrap over speakers, if the first folder of every path is one; else over
-    trials, which is narrower than the truth.
+    Trials come from a list or are the pairs of the recordings in a folder that tells who speaks, all or a balanced
+    draw. If files of a list are missing, nothing is begun. Trials of files that cannot be decoded are left out and
+    counted. The 95 % interval of the equal error rate is a bootstrap over speakers, if the folder or the first folder
+    of every path tells who they are; of fewer than `metrics.MIN_SPEAKERS` there is none. Where they are not known, it
+    is a bootstrap over trials, which is narrower than the truth.
 
     A score is a cosine or, with the back-end "plda", a log-likelihood ratio of its model, which is not to be taken at
-    its word: where both errors are equal for strangers is known from development speakers. Of several runs it is the
-    mean of theirs, before AS-norm and after it.
+    its word: `calibrate` fits scale and offset on trials of other speakers, by which scores become ratios that may be.
+    Of several runs a score is the mean of theirs, before AS-norm and after it, and embeddings are joined to one whose
+    cosine is the mean of theirs.
 
     Args:
         run: The folder of a finished run on recordings, or several such.
         data: The folder of the recordings.
-        trials: The list: lines `1 path path` (one speaker) or `0 path path` (two), paths relative to `data`; of
-            Kaldi's folders, names of utterances.
+        trials: The list, as `data.read_trials` takes it: lines `1 path path` (one speaker) or `0 path path` (two),
+            or `path path target` and `path path nontarget`, paths relative to `data`; of Kaldi's folders, names of
+            utterances. None for pairs of the recordings in `data`, which must tell who speaks.
+        pairs: How many pairs to draw, half of them of one speaker, evenly over speakers; None for all.
+        seed: Of that draw.
+        same_session: What becomes of pairs of one speaker in one session, which share microphone and room, so that
+            they are the easy ones: "keep" them, "leave-out", or judge them "apart" from the others, in figures and a
+            file of their own. How many there are is told in any case.
+        write_trials: A file for the pairs that were judged, as `trials` takes it.
+        retrieval: Whether to add figures of retrieval: of each recording's nearest others by cosine, those of its own
+            session among them, which are of its speaker.
+        calibrate: A list of trials of other speakers, on which calibration is fitted.
+        calibrate_data: The folder of their recordings; None for `data`.
         backend: How to compare recordings: "none" (the cosine of embeddings), "centered", "wccn", "lda" or "plda"; None
             for the run's own.
         backend_layer: What of the encoder a back-end sees that is fitted anew: "pooled" or "embedding"; None for
@@ -78,9 +103,9 @@ def evaluate(
             `fit_on` or some of those trained on.
         top: How many of the cohort, those nearest to a recording, to measure it against, at least 2.
         draws: Draws of the bootstrap.
-        allow_outside: Whether the list may name files outside `data`, and Kaldi's `wav.scp` such outside its folder.
+        allow_outside: Whether lists may name files outside their folder, and Kaldi's `wav.scp` such outside its own.
         out: The folder for the results; None for `runs/evaluate-<time>`.
-        overwrite: Whether it may hold something.
+        overwrite: Whether it may hold something, and the file for the pairs be there.
         quiet: Whether to show no progress on standard error.
 
     Returns:
@@ -88,74 +113,86 @@ def evaluate(
 
     Raises:
         FileNotFoundError: There is no such list.
-        ValueError: A number is too small, a run, the list, the recordings or the folder cannot be used, the cohort
-            or what to fit on shares a file with the trials, or scores of several kinds would be averaged.
+        ValueError: A number is too small, a run, a list, the recordings or the folder cannot be used, the cohort, what
+            to fit on or what to calibrate on shares a file with the trials, or scores of several kinds would be
+            averaged.
 
     Example:
         >>> import pathlib, tempfile
         >>> from jaxtriplet import jobs
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     pathlib.Path(folder, "trials.txt").write_text("yes a.wav b.wav") and None
+        ...     pathlib.Path(folder, "trials.txt").write_text("1 a.wav\n") and None
         ...     jobs.evaluate("runs/mine", folder, f"{folder}/trials.txt")
         Traceback (most recent call last):
         ...
-        ValueError: ...trials.txt, line 1: expected 1 or 0 and two paths; got `yes a.wav b.wav`
+        ValueError: ...trials.txt, line 1: expected 1 or 0 and two paths, ...; got `1 a.wav`
     """
     _checks.positive_integer("`draws`", draws)
     if top < 2:
         raise ValueError(f"`top` must be at least 2; got {top}")
+    if calibrate_data is not None and calibrate is None:
+        raise ValueError("`calibrate_data`: of no use without `calibrate`, a list of trials")
     comparison = Comparison(backend, backend_layer, fit_on, crops, crop_seconds).checked()
-    asked = read_trials(trials, data, allow_outside=allow_outside)
+    wanted = Wanted(trials, pairs, seed, same_session, write_trials).checked()
+    asked = Listed.of(trials, data, allow_outside=allow_outside)
+    developing = Listed.of(calibrate, calibrate_data or data, allow_outside=allow_outside)
     folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
+    file = None if write_trials is None else runs.choose_file(write_trials, overwrite=overwrite)
+    for one in (asked, developing):
+        if one is not None:
+            one.require_both_kinds()
     names = [run] if isinstance(run, str | Path) else list(run)
     normalizes, encoders = as_norm or cohort is not None, {str(name): comparison.load(name) for name in names}
     _check_alike(names, {name: comparison.kind(one) for name, one in encoders.items()})
-    for name, one in encoders.items():
-        if normalizes and cohort is fit_on is None and one.cohort is None:
+    for name, encoder in encoders.items():
+        if normalizes and cohort is fit_on is None and encoder.cohort is None:
             raise ValueError(f"{name} holds none of the recordings it was trained on; name a `cohort` of others")
-    index = listening.listen(data, paths=asked.paths, quiet=quiet)
-    others = None if cohort is None else _cohort(cohort, index, allow_outside=allow_outside, quiet=quiet)
-    known = comparison.recordings(judged=index, allow_outside=allow_outside, quiet=quiet)
-    usable = _usable(asked, index)
-    scored, used = list[dict[str, np.ndarray]](), list[SpeechRun]()
-    for one in encoders.values():
-        used.append(comparison.fit(one, known, quiet=quiet))
-        scored.append(_scores(used[-1], index, usable, others, top=top if normalizes else None, quiet=quiet))
-    scores = {prefix: np.mean([one[prefix] for one in scored], axis=0) for prefix in scored[0]}
-    figures: dict[str, Any] = {
-        **_judged(usable, scores, draws, _development_threshold(names, comparison, used[0])),
-        "compared_by": ", ".join(dict.fromkeys(one.compared_by for one in used)),
+    if asked is None:
+        judged = wanted.of_folder(data, allow_outside=allow_outside, quiet=quiet)
+    else:
+        judged = asked.chosen(quiet=quiet)
+    if retrieval:
+        retrieving.require_known(judged)
+    others = None if cohort is None else _cohort(cohort, judged.recordings, allow_outside=allow_outside, quiet=quiet)
+    known = comparison.recordings(judged=judged.recordings, allow_outside=allow_outside, quiet=quiet)
+    development = None
+    if developing is not None:
+        chosen = developing.chosen("calibration's recordings", quiet=quiet)
+        seen = {"the cohort": others, "what to fit on": known}
+        development = Development.of(developing.path, chosen, judged, seen)
+    developing_on = None if development is None else development.chosen
+    normalizing = Normalizing(others, top) if normalizes else None
+    heard = [
+        by_run(
+            comparison.fit(one, known, quiet=quiet), judged, developing_on, normalizing, embeds=retrieval, quiet=quiet
+        )
+        for one in encoders.values()
+    ]
+    threshold = _development_threshold(names, comparison, heard[0].run)
+    verdict = judging.judge(judged, heard, development, draws=draws, threshold=threshold)
+    figures = {
+        **verdict.figures,
+        **judged.figures,
+        "compared_by": ", ".join(dict.fromkeys(one.run.compared_by for one in heard)),
         "num_runs": len(names),
-        "num_recordings": len(index),
-        "num_trials_left_out": len(asked.same) - len(usable.same),
-        **listening.problems_as_json(index.problems),
+        "num_recordings": len(judged.recordings),
+        **listening.problems_as_json(judged.recordings.problems),
     }
     settings = {
         "run": ", ".join(map(str, names)),
-        "data": str(data),
-        "trials": str(trials),
-        "cohort": cohort and str(cohort),
-        **{name: value and str(value) for name, value in comparison._asdict().items()},
+        "data": data,
+        **wanted._asdict(),
+        "calibrate": calibrate,
+        "calibrate_data": calibrate_data,
+        "cohort": cohort,
+        **comparison._asdict(),
     }
+    settings = {name: value if value is None else str(value) for name, value in settings.items()}
     runs.claim(folder, overwrite=overwrite)
-    _write(folder, figures, usable, scores, settings)
-    return Evaluated(folder, figures, usable, scores)
-
-
-def _scores(
-    run: SpeechRun, index: Recordings, trials: Trials, others: Recordings | None, *, top: int | None, quiet: bool
-) -> dict[str, np.ndarray]:
-    """Returns a run's scores of the trials; with a `top`, those after AS-norm too, by others or by its own cohort."""
-    with listening.progress("embedding", quiet=quiet) as show:
-        rows = run.rows(index, show)
-    pairs, backend = (trials.first, trials.second), run.backend
-    scores = {"": metrics.trial_scores(rows, *pairs, backend=backend)}
-    if top is None:
-        return scores
-    with listening.progress("cohort", quiet=quiet) as show:
-        nearby = run.cohort if others is None else run.rows(others, show)
-    assert nearby is not None  # it was looked for before, and what was fitted just now has one
-    return {**scores, AS_NORM: metrics.adaptive_s_norm(rows, *pairs, nearby, top=top, backend=backend)}
+    if file is not None:
+        results.write_trials(file, judged.trials)
+    results.write(folder, judged, verdict, figures, settings)
+    return Evaluated(folder, figures, judged.trials, verdict.scores, verdict.calibrations)
 
 
 def _check_alike(names: Sequence[str | Path], kinds: Mapping[str, str]) -> None:
@@ -176,70 +213,8 @@ def _development_threshold(names: Sequence[str | Path], comparison: Comparison, 
     return listening.threshold_of(names[0], "development", "threshold" if run.backend is None else "backend_threshold")
 
 
-def _usable(asked: Trials, index: Recordings) -> Trials:
-    """Returns the trials of recordings in the index alone, places being those of the index."""
-    row = {name: place for place, name in enumerate(index.names.tolist())}
-    places = np.array([row.get(path, -1) for path in asked.paths])
-    first, second = places[asked.first], places[asked.second]
-    kept = (first >= 0) & (second >= 0)
-    if not 0 < np.sum(asked.same[kept]) < np.sum(kept):
-        raise ValueError("trials of one speaker and trials of two speakers are needed, of recordings that can be used")
-    return Trials(asked.same[kept], first[kept], second[kept], tuple(index.names.tolist()))
-
-
 def _cohort(folder: str | Path, index: Recordings, *, allow_outside: bool, quiet: bool) -> Recordings:
     words = "cohort's recordings"
     others = listening.listen(folder, labelled=False, allow_outside=allow_outside, words=words, quiet=quiet)
     disjoint("the cohort", index, others)
     return others
-
-
-def _speakers(trials: Trials) -> np.ndarray | None:
-    """Returns the speakers of both sides, [T, 2]: the first folders, if these agree with the truth of every trial."""
-    names = np.array([Path(path).parts[0] if len(Path(path).parts) > 1 else "" for path in trials.paths])
-    sides = np.stack([names[trials.first], names[trials.second]], axis=1)
-    agrees = np.array_equal(sides[:, 0] == sides[:, 1], trials.same)
-    return sides if agrees and names.all() else None
-
-
-def _judged(trials: Trials, scored: Mapping[str, np.ndarray], draws: int, threshold: float | None) -> dict[str, Any]:
-    same, speakers = trials.same, _speakers(trials)
-    figures: dict[str, Any] = {}
-    for prefix, scores in scored.items():
-        interval = metrics.bootstrap_interval(scores, same, speakers, level=LEVEL, draws=draws)
-        own = {
-            "equal_error_rate": metrics.equal_error_rate(scores, same),
-            "equal_error_rate_interval": list(interval),
-            "min_dcf": metrics.min_dcf(scores, same),
-            "min_dcf_0.05": metrics.min_dcf(scores, same, p_target=0.05),
-            "threshold": metrics.equal_error_threshold(scores, same),
-        }
-        figures |= {prefix + name: value for name, value in own.items()}
-    if threshold is not None:
-        rates = metrics.error_rates(scored[""], same, threshold)
-        figures |= {
-            "development_threshold": threshold,
-            "false_acceptance_rate": rates.false_acceptance,
-            "false_rejection_rate": rates.false_rejection,
-        }
-    figures["bootstrap_over"] = "trials" if speakers is None else "speakers"
-    if speakers is not None:
-        figures["num_speakers"] = len(np.unique(speakers))
-    return figures | {"num_trials": len(same), "num_target_trials": int(same.sum())}
-
-
-def _write(
-    folder: Path, figures: dict[str, Any], trials: Trials, scored: Mapping[str, np.ndarray], settings: dict[str, Any]
-) -> None:
-    _files.write_json(folder / "metrics.json", figures)
-    for prefix, scores in scored.items():
-        kind, rate = "_as_norm" if prefix else "", figures[f"{prefix}equal_error_rate"]
-        with _files.replacing(folder / f"scores{kind}.txt") as file:
-            file.writelines(_lines(trials, scores))
-        pages.save_det_curve(folder / f"det{kind}.png", scores, trials.same, equal_error_rate=rate)
-    pages.evaluation_page(folder, figures=figures, same=trials.same, scores=scored, settings=settings)
-
-
-def _lines(trials: Trials, scores: np.ndarray) -> Iterator[str]:
-    for same, first, second, score in zip(trials.same, trials.first, trials.second, scores, strict=True):
-        yield f"{int(same)} {trials.paths[first]} {trials.paths[second]} {score:.6f}\n"

@@ -1,5 +1,7 @@
 """What every metric asks of the arrays that it is given."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -14,12 +16,14 @@ def labelled_rows(
     return rows, ids
 
 
-def finite_rows(embeddings: ArrayLike, *, name: str = "embeddings") -> NDArray[np.float64]:
-    """Return finite float64 rows [N, D], or say in plain words what is wrong with them."""
+def finite_rows(
+    embeddings: ArrayLike, *, name: str = "embeddings", dtype: type[np.floating] = np.float64
+) -> NDArray[Any]:
+    """Return finite rows [N, D] of that dtype, or say in plain words what is wrong with them."""
     rows = np.asarray(embeddings)
     if rows.ndim != 2:
         raise ValueError(f"{name} must have shape [N, D]: one row an utterance; got {rows.shape}")
-    rows = rows.astype(np.float64)
+    rows = rows.astype(dtype, copy=False)
     if not np.isfinite(rows).all():
         raise ValueError(f"{name} hold NaN or infinity in {np.sum(~np.isfinite(rows).all(axis=1))} of {len(rows)} rows")
     return rows

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._inputs import unit_rows
 
-_BLOCK = 1 << 20  # numbers of either side at once: 8 MiB, which a processor's cache nearly holds
+_BLOCK = 1 << 20  # numbers of either side, or scores, at once: 8 MiB, which a processor's cache nearly holds
 
 
 class Points(NamedTuple):
@@ -51,8 +51,16 @@ class Points(NamedTuple):
 
     def pairs(self, labels: NDArray[np.generic]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Return the scores of all pairs of rows, [N (N - 1) / 2], and which of them are of one label."""
-        first, second = np.triu_indices(len(labels), k=1)
-        return self.between(self)[first, second], labels[first] == labels[second]
+        count = len(labels)
+        scores, size = np.empty(count * (count - 1) // 2), max(1, _BLOCK // max(1, count))
+        same, done = np.empty(len(scores), np.bool_), 0
+        for start in range(0, count - 1, size):
+            block = self.part(start, start + size).between(self.part(start, count))
+            for row, of_row in enumerate(block[: count - 1 - start]):
+                after = slice(done, done := done + count - 1 - start - row)
+                scores[after] = of_row[row + 1 :]
+                same[after] = labels[start + row + 1 :] == labels[start + row]
+        return scores, same
 
     def part(self, start: int, stop: int) -> "Points":
         """Return the recordings from one to before another."""

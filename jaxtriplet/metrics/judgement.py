@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .agglomerative import agglomerative
 from .clustering import misclassification_rate, normalized_mutual_information, purity
+from .costs import min_dcf
 from .identification import nearest_centroid_accuracy
-from .verification import equal_error_rate, equal_error_threshold, error_rates, min_dcf, pair_scores
+from .verification import equal_error_rate, equal_error_threshold, error_rates, pair_scores
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_curve
+from sklearn import metrics as sklearn_metrics
 
 from ._inputs import checked_trials, finite_rows, labelled_rows
 from ._points import of_cosine
@@ -27,6 +27,25 @@ class DetCurve(NamedTuple):
     false_acceptance: NDArray[np.float64]
     false_rejection: NDArray[np.float64]
     thresholds: NDArray[np.float64]
+
+
+class RocCurve(NamedTuple):
+    """Rates of acceptance at every distinct threshold, thresholds falling from "reject all" to "accept all".
+
+    Attributes:
+        false_acceptance: Share of impostor trials accepted, [K], rising from 0 to 1.
+        true_acceptance: Share of target trials accepted, [K], rising from 0 to 1.
+        thresholds: Thresholds, [K], in the scores' unit; the first one is infinity.
+    """
+
+    false_acceptance: NDArray[np.float64]
+    true_acceptance: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+
+    @property
+    def area(self) -> float:
+        """The area below the curve, 0 to 1: how often a target scores above an impostor, a tie counting half."""
+        return float(np.trapezoid(self.true_acceptance, self.false_acceptance))
 
 
 class ErrorRates(NamedTuple):
@@ -95,13 +114,40 @@ def trial_scores(
     return points.trials(first, second)
 
 
-def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
-    """Trade false acceptances against false rejections over all thresholds.
+def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:
+    """Trade false acceptances against true acceptances over all thresholds.
 
-    Wraps scikit-learn's `roc_curve`, which unlike its `det_curve` keeps both ends.
+    Wraps scikit-learn's `roc_curve`. Equal scores are accepted together: they make one step, of both rates.
 
     Args:
         scores: Scores of the trials, [T], higher is more alike.
+        same: Truth, bool [T].
+
+    Returns:
+        The curve; no two of its thresholds accept the same trials.
+
+    Raises:
+        ValueError: As in `det_curve`.
+
+    >>> curve = roc_curve([0.9, 0.4, 0.4, 0.1], [True, True, False, False])
+    >>> curve.false_acceptance, curve.true_acceptance, curve.area
+    (array([0. , 0. , 0.5, 1. ]), array([0. , 0.5, 1. , 1. ]), 0.875)
+
+    Reference:
+        Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 2006.
+    """
+    scores, same = checked_trials(scores, same)
+    return RocCurve(*sklearn_metrics.roc_curve(same, scores, drop_intermediate=False))
+
+
+def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
+    """Trade false acceptances against false rejections over all thresholds.
+
+    The curve of `roc_curve`, seen from the other end: scikit-learn's own `det_curve` leaves both ends out. Equal scores
+    are accepted together: they make one step, of both rates.
+
+    Args:
+        scores: Scores of the trials, [T], higher is more alike; computed with in float64.
         same: Truth, bool [T].
 
     Returns:
@@ -117,8 +163,7 @@ def det_curve(scores: ArrayLike, same: ArrayLike) -> DetCurve:
     Reference:
         Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
-    scores, same = checked_trials(scores, same)
-    false_acceptance, true_acceptance, thresholds = roc_curve(same, scores, drop_intermediate=False)
+    false_acceptance, true_acceptance, thresholds = roc_curve(scores, same)
     return DetCurve(false_acceptance[::-1], 1.0 - true_acceptance[::-1], thresholds[::-1])
 
 
@@ -200,44 +245,3 @@ def error_rates(scores: ArrayLike, same: ArrayLike, threshold: float) -> ErrorRa
         raise ValueError("the threshold is NaN")
     accepted = scores >= threshold
     return ErrorRates(float(np.mean(accepted[~same])), float(np.mean(~accepted[same])))
-
-
-def min_dcf(
-    scores: ArrayLike,
-    same: ArrayLike,
-    *,
-    p_target: float = 0.01,
-    cost_miss: float = 1.0,
-    cost_false_alarm: float = 1.0,
-) -> float:
-    r"""Compute the normalised detection cost at the best threshold.
-
-    $$\min_t \frac{C_m \, p \, \mathrm{FRR}(t) + C_f (1 - p) \, \mathrm{FAR}(t)}{\min(C_m \, p, C_f (1 - p))}$$
-
-    Args:
-        scores: Scores of the trials, [T], higher is more alike.
-        same: Truth, bool [T].
-        p_target: Prior probability p of a target trial, between 0 and 1.
-        cost_miss: Cost of a false rejection.
-        cost_false_alarm: Cost of a false acceptance.
-
-    Returns:
-        The cost, 0 (no errors) to 1 (no better than deciding without looking).
-
-    Raises:
-        ValueError: As in `det_curve`, or the prior is not between 0 and 1, or a cost is not positive.
-
-    >>> min_dcf([0.9, 0.4, 0.6, 0.1], [True, True, False, False])
-    0.5
-
-    Reference:
-        NIST, "The NIST year 2010 speaker recognition evaluation plan", 2010.
-    """
-    if not 0 < p_target < 1:
-        raise ValueError(f"p_target is a probability between 0 and 1; got {p_target}")
-    if not (cost_miss > 0 and cost_false_alarm > 0):
-        raise ValueError(f"costs must be positive; got cost_miss={cost_miss}, cost_false_alarm={cost_false_alarm}")
-    curve = det_curve(scores, same)
-    miss, false_alarm = cost_miss * p_target, cost_false_alarm * (1 - p_target)
-    cost = miss * curve.false_rejection + false_alarm * curve.false_acceptance
-    return float(np.min(cost) / min(miss, false_alarm))

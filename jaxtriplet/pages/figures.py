@@ -41,9 +41,23 @@ FIGURES = _READ["any"]
 """Every figure of every page, by its name; where a page means something else by it, that page's table says what."""
 
 _OF_TRIALS = FIGURES | _READ["evaluation"]
+_OF_SCORES = (
+    "equal_error_rate",
+    "equal_error_rate_interval",
+    "min_dcf",
+    "min_dcf_0.05",
+    "min_cllr",
+    "threshold",
+    "cllr",
+    "actual_dcf",
+    "actual_dcf_0.05",
+    "calibration_scale",
+    "calibration_offset",
+    "same_session_equal_error_rate",
+    "same_session_min_dcf",
+)
 EVALUATION = _OF_TRIALS | {
-    AS_NORM + name: _OF_TRIALS[name]._replace(title=f"{_OF_TRIALS[name].title}, after AS-norm")
-    for name in ("equal_error_rate", "equal_error_rate_interval", "min_dcf", "min_dcf_0.05", "threshold")
+    AS_NORM + name: _OF_TRIALS[name]._replace(title=f"{_OF_TRIALS[name].title}, after AS-norm") for name in _OF_SCORES
 }
 """`FIGURES`, as the page of an evaluation means them."""
 

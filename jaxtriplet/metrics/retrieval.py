@@ -1,0 +1,327 @@
+r"""Retrieval: which references does a query find first?
+
+References are ranked by their distance to the query, the nearest first. Relevant are those of the query's label, or
+that share one of its labels; R of them. Queries without a relevant reference are left out. In one set, every row is a
+query to all others.
+
+- **Recall@k**, of metric learning: the share of queries with a relevant reference among the k nearest. (In information
+  retrieval, recall@k is the share of relevant references that are among the k nearest, and this is "success" or "hit
+  rate".) At k = 1 it is the precision@1.
+- **R-precision**: the share of relevant references among the R nearest.
+- **MAP@R**: $\frac{1}{R} \sum_{i=1}^{R} P(i)$, the precision at place i where that reference is relevant, else 0.
+- **NDCG@k**: $\sum_i 1 / \log_2(i + 1)$ over the places i of relevant references among the k nearest, over the most
+  that this can be.
+- **Mean reciprocal rank**: of the place of the first relevant reference in the whole ranking.
+
+**Ties.** References at one distance have no order, and a figure is its mean over all of their orders, in closed form:
+an encoder that has collapsed finds what chance finds, not what the order of the rows happens to give. Equal rows are
+always at one distance.
+
+**Work.** Distances are made on whatever devices JAX has, in float32 (float64 with `jax_enable_x64`), a block of queries
+at a time; the nearest are selected there. Queries that these leave undecided (ties across the last place, a first
+relevant reference far down, hundreds of relevant ones) are ranked in full by NumPy.
+
+Reference:
+    MAP@R, R-precision: Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020. Ties: McSherry and Najork,
+    "Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores", 2008.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.sharding import Mesh
+from numpy.typing import ArrayLike
+
+from jaxtriplet import distances
+from jaxtriplet.types import DistanceFn
+
+from . import _ties
+from ._rankings import Figure, Rankings
+
+_R_PRECISION = Figure(_ties.r_precision, depth=None)
+_MAP_AT_R = Figure(_ties.map_at_r, depth=None)
+_FIRST = Figure(_ties.mean_reciprocal_rank, depth=1, sees_first=True)
+
+
+class Retrieval(NamedTuple):
+    """How well queries find what is relevant to them: means over queries, 0 to 1."""
+
+    recall_at: dict[int, float]
+    """By k."""
+    precision_at_1: float
+    r_precision: float
+    map_at_r: float
+    ndcg: float
+    mean_reciprocal_rank: float
+    num_queries: int
+    """The queries that count."""
+    num_left_out: int
+    """Those without a relevant reference."""
+
+
+def retrieval(
+    embeddings: ArrayLike,
+    labels: Any,
+    references: ArrayLike | None = None,
+    reference_labels: Any = None,
+    *,
+    k: int | Sequence[int] = (1, 10),
+    ndcg_at: int = 10,
+    distance_fn: DistanceFn = distances.cosine,
+    mesh: Mesh | None = None,
+) -> Retrieval:
+    """Judge embeddings by all figures of retrieval, from one pass over the distances.
+
+    Args:
+        embeddings: Queries, floats [Q, D].
+        labels: Their labels: integers or strings [Q], a bool matrix [Q, L] of which labels each has, or Q sets.
+        references: What they are to find, floats [N, D]; None: each other.
+        reference_labels: The labels of references, in the form of `labels`.
+        k: Of which recalls, one or several.
+        ndcg_at: How many of the nearest the NDCG looks at.
+        distance_fn: `(queries, references) -> distances`, one of `jaxtriplet.distances` or any other.
+        mesh: A mesh over whose devices the queries are spread, each device with all references; None for one device.
+            Of several processes, each gives all rows.
+
+    Returns:
+        The figures, and how many queries count.
+
+    Raises:
+        ValueError: Shapes, labels or numbers are not as above; rows or distances are not finite; there are fewer
+            references than `k` or `ndcg_at`; no query has a relevant reference, or all references are relevant to all.
+
+    >>> found = retrieval([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.7]], ["a", "a", "b", "c"], k=(1, 2), ndcg_at=3)
+    >>> found.recall_at, found.map_at_r, found.num_queries, found.num_left_out
+    ({1: 1.0, 2: 1.0}, 1.0, 2, 2)
+    """
+    ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
+    if not ks:
+        raise ValueError("k must be a whole number above 0, or some of them; got none")
+    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    recalls = [_recall(rankings, one) for one in ks]
+    figures = [_recall(rankings, 1), *recalls, _R_PRECISION, _MAP_AT_R, _ndcg(rankings, "ndcg_at", ndcg_at), _FIRST]
+    first, *recalls_at, of_r, map_of_r, gain, reciprocal = rankings.means(figures)
+    judged = len(rankings.queries)
+    return Retrieval(
+        dict(zip(ks, recalls_at, strict=True)),
+        *(first, of_r, map_of_r, gain, reciprocal),
+        num_queries=judged,
+        num_left_out=len(rankings.positives) - judged,
+    )
+
+
+def _recall(rankings: Rankings, k: int) -> Figure:
+    rankings.check("k", k)
+    return Figure(partial(_ties.recall_at_k, k=k), depth=k)
+
+
+def _ndcg(rankings: Rankings, name: str, k: int) -> Figure:
+    rankings.check(name, k)
+    return Figure(partial(_ties.ndcg, k=k), depth=k)
+
+
+def recall_at_k(
+    embeddings: ArrayLike,
+    labels: Any,
+    references: ArrayLike | None = None,
+    reference_labels: Any = None,
+    *,
+    k: int = 1,
+    distance_fn: DistanceFn = distances.cosine,
+    mesh: Mesh | None = None,
+) -> float:
+    """Compute the share of queries with a relevant reference among the k nearest.
+
+    Args:
+        embeddings: As in `retrieval`, and so are all but `k`.
+        labels: Of the queries.
+        references: What they are to find; None: each other.
+        reference_labels: Of the references.
+        k: How many of the nearest to look at.
+        distance_fn: `(queries, references) -> distances`.
+        mesh: A mesh over whose devices the queries are spread.
+
+    Returns:
+        The recall@k of metric learning, 0 to 1.
+
+    Raises:
+        ValueError: As in `retrieval`.
+
+    >>> recall_at_k([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.6, 0.7]], [4, 4, 7, 7], k=1)
+    1.0
+    """
+    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    return rankings.means([_recall(rankings, k)])[0]
+
+
+def precision_at_1(
+    embeddings: ArrayLike,
+    labels: Any,
+    references: ArrayLike | None = None,
+    reference_labels: Any = None,
+    *,
+    distance_fn: DistanceFn = distances.cosine,
+    mesh: Mesh | None = None,
+) -> float:
+    """Compute the share of queries whose nearest reference is relevant.
+
+    Args:
+        embeddings: As in `retrieval`, and so are the others.
+        labels: Of the queries.
+        references: What they are to find; None: each other.
+        reference_labels: Of the references.
+        distance_fn: `(queries, references) -> distances`.
+        mesh: A mesh over whose devices the queries are spread.
+
+    Returns:
+        The precision, 0 to 1; the recall at 1 is the same number.
+
+    Raises:
+        ValueError: As in `retrieval`.
+
+    >>> precision_at_1([[1.0, 0.0], [0.0, 1.0]], ["a", "b"], [[0.8, 0.0], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
+    0.5
+    """
+    return recall_at_k(embeddings, labels, references, reference_labels, k=1, distance_fn=distance_fn, mesh=mesh)
+
+
+def r_precision(
+    embeddings: ArrayLike,
+    labels: Any,
+    references: ArrayLike | None = None,
+    reference_labels: Any = None,
+    *,
+    distance_fn: DistanceFn = distances.cosine,
+    mesh: Mesh | None = None,
+) -> float:
+    """Compute the share of relevant references among the R nearest, R being how many of them there are.
+
+    Args:
+        embeddings: As in `retrieval`, and so are the others.
+        labels: Of the queries.
+        references: What they are to find; None: each other.
+        reference_labels: Of the references.
+        distance_fn: `(queries, references) -> distances`.
+        mesh: A mesh over whose devices the queries are spread.
+
+    Returns:
+        The mean over queries, 0 to 1.
+
+    Raises:
+        ValueError: As in `retrieval`.
+
+    >>> r_precision([[1.0, 0.0]], ["a"], [[0.8, 0.0], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
+    0.5
+    """
+    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    return rankings.means([_R_PRECISION])[0]
+
+
+def map_at_r(
+    embeddings: ArrayLike,
+    labels: Any,
+    references: ArrayLike | None = None,
+    reference_labels: Any = None,
+    *,
+    distance_fn: DistanceFn = distances.cosine,
+    mesh: Mesh | None = None,
+) -> float:
+    r"""Compute the mean average precision at R, the number of relevant references.
+
+    $$\frac{1}{R} \sum_{i=1}^{R} \mathrm{rel}_i \, \frac{1}{i} \sum_{j \le i} \mathrm{rel}_j$$
+
+    Args:
+        embeddings: As in `retrieval`, and so are the others.
+        labels: Of the queries.
+        references: What they are to find; None: each other.
+        reference_labels: Of the references.
+        distance_fn: `(queries, references) -> distances`.
+        mesh: A mesh over whose devices the queries are spread.
+
+    Returns:
+        The mean over queries, 0 to 1.
+
+    Raises:
+        ValueError: As in `retrieval`.
+
+    >>> map_at_r([[1.0, 0.0]], ["a"], [[0.8, 0.3], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
+    0.25
+
+    Reference:
+        Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020.
+    """
+    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    return rankings.means([_MAP_AT_R])[0]
+
+
+def ndcg(
+    embeddings: ArrayLike,
+    labels: Any,
+    references: ArrayLike | None = None,
+    reference_labels: Any = None,
+    *,
+    k: int = 10,
+    distance_fn: DistanceFn = distances.cosine,
+    mesh: Mesh | None = None,
+) -> float:
+    r"""Compute the normalised discounted cumulative gain of the k nearest, each relevant reference being worth 1.
+
+    $$\sum_{i \le k} \frac{\mathrm{rel}_i}{\log_2(i + 1)} \Big/ \sum_{i \le \min(k, R)} \frac{1}{\log_2(i + 1)}$$
+
+    Args:
+        embeddings: As in `retrieval`, and so are all but `k`.
+        labels: Of the queries.
+        references: What they are to find; None: each other.
+        reference_labels: Of the references.
+        k: How many of the nearest to look at.
+        distance_fn: `(queries, references) -> distances`.
+        mesh: A mesh over whose devices the queries are spread.
+
+    Returns:
+        The mean over queries, 0 to 1.
+
+    Raises:
+        ValueError: As in `retrieval`.
+
+    >>> round(ndcg([[1.0, 0.0]], ["a"], [[0.8, 0.3], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"], k=2), 4)
+    0.3869
+
+    Reference:
+        Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
+    """
+    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    return rankings.means([_ndcg(rankings, "k", k)])[0]
+
+
+def mean_reciprocal_rank(
+    embeddings: ArrayLike,
+    labels: Any,
+    references: ArrayLike | None = None,
+    reference_labels: Any = None,
+    *,
+    distance_fn: DistanceFn = distances.cosine,
+    mesh: Mesh | None = None,
+) -> float:
+    """Compute the mean inverse of the place at which each query finds its first relevant reference.
+
+    Args:
+        embeddings: As in `retrieval`, and so are the others.
+        labels: Of the queries.
+        references: What they are to find; None: each other.
+        reference_labels: Of the references.
+        distance_fn: `(queries, references) -> distances`.
+        mesh: A mesh over whose devices the queries are spread.
+
+    Returns:
+        The mean over queries, 0 to 1.
+
+    Raises:
+        ValueError: As in `retrieval`.
+
+    >>> mean_reciprocal_rank([[1.0, 0.0]], ["a"], [[0.8, 0.3], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
+    0.5
+    """
+    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    return rankings.means([_FIRST])[0]
