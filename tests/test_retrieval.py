@@ -139,6 +139,16 @@ def test_the_order_of_rows_changes_nothing_though_some_are_copies(many: tuple[np
     assert_same(judged(x[order], labels[order]), judged(x, labels), 1e-9)
 
 
+def test_equal_rows_are_tied_though_their_distances_were_rounded_apart() -> None:
+    x, labels = np.tile([[1.0, 0.0], [-0.0, 1.0], [0.0, 1.0]], (4, 1)), [0, 1, 2] * 4
+
+    def rounded(x: jax.Array, y: jax.Array) -> jax.Array:
+        return distances.euclidean(x, y) + 1e-6 * jnp.arange(len(y), dtype=jnp.float32)[None, :]
+
+    options = {"k": (1, 2), "ndcg_at": 3}
+    assert_same(judged(x, labels, distance_fn=rounded, **options), judged(x, labels, **options))
+
+
 def test_a_collapsed_encoder_finds_what_chance_finds() -> None:
     rng = np.random.default_rng(10)
     row, labels = rng.normal(size=37).astype(np.float32), np.repeat(np.arange(59), 17)
@@ -178,7 +188,7 @@ def test_eight_devices_and_blocks_find_what_one_does(
     with jax.set_mesh(explicit):
         assert_same(judged(x, labels, mesh=explicit), one, 1e-6)
     monkeypatch.setitem(_nearest._BUDGET, "cpu", 4 * 1024 * 72)  # 72 queries at once, and 67 in the last block
-    assert _nearest.Field(x, None, distances.cosine, None)._block == 72
+    assert _nearest.Field(x, None, distances.cosine, None).block == 72
     assert_same(judged(x, labels), one, 1e-6)
 
 

@@ -16,6 +16,7 @@ from jaxtriplet.jobs.notes import is_shared
 COMMANDS = {
     "train": "Train a speaker encoder on recordings, or without --data on JapaneseVowels.",
     "evaluate": "Judge the encoder of a run by trials: is it one speaker in both recordings?",
+    "compare": "Compare several runs on the same trials: figures, curves and differences.",
     "embed": "Embed every recording of a folder with the encoder of a run.",
     "cluster": "Group the recordings of a folder by speaker, with the encoder of a run.",
     "export": "Write the encoder of a run into one file that needs JAX and flatbuffers alone.",

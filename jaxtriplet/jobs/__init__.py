@@ -1,4 +1,4 @@
-"""What the command line does, for Python: train, evaluate, embed, cluster, export, and how fast training is fed.
+"""What the command line does, for Python: train, evaluate, compare, embed, cluster, export, and feed training fast.
 
 >>> from jaxtriplet import jobs
 >>> jobs.cluster("runs/never", "recordings", num_speakers=2)
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxtriplet.jobs.clustering import cluster
+    from jaxtriplet.jobs.comparing import compare
     from jaxtriplet.jobs.config import Config
     from jaxtriplet.jobs.embedding import embed
     from jaxtriplet.jobs.evaluation import evaluate
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from jaxtriplet.jobs.throughputs import throughput
     from jaxtriplet.jobs.training import train
 
-__all__ = ["Config", "cluster", "embed", "evaluate", "export", "load_exported", "throughput", "train"]
+__all__ = ["Config", "cluster", "compare", "embed", "evaluate", "export", "load_exported", "throughput", "train"]
 
 # Where each job is; imported when it is asked for, since what one needs costs the others seconds.
 _JOBS = {
     "Config": "jaxtriplet.jobs.config",
     "train": "jaxtriplet.jobs.training",
     "evaluate": "jaxtriplet.jobs.evaluation",
+    "compare": "jaxtriplet.jobs.comparing",
     "embed": "jaxtriplet.jobs.embedding",
     "cluster": "jaxtriplet.jobs.clustering",
     "export": "jaxtriplet.jobs.exporting",

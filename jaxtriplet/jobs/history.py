@@ -61,6 +61,19 @@ class History:
         return [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
 
 
+def read_history(path: Path) -> list[Row]:
+    """Returns the figures of a run's updates as far as they can be read; none if there is no such file.
+
+    Args:
+        path: The file.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    rows = [json.loads(line) for line in lines if _step(line)]
+    if lost := len(lines) - len(rows):
+        warn(f"{path}: {lost:,} of {len(lines):,} lines cannot be read, which leaves a gap in its curves")
+    return rows
+
+
 def _step(line: bytes) -> int:
     """Returns the update whose figures a line holds, 0 for a line that is cut or damaged."""
     try:

@@ -163,11 +163,18 @@ class Listed(NamedTuple):
                 f"{self.path} has {targets:,} and {total - targets:,}"
             )
         figures = {"trials_from": "a list", "num_trials_left_out": len(self.trials.same) - total}
-        return Chosen(index, usable, None, *_first_folders(usable), figures)
+        return Chosen(index, usable, None, *first_folders(usable), figures)
 
 
-def _first_folders(trials: Trials) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Returns the speaker of each path, and the speakers, if first folders agree with the truth of every trial."""
+def first_folders(trials: Trials) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Returns the speaker of each path, and the speakers, if first folders agree with the truth of every trial.
+
+    Args:
+        trials: The trials.
+
+    Returns:
+        Integers, one for each path, and the names; None and () if nobody knows.
+    """
     folders = [Path(path).parts[0] if len(Path(path).parts) > 1 else "" for path in trials.paths]
     names, speakers = np.unique(folders, return_inverse=True)
     agrees = np.array_equal(speakers[trials.first] == speakers[trials.second], trials.same)

@@ -30,15 +30,14 @@ from .costs import actual_dcf as actual_dcf, min_dcf as min_dcf
 from .identification import nearest_centroid_accuracy as nearest_centroid_accuracy
 from .judgement import Judgement as Judgement, judge as judge, judge_unseen as judge_unseen
 from .normalization import adaptive_s_norm as adaptive_s_norm
-from .retrieval import (
-    Retrieval as Retrieval,
+from .retrieval import Retrieval as Retrieval, retrieval as retrieval
+from .retrieved import (
     map_at_r as map_at_r,
     mean_reciprocal_rank as mean_reciprocal_rank,
     ndcg as ndcg,
     precision_at_1 as precision_at_1,
     r_precision as r_precision,
     recall_at_k as recall_at_k,
-    retrieval as retrieval,
 )
 from .verification import (
     DetCurve as DetCurve,

@@ -60,7 +60,7 @@ class Field:
         budget = _BUDGET.get(devices[0].platform, _BUDGET_ELSEWHERE)
         each = min(_MOST, max(_LEAST, budget // (queries.itemsize * len(rows)) // 8 * 8))
         spread = 1 if mesh is None else mesh.size
-        self._block = spread * min(each, -(-len(queries) // spread))
+        self.block = spread * min(each, -(-len(queries) // spread))
 
     def nearest(self, queries: _Ints, number: int) -> Iterator[tuple[_Ints, NDArray[np.floating], _Ints]]:
         """Yields blocks of queries, and of each the nearest references: their distances and numbers, [q, K] both.
@@ -87,11 +87,10 @@ class Field:
         """Runs a program on blocks of queries, each while the one before is looked at."""
         kind = _Kind(self._distance_fn, self._references, self._mesh, nearest)
         running: tuple[_Ints, Any] | None = None
-        for start in range(0, len(queries), self._block):
-            block = queries[start : start + self._block]
-            given = np.pad(block, (0, self._block - len(block)), mode="edge")
-            # Out of bounds is nobody.
-            itself = given if self._leaves_itself_out else np.full_like(given, 2**31 - 1)
+        for start in range(0, len(queries), self.block):
+            block = queries[start : start + self.block]
+            given = np.pad(block, (0, self.block - len(block)), mode="edge")
+            itself = given if self._leaves_itself_out else np.full_like(given, -1)
             found = _found(kind, self._met, *map(self._spread, (self._queries[given], itself.astype(np.int32))))
             if running is not None:
                 yield running[0], self._fetched(running)
@@ -119,7 +118,7 @@ class Field:
 def _first_alike(rows: NDArray[np.floating]) -> NDArray[np.int32] | None:
     """Returns the number of the first row equal to each, [N]; None if all differ.
 
-    A product of matrices may round equal columns differently, by where they stand, and these would not be tied.
+    No product of matrices promises to round equal columns alike wherever they stand, and then they would not be tied.
     """
     marks = np.fromiter((hash((row + 0.0).tobytes()) for row in rows), np.int64, len(rows))  # 0.0 is -0.0
     _, first, which = np.unique(marks, return_index=True, return_inverse=True)
@@ -176,10 +175,12 @@ def _of_block(kind: _Kind, met: Any, queries: jax.Array, itself: jax.Array) -> t
     distances = form.between_fn(rows, references, frame)
     if first is not None:
         distances = jnp.take(distances, first, axis=1, mode="clip")
-    distances = distances.at[jnp.arange(len(queries)), itself].set(jnp.inf, mode="drop")
+    column = jnp.arange(distances.shape[1], dtype=jnp.int32)[None, :]
+    is_hidden = (column == itself[:, None]) | (column >= kind.references)
+    distances = jnp.where(is_hidden, jnp.inf, distances)
     if kind.nearest is None:
         return (distances[:, : kind.references],)
-    return _smallest(distances.at[:, kind.references :].set(jnp.inf), kind.nearest)
+    return _smallest(jax.lax.optimization_barrier(distances), kind.nearest)  # or XLA makes them anew for each use
 
 
 def _smallest(x: jax.Array, number: int) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -35,6 +36,11 @@ class Figure(NamedTuple):
     """How many of the nearest it sees; None: as many as are relevant."""
     sees_first: bool = False
     """Whether it sees the first relevant one, wherever that is."""
+
+
+R_PRECISION = Figure(_ties.r_precision, depth=None)
+MAP_AT_R = Figure(_ties.map_at_r, depth=None)
+FIRST = Figure(_ties.mean_reciprocal_rank, depth=1, sees_first=True)
 
 
 class Rankings:
@@ -75,12 +81,20 @@ class Rankings:
             raise ValueError("every reference is relevant to every query, so there is nothing to tell apart")
         self._field = Field(queries, found, distance_fn, mesh)
 
-    def check(self, name: str, k: int) -> None:
-        """Raises a `ValueError` unless there are k references."""
+    def recall(self, k: int, name: str = "k") -> Figure:
+        """Returns the recall at k, an argument of that name, which is checked."""
+        return Figure(partial(_ties.recall_at_k, k=self._checked(k, name)), depth=k)
+
+    def ndcg(self, k: int, name: str = "k") -> Figure:
+        """Returns the NDCG at k, an argument of that name, which is checked."""
+        return Figure(partial(_ties.ndcg, k=self._checked(k, name)), depth=k)
+
+    def _checked(self, k: int, name: str) -> int:
         _checks.positive_integer(name, k)
         if k > self._field.number:
             beside = " beside the query" if self._is_one_set else ""
             raise ValueError(f"{name}={k} of {self._field.number} references{beside}: there are fewer than that")
+        return k
 
     def means(self, figures: Sequence[Figure]) -> list[float]:
         """Returns the mean of each figure over the queries that have a relevant reference."""

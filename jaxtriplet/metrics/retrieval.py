@@ -27,7 +27,6 @@ Reference:
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,12 +36,7 @@ from numpy.typing import ArrayLike
 from jaxtriplet import distances
 from jaxtriplet.types import DistanceFn
 
-from . import _ties
-from ._rankings import Figure, Rankings
-
-_R_PRECISION = Figure(_ties.r_precision, depth=None)
-_MAP_AT_R = Figure(_ties.map_at_r, depth=None)
-_FIRST = Figure(_ties.mean_reciprocal_rank, depth=1, sees_first=True)
+from ._rankings import FIRST, MAP_AT_R, R_PRECISION, Rankings
 
 
 class Retrieval(NamedTuple):
@@ -100,228 +94,17 @@ def retrieval(
     if not ks:
         raise ValueError("k must be a whole number above 0, or some of them; got none")
     rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
-    recalls = [_recall(rankings, one) for one in ks]
-    figures = [_recall(rankings, 1), *recalls, _R_PRECISION, _MAP_AT_R, _ndcg(rankings, "ndcg_at", ndcg_at), _FIRST]
-    first, *recalls_at, of_r, map_of_r, gain, reciprocal = rankings.means(figures)
+    recalls = [rankings.recall(one) for one in (1, *ks)]
+    figures = [*recalls, R_PRECISION, MAP_AT_R, rankings.ndcg(ndcg_at, "ndcg_at"), FIRST]
+    precision_at_1, *recall_at, r_precision, map_at_r, ndcg, mean_reciprocal_rank = rankings.means(figures)
     judged = len(rankings.queries)
     return Retrieval(
-        dict(zip(ks, recalls_at, strict=True)),
-        *(first, of_r, map_of_r, gain, reciprocal),
+        recall_at=dict(zip(ks, recall_at, strict=True)),
+        precision_at_1=precision_at_1,
+        r_precision=r_precision,
+        map_at_r=map_at_r,
+        ndcg=ndcg,
+        mean_reciprocal_rank=mean_reciprocal_rank,
         num_queries=judged,
         num_left_out=len(rankings.positives) - judged,
     )
-
-
-def _recall(rankings: Rankings, k: int) -> Figure:
-    rankings.check("k", k)
-    return Figure(partial(_ties.recall_at_k, k=k), depth=k)
-
-
-def _ndcg(rankings: Rankings, name: str, k: int) -> Figure:
-    rankings.check(name, k)
-    return Figure(partial(_ties.ndcg, k=k), depth=k)
-
-
-def recall_at_k(
-    embeddings: ArrayLike,
-    labels: Any,
-    references: ArrayLike | None = None,
-    reference_labels: Any = None,
-    *,
-    k: int = 1,
-    distance_fn: DistanceFn = distances.cosine,
-    mesh: Mesh | None = None,
-) -> float:
-    """Compute the share of queries with a relevant reference among the k nearest.
-
-    Args:
-        embeddings: As in `retrieval`, and so are all but `k`.
-        labels: Of the queries.
-        references: What they are to find; None: each other.
-        reference_labels: Of the references.
-        k: How many of the nearest to look at.
-        distance_fn: `(queries, references) -> distances`.
-        mesh: A mesh over whose devices the queries are spread.
-
-    Returns:
-        The recall@k of metric learning, 0 to 1.
-
-    Raises:
-        ValueError: As in `retrieval`.
-
-    >>> recall_at_k([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.6, 0.7]], [4, 4, 7, 7], k=1)
-    1.0
-    """
-    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
-    return rankings.means([_recall(rankings, k)])[0]
-
-
-def precision_at_1(
-    embeddings: ArrayLike,
-    labels: Any,
-    references: ArrayLike | None = None,
-    reference_labels: Any = None,
-    *,
-    distance_fn: DistanceFn = distances.cosine,
-    mesh: Mesh | None = None,
-) -> float:
-    """Compute the share of queries whose nearest reference is relevant.
-
-    Args:
-        embeddings: As in `retrieval`, and so are the others.
-        labels: Of the queries.
-        references: What they are to find; None: each other.
-        reference_labels: Of the references.
-        distance_fn: `(queries, references) -> distances`.
-        mesh: A mesh over whose devices the queries are spread.
-
-    Returns:
-        The precision, 0 to 1; the recall at 1 is the same number.
-
-    Raises:
-        ValueError: As in `retrieval`.
-
-    >>> precision_at_1([[1.0, 0.0], [0.0, 1.0]], ["a", "b"], [[0.8, 0.0], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
-    0.5
-    """
-    return recall_at_k(embeddings, labels, references, reference_labels, k=1, distance_fn=distance_fn, mesh=mesh)
-
-
-def r_precision(
-    embeddings: ArrayLike,
-    labels: Any,
-    references: ArrayLike | None = None,
-    reference_labels: Any = None,
-    *,
-    distance_fn: DistanceFn = distances.cosine,
-    mesh: Mesh | None = None,
-) -> float:
-    """Compute the share of relevant references among the R nearest, R being how many of them there are.
-
-    Args:
-        embeddings: As in `retrieval`, and so are the others.
-        labels: Of the queries.
-        references: What they are to find; None: each other.
-        reference_labels: Of the references.
-        distance_fn: `(queries, references) -> distances`.
-        mesh: A mesh over whose devices the queries are spread.
-
-    Returns:
-        The mean over queries, 0 to 1.
-
-    Raises:
-        ValueError: As in `retrieval`.
-
-    >>> r_precision([[1.0, 0.0]], ["a"], [[0.8, 0.0], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
-    0.5
-    """
-    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
-    return rankings.means([_R_PRECISION])[0]
-
-
-def map_at_r(
-    embeddings: ArrayLike,
-    labels: Any,
-    references: ArrayLike | None = None,
-    reference_labels: Any = None,
-    *,
-    distance_fn: DistanceFn = distances.cosine,
-    mesh: Mesh | None = None,
-) -> float:
-    r"""Compute the mean average precision at R, the number of relevant references.
-
-    $$\frac{1}{R} \sum_{i=1}^{R} \mathrm{rel}_i \, \frac{1}{i} \sum_{j \le i} \mathrm{rel}_j$$
-
-    Args:
-        embeddings: As in `retrieval`, and so are the others.
-        labels: Of the queries.
-        references: What they are to find; None: each other.
-        reference_labels: Of the references.
-        distance_fn: `(queries, references) -> distances`.
-        mesh: A mesh over whose devices the queries are spread.
-
-    Returns:
-        The mean over queries, 0 to 1.
-
-    Raises:
-        ValueError: As in `retrieval`.
-
-    >>> map_at_r([[1.0, 0.0]], ["a"], [[0.8, 0.3], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
-    0.25
-
-    Reference:
-        Musgrave, Belongie and Lim, "A Metric Learning Reality Check", 2020.
-    """
-    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
-    return rankings.means([_MAP_AT_R])[0]
-
-
-def ndcg(
-    embeddings: ArrayLike,
-    labels: Any,
-    references: ArrayLike | None = None,
-    reference_labels: Any = None,
-    *,
-    k: int = 10,
-    distance_fn: DistanceFn = distances.cosine,
-    mesh: Mesh | None = None,
-) -> float:
-    r"""Compute the normalised discounted cumulative gain of the k nearest, each relevant reference being worth 1.
-
-    $$\sum_{i \le k} \frac{\mathrm{rel}_i}{\log_2(i + 1)} \Big/ \sum_{i \le \min(k, R)} \frac{1}{\log_2(i + 1)}$$
-
-    Args:
-        embeddings: As in `retrieval`, and so are all but `k`.
-        labels: Of the queries.
-        references: What they are to find; None: each other.
-        reference_labels: Of the references.
-        k: How many of the nearest to look at.
-        distance_fn: `(queries, references) -> distances`.
-        mesh: A mesh over whose devices the queries are spread.
-
-    Returns:
-        The mean over queries, 0 to 1.
-
-    Raises:
-        ValueError: As in `retrieval`.
-
-    >>> round(ndcg([[1.0, 0.0]], ["a"], [[0.8, 0.3], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"], k=2), 4)
-    0.3869
-
-    Reference:
-        Järvelin and Kekäläinen, "Cumulated gain-based evaluation of IR techniques", 2002.
-    """
-    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
-    return rankings.means([_ndcg(rankings, "k", k)])[0]
-
-
-def mean_reciprocal_rank(
-    embeddings: ArrayLike,
-    labels: Any,
-    references: ArrayLike | None = None,
-    reference_labels: Any = None,
-    *,
-    distance_fn: DistanceFn = distances.cosine,
-    mesh: Mesh | None = None,
-) -> float:
-    """Compute the mean inverse of the place at which each query finds its first relevant reference.
-
-    Args:
-        embeddings: As in `retrieval`, and so are the others.
-        labels: Of the queries.
-        references: What they are to find; None: each other.
-        reference_labels: Of the references.
-        distance_fn: `(queries, references) -> distances`.
-        mesh: A mesh over whose devices the queries are spread.
-
-    Returns:
-        The mean over queries, 0 to 1.
-
-    Raises:
-        ValueError: As in `retrieval`.
-
-    >>> mean_reciprocal_rank([[1.0, 0.0]], ["a"], [[0.8, 0.3], [0.7, 0.1], [0.6, 0.9]], ["a", "b", "a"])
-    0.5
-    """
-    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
-    return rankings.means([_FIRST])[0]

@@ -107,7 +107,7 @@ def draw_score_histogram(
     ax.set(xlabel=xlabel, ylabel="share of the pairs of a kind (%)", yscale="log", ylim=(0.01, 130))
     ax.yaxis.set_major_formatter("{x:g}")
     ax.yaxis.set_minor_locator(NullLocator())
-    _legend_above(ax)
+    legend_above(ax)
 
 
 def draw_det_curve(
@@ -133,12 +133,9 @@ def draw_det_curve(
     Reference:
         Martin et al., "The DET curve in assessment of detection task performance", Eurospeech 1997.
     """
-    # Three decades of rates; an encoder better than 0.2 % gets a fourth, a bad one the upper half.
-    lowest, highest = (0.00005 if equal_error_rate < 0.002 else 0.0005), (0.6 if equal_error_rate < 0.25 else 0.995)
-    low, high = norm.ppf([lowest, highest])
+    low, high = det_axes(ax, [equal_error_rate])
     rates = np.stack([np.asarray(false_acceptance, float), np.asarray(false_rejection, float)])
     curve = norm.ppf(rates[:, ((rates > 0) & (rates < 1)).all(axis=0)])
-    ax.plot([low, high], [low, high], color=NEUTRAL, linewidth=0.8, linestyle=":")
     ax.plot(*curve, color=SAME, linewidth=2)
     if not curve.size:
         words = "no curve: at every threshold\none of the rates is 0 or 100%"
@@ -148,13 +145,31 @@ def draw_det_curve(
         accepted, rejected = operating_point
         label = f"threshold: {accepted:.2%} accepted,\n{rejected:.2%} rejected falsely"
         _mark(ax, operating_point, (low, high), "D", INK, label)
+    legend_above(ax)
+
+
+def det_axes(ax: Axes, equal_error_rates: Sequence[float]) -> tuple[float, float]:
+    """Give both axes the normal-deviate scale of error rates, in percent, and draw the diagonal.
+
+    Args:
+        ax: Where to draw.
+        equal_error_rates: Rates that must find room. Three decades are shown; better than 0.2 % gets a fourth, worse
+            than 25 % the upper half.
+
+    Returns:
+        The lowest and the highest deviate.
+    """
+    lowest = 0.00005 if min(equal_error_rates) < 0.002 else 0.0005
+    highest = 0.6 if max(equal_error_rates) < 0.25 else 0.995
+    low, high = map(float, norm.ppf([lowest, highest]))
+    ax.plot([low, high], [low, high], color=NEUTRAL, linewidth=0.8, linestyle=":")
     fine, coarse = (0.0001, 0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6), (0.001, 0.02, 0.1, 0.4, 0.8, 0.98)
     ticks = [tick for tick in (fine if highest == 0.6 else coarse) if tick > lowest]
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(norm.ppf(ticks), [f"{100 * tick:g}" for tick in ticks])
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.set(xlabel="false acceptance rate (%)", ylabel="false rejection rate (%)")
-    _legend_above(ax)
+    return low, high
 
 
 def project(embeddings: ArrayLike) -> tuple[NDArray[np.float64], str]:
@@ -257,5 +272,11 @@ def _mark(
     ax.plot(x, y, marker, color=colour, markersize=8, clip_on=False, label=label)
 
 
-def _legend_above(ax: Axes) -> None:
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize="small", columnspacing=1.0)
+def legend_above(ax: Axes, *, columns: int = 2) -> None:
+    """Draw the legend above the axes, where it hides nothing.
+
+    Args:
+        ax: Where to draw.
+        columns: How many names stand side by side.
+    """
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, fontsize="small", columnspacing=1.0)
