@@ -227,10 +227,12 @@ def test_kaldis_folder_tells_who_speaks(folders: dict[str, Path], tmp_path: Path
     assert judged.trials.paths == tuple(f"u{i}" for i in range(10))
     assert judged.figures["bootstrap_over"] == "speakers"
     assert (judged.figures["num_speakers"], judged.figures["num_target_trials"]) == (5, 5)
+    np.testing.assert_array_equal(judged.sides[:, 0] == judged.sides[:, 1], judged.trials.same)
     text = "".join(f"u{2 * i} u{2 * i + 1} target\nu{2 * i} u{(2 * i + 3) % 10} nontarget\n" for i in range(5))
     (tmp_path / "trials").write_text(text)
     listed = evaluated(folders["plain"], root, tmp_path / "trials", out=tmp_path / "listed")
     assert listed.figures["bootstrap_over"] == "trials"
+    assert listed.sides is None
     assert listed.trials.same.tolist() == [True, False] * 5
 
 

@@ -301,6 +301,8 @@ def test_bad_input_is_named(run: dict, trials: dict, groups: dict, tmp_path: Pat
     without = {name: value for name, value in trials["figures"].items() if name != "as_norm_threshold"}
     with pytest.raises(ValueError, match=r"figures lack as_norm_threshold; pass those of jobs\.evaluate"):
         evaluation_page(tmp_path, **{**trials, "figures": without})
+    with pytest.raises(ValueError, match=r"figures lack calibrated_on, as_norm_cllr, .*; pass those of jobs\.evaluate"):
+        evaluation_page(tmp_path, **trials, ratios={AS_NORM: trials["scores"][AS_NORM]})
     with pytest.raises(ValueError, match=r"figures lack num_clusters, estimated_by; pass those of jobs\.cluster"):
         clustering_page(tmp_path, **{**groups, "figures": {"num_recordings": 3}})
     with pytest.raises(ValueError, match="32 embeddings are marked with as many names; got 31"):

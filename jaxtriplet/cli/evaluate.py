@@ -61,7 +61,8 @@ def evaluate(as_json: bool, **asked: Any) -> None:
 
     --retrieval looks each recording up among all others, those of its own session included: who speaks must be known.
 
-    The folder gets metrics.json, scores.txt (the trials, each with its score), det.png and report.html.
+    The folder gets metrics.json, scores.txt (the trials, each with its score), det.png and report.html; normalised and
+    calibrated scores, and those of pairs judged apart, are in files of their own.
     """
     from jaxtriplet import jobs
 

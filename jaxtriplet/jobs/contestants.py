@@ -123,7 +123,7 @@ def of_evaluated(name: str, run: Path, done: Evaluated) -> Contestant:
         run: Its folder.
         done: The evaluation.
     """
-    judged = (done.figures, done.trials, _sides(done.trials), done.scores)
+    judged = (done.figures, done.trials, done.sides, done.scores)
     return Contestant(name, done.folder, *judged, "", *_course(run))
 
 

@@ -27,6 +27,7 @@ class Evaluated(NamedTuple):
         trials: The trials that could be scored, T of them.
         scores: Of each trial, [T], by the prefix of their figures: "" as they are, and "as_norm_" after AS-norm.
         calibrations: What makes log-likelihood ratios of them, by the same prefixes; {} if nothing was fitted.
+        sides: The speakers of both recordings of each trial, [T, 2] integers; None if nobody knows.
     """
 
     folder: Path
@@ -34,6 +35,7 @@ class Evaluated(NamedTuple):
     trials: Trials
     scores: Mapping[str, np.ndarray]
     calibrations: Mapping[str, Calibration]
+    sides: np.ndarray | None
 
 
 def evaluate(
@@ -73,7 +75,8 @@ def evaluate(
     A score is a cosine or, with the back-end "plda", a log-likelihood ratio of its model, which is not to be taken at
     its word: `calibrate` fits scale and offset on trials of other speakers, by which scores become ratios that may be.
     Of several runs a score is the mean of theirs, before AS-norm and after it, and embeddings are joined to one whose
-    cosine is the mean of theirs.
+    cosine is the mean of theirs. Scores after AS-norm, calibrated ones and those of pairs judged apart are in files of
+    their own: scores_as_norm.txt, scores_calibrated.txt, scores_same_session.txt.
 
     Args:
         run: The folder of a finished run on recordings, or several such.
@@ -192,7 +195,7 @@ def evaluate(
     if file is not None:
         results.write_trials(file, judged.trials)
     results.write(folder, judged, verdict, figures, settings)
-    return Evaluated(folder, figures, judged.trials, verdict.scores, verdict.calibrations)
+    return Evaluated(folder, figures, judged.trials, verdict.scores, verdict.calibrations, judged.sides)
 
 
 def _check_alike(names: Sequence[str | Path], kinds: Mapping[str, str]) -> None:
