@@ -152,7 +152,13 @@ def _figures(index: Recordings, file: Path, embeddings: np.ndarray, kept: int, *
 
 
 def embed_in_parts(
-    run: SpeechRun, index: Recordings, parts: Parts, *, processes: Processes = ALONE, quiet: bool
+    run: SpeechRun,
+    index: Recordings,
+    parts: Parts,
+    *,
+    processes: Processes = ALONE,
+    words: str = "embedding",
+    quiet: bool,
 ) -> tuple[np.ndarray, int]:
     """Hears what is not in the parts yet, and adds it to them.
 
@@ -161,6 +167,7 @@ def embed_in_parts(
         index: The recordings.
         parts: What is done, and where to put the rest.
         processes: Who shares the work.
+        words: What is done, for the bar.
         quiet: Whether to show no progress.
 
     Returns:
@@ -183,7 +190,7 @@ def embed_in_parts(
         if passes > PASSES:
             name = index.names[missing[0]]
             raise known(ValueError(f"{len(missing)} recordings, such as {name}, change while they are embedded"))
-        parts.meet(_embed_share(run, index, missing, parts, found, processes, quiet=quiet))
+        parts.meet(_embed_share(run, index, missing, parts, found, processes, words=words, quiet=quiet))
         missing = _told(processes, look)
     if processes.index:
         return np.zeros((0, 0), np.float32), kept
@@ -198,6 +205,7 @@ def _embed_share(
     found: dict[int, np.ndarray],
     processes: Processes,
     *,
+    words: str,
     quiet: bool,
 ) -> list[str]:
     """Embeds what this process is to do of the rows that are missing, and returns which parts that are."""
@@ -217,7 +225,7 @@ def _embed_share(
 
     heard = embed_batches(run.model, index.take(mine), layer=run.layer, excerpts=run.excerpts) if len(mine) else ()
     with (
-        listening.progress("embedding", quiet=quiet or processes.index > 0) as bar,
+        listening.progress(words, quiet=quiet or processes.index > 0) as bar,
         processes.rounds(lambda done, _: bar(before + done, len(index))) as show,
     ):
         saved = time.monotonic()
