@@ -218,3 +218,41 @@ def test_a_file_that_is_there_is_refused_by_each(run: Path, data: Path, tmp_path
             assert (status, out) == (2, "")
             assert lines(errors) == [f"{file} is there already; name another file, or add --overwrite to replace it"]
     assert file.read_text() == "mine"
+
+
+@pytest.mark.exhaustive
+def test_two_processes_judge_as_one_does_and_go_on(run: Path, data: Path, call: Any, tmp_path: Path) -> None:
+    cohort = tmp_path / "cohort"
+    for row in range(5):
+        write(cohort / f"{row}.wav", voice(0.5 + 0.2 * row, pitch=100 + 30 * row, seed=row))
+    words = ["evaluate", run, "--data", data, "--cohort", cohort, "--retrieval", "--draws", "20", "--json", "--out"]
+    whole, _ = alone(call, [*words, tmp_path / "one"])
+    out = tmp_path / "two"
+    script = QUICK + "import os" + ONE_FAILS.replace("FAILS", "os.kill(os.getpid(), 9)") + START
+    with job(2, 1, ["-c", script, *words, out, "--distributed"], named=True, each=apart(tmp_path)) as running:
+        (status, _, errors), (other, *_) = ends(running)
+    assert (status, other) == (1, -signal.SIGKILL), errors
+    assert "another process is gone" in errors
+    assert not out.exists()
+    kept = [*(tmp_path / "two.partial" / "0" / "embedding").glob("[0-9]*.npz")]
+    count = sum(len(np.load(path)["paths"]) for path in kept)
+    assert {path.name[:4] for path in kept} == {"000-", "001-"}
+    for processes in (2, 1):
+        copied = tmp_path / f"of{processes}"
+        shutil.copytree(tmp_path / "two.partial", tmp_path / f"of{processes}.partial")
+        command = ["-m", "jaxtriplet", *words, copied, "--distributed"]
+        with job(processes, 1, command, named=True, each=apart(tmp_path)) as running:
+            (status, printed, errors), *others = ends(running)
+        assert [status, *(one[0] for one in others)] == [0] * processes, errors
+        assert [one[1] for one in others] == [""] * (processes - 1)
+        assert f"goes on after {count} of 13 recordings" in lines(errors)
+        found = json.loads(printed)
+        assert found == json.loads((copied / "metrics.json").read_text())
+        assert found.keys() == whole.keys()
+        for name, value in whole.items():
+            expected = (
+                pytest.approx(value, abs=1e-5) if isinstance(value, float | list) and name != "left_out" else value
+            )
+            assert found[name] == expected, name
+        assert {path.name for path in copied.iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+        assert not [*tmp_path.glob(f"*of{processes}.*")], "something is left over"
