@@ -237,16 +237,19 @@ def test_two_processes_judge_as_one_does_and_go_on(run: Path, data: Path, call: 
     kept = [*(tmp_path / "two.partial" / "0" / "embedding").glob("[0-9]*.npz")]
     count = sum(len(np.load(path)["paths"]) for path in kept)
     assert {path.name[:4] for path in kept} == {"000-", "001-"}
-    for processes in (2, 1):
+    for processes in (2, 1, 0):  # the last one without the option
         copied = tmp_path / f"of{processes}"
         shutil.copytree(tmp_path / "two.partial", tmp_path / f"of{processes}.partial")
-        command = ["-m", "jaxtriplet", *words, copied, "--distributed"]
-        with job(processes, 1, command, named=True, each=apart(tmp_path)) as running:
-            (status, printed, errors), *others = ends(running)
-        assert [status, *(one[0] for one in others)] == [0] * processes, errors
-        assert [one[1] for one in others] == [""] * (processes - 1)
-        assert f"goes on after {count} of 13 recordings" in lines(errors)
-        found = json.loads(printed)
+        if processes:
+            command = ["-m", "jaxtriplet", *words, copied, "--distributed"]
+            with job(processes, 1, command, named=True, each=apart(tmp_path)) as running:
+                (status, printed, errors), *others = ends(running)
+            assert [status, *(one[0] for one in others)] == [0] * processes, errors
+            assert [one[1] for one in others] == [""] * (processes - 1)
+            found, said = json.loads(printed), lines(errors)
+        else:
+            found, said = alone(call, [*words, copied])
+        assert f"goes on after {count} of 13 recordings" in said
         assert found == json.loads((copied / "metrics.json").read_text())
         assert found.keys() == whole.keys()
         for name, value in whole.items():

@@ -67,7 +67,7 @@ def evaluate(as_json: bool, **asked: Any) -> None:
 
     With --distributed, several processes share the recordings, and process 0 judges and writes. What is embedded is
     kept in OUT.partial meanwhile: if one of them is gone, all end, and the same command goes on from there, in any
-    number of processes, of which one may be all. All of them see the same recordings and lists, and the folder of OUT.
+    number of processes or in one alone. All of them see the same recordings and lists, and the folder of OUT.
     """
     from jaxtriplet import jobs
 

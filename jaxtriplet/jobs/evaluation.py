@@ -88,7 +88,7 @@ def evaluate(
 
     With `distributed=True`, several processes share the recordings, and process 0 judges and writes. What is embedded
     is kept in `<out>.partial` meanwhile: if one of them is gone, the same call goes on from there, in any number of
-    processes, of which one may be all. All of them see the same recordings and lists, and the same folder of `out`.
+    processes or in one alone. All of them see the same recordings and lists, and the same folder of `out`.
 
     Args:
         run: The folder of a finished run on recordings, or several such.
@@ -223,7 +223,7 @@ def evaluate(
         results.write(folder, judged, verdict, figures, told)
         return Evaluated(folder, figures, judged.trials, verdict.scores, verdict.calibrations, judged.sides)
 
-    with hearing_for(folder, processes, keeps=distributed, overwrite=overwrite, quiet=quiet) as hearing:
+    with hearing_for(folder, processes, distributed=distributed, overwrite=overwrite, quiet=quiet) as hearing:
         heard = list[ByRun]()
         for number, (name, encoder) in enumerate(encoders.items()):
             fitted = comparison.fit(encoder, known, processes=processes, quiet=quiet)

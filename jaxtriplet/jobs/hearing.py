@@ -69,23 +69,25 @@ class Hearing(NamedTuple):
 
 
 @contextmanager
-def hearing_for(folder: Path, processes: Processes, *, keeps: bool, overwrite: bool, quiet: bool) -> Iterator[Hearing]:
-    """Lets nobody else write a folder of results while it is worked for, and keeps what is done beside it till then.
+def hearing_for(
+    folder: Path, processes: Processes, *, distributed: bool, overwrite: bool, quiet: bool
+) -> Iterator[Hearing]:
+    """Keeps what several processes have heard beside a folder of results until these are written, and goes on from it.
 
     Args:
         folder: The folder, which need not be there.
         processes: Who shares the work.
-        keeps: Whether to; if not, nothing happens.
+        distributed: Whether there may be others; one process alone goes on from what is kept, and keeps nothing else.
         overwrite: Whether what another run has left there may go.
         quiet: Whether to show no progress.
 
     Raises:
         ValueError: Somebody else is at work.
     """
-    if not keeps:
+    kept = folder.with_name(f"{folder.name}.partial")
+    if not distributed and not kept.is_dir():
         yield Hearing(quiet)
         return
-    kept = folder.with_name(f"{folder.name}.partial")
     with ExitStack() as held:
         alone = lock.writing(folder.with_name(f".{folder.name}.lock"), folder)
         processes.by_first(lambda: held.enter_context(alone), doing="begin")
