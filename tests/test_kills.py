@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from jaxtriplet.jobs import runs
-from tests.test_processes import ROOT, environment, free_port
+from tests.jobs_of_processes import ROOT, environment, free_port
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("points")]
 

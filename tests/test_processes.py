@@ -1,15 +1,11 @@
 """Several processes on this machine, as on several hosts: the same losses, the same training, and a clear end."""
 
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,9 @@ import jax
 import numpy as np
 import pytest
 
-from .flags import COMPILED_FAST
 from .global_batch import SPREAD, batch, figures
+from .jobs_of_processes import ROOT, ends, environment, job, wait_for
 
-ROOT = Path(__file__).parent.parent
 STEPS = 6  # 50 gave the same, in nine minutes
 SMALL = [
     *("--steps", str(STEPS), "--speakers", "8", "--utterances", "4", "--hidden", "8", "--embedding-dim", "8"),
@@ -29,49 +24,6 @@ SMALL = [
 ]
 # All in one worker: the processes of one job have enough to do.
 pytestmark = pytest.mark.xdist_group("processes")
-
-
-def environment(devices: int) -> dict[str, str]:
-    flags = f"--xla_force_host_platform_device_count={devices} {COMPILED_FAST}"
-    return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@contextmanager
-def job(processes: int, devices: int, command: list[str], *, named: bool) -> Iterator[list[subprocess.Popen[str]]]:
-    """Starts the processes of a job, each told its place in it by options or plain words; none outlives the test."""
-    place = ("--coordinator", "--num-processes", "--process-id") if named else ("", "", "")
-    port, running = free_port(), []
-    for index in range(processes):
-        told = zip(place, (f"127.0.0.1:{port}", processes, index), strict=True)
-        words = [str(word) for pair in told for word in pair if word != ""]
-        running.append(
-            subprocess.Popen(
-                [sys.executable, *command, *words],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                cwd=ROOT,
-                env=environment(devices),
-            )
-        )
-    try:
-        yield running
-    finally:
-        for one in running:
-            one.kill()
-            one.communicate()
-
-
-def ends(running: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    """Waits for all; returns their statuses, and what they wrote."""
-    said = [one.communicate(timeout=240) for one in running]
-    return [(one.returncode, *words) for one, words in zip(running, said, strict=True)]
 
 
 @cache
@@ -163,15 +115,6 @@ def test_a_killed_process_ends_the_job_and_a_resumed_one_is_as_if_undisturbed(al
     assert "process 1 of 2: rows 17 to 32 of 32, 4 of 8 devices" in other_errors
     assert "goes on after" in errors
     judge_training(folder, json.loads(out), alone)
-
-
-def wait_for(condition: Any, running: list[subprocess.Popen[str]]) -> None:
-    for _ in range(1200):
-        if condition():
-            return
-        assert all(one.poll() is None for one in running), ends(running)
-        time.sleep(0.1)
-    raise AssertionError("it did not come to pass in two minutes")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from jaxtriplet.cli import options
 from jaxtriplet.cli.evaluate import evaluate
 
 _OWN = {"run", "data", "draws", "write_trials", "out", "overwrite", "as_json", "quiet"}
+_ALONE = {"distributed", "coordinator", "num_processes", "process_id"}
 
 
 @click.command(cls=options.Sections)
@@ -47,7 +48,7 @@ def compare(ctx: click.Context, /, as_json: bool, **asked: Any) -> None:
 def _of_evaluate() -> Iterator[click.Parameter]:
     """Yields what evaluate is told beside this, under a title."""
     for one in map(copy, evaluate.params):
-        if one.name not in _OWN:
+        if one.name not in _OWN | _ALONE:
             vars(one)["section"] = "With --data, as of evaluate"
             yield one
 

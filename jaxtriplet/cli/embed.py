@@ -18,6 +18,7 @@ from jaxtriplet.cli import options
 @options.OVERWRITE
 @options.JSON
 @options.QUIET
+@options.distributed
 def embed(as_json: bool, **asked: Any) -> None:
     """Embed every recording of a folder with the encoder in the folder RUN.
 
@@ -26,10 +27,16 @@ def embed(as_json: bool, **asked: Any) -> None:
     `utterances` [N]. Recordings may be of any length; silences of 0.3 s and more weigh nothing.
 
     What is done is kept in FILE.npz.partial meanwhile: after an interruption, the same command goes on from there.
+
+    With --distributed, several processes share the recordings: each reads and embeds some of them (those of --fit-on
+    too), and process 0 writes the file. All of them see the same recordings, and the folder of FILE.npz. If one of them
+    is gone, all end; the same command goes on, in as many processes as you like or in one.
     """
     from jaxtriplet import jobs
 
     figures = jobs.embed(**asked).figures
+    if figures is None:
+        return
     speakers = f" of {figures['num_speakers']} speakers" if "num_speakers" in figures else ""
     words = (
         f"{figures['num_recordings']:,} recordings{speakers}, {figures['hours']:.2f} h, in "

@@ -36,6 +36,7 @@ from jaxtriplet.cli import options
 @options.OVERWRITE
 @options.JSON
 @options.QUIET
+@options.distributed
 def evaluate(as_json: bool, **asked: Any) -> None:
     """Judge the encoder in the folder RUN by trials: is it one speaker in both recordings?
 
@@ -63,10 +64,16 @@ def evaluate(as_json: bool, **asked: Any) -> None:
 
     The folder gets metrics.json, scores.txt (the trials, each with its score), det.png and report.html; normalised and
     calibrated scores, and those of pairs judged apart, are in files of their own.
+
+    With --distributed, several processes share the recordings, and process 0 judges and writes. What is embedded is
+    kept in OUT.partial meanwhile: if one of them is gone, all end, and the same command goes on from there, in any
+    number of processes or in one alone. All of them see the same recordings and lists, and the folder of OUT.
     """
     from jaxtriplet import jobs
 
     done = jobs.evaluate(**asked)
+    if not done.figures:
+        return
     pictures = f"pictures: {done.folder / 'report.html'}"
     print(json.dumps(done.figures) if as_json else "\n".join([*_in_words(done.figures), pictures]))
 

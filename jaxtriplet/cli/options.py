@@ -47,12 +47,31 @@ def comparing(*, crops: bool = True) -> Callable[[Callable[..., Any]], Callable[
             click.option("--crop-seconds", type=Number(0.1), default=4.0, show_default=True, help="How long they are."),
         ]
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
+    return lambda command: _with(command, options)
 
-    return decorate
+
+def distributed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options by which a process learns its place in a job of several."""
+    told = "[default: what SLURM, Open MPI or Kubernetes tell]"
+    options = [
+        click.option(
+            "--distributed", is_flag=True, help="This is one of several processes; all are given the same options."
+        ),
+        click.option("--coordinator", help=f"host:port of process 0.  {told}"),
+        click.option(
+            "--num-processes", type=click.IntRange(1), help="How many processes there are.  [default: likewise]"
+        ),
+        click.option(
+            "--process-id", type=click.IntRange(0), help="Which of them this is, from 0.  [default: likewise]"
+        ),
+    ]
+    return _with(command, options)
+
+
+def _with(command: Callable[..., Any], options: list[Callable[..., Any]]) -> Callable[..., Any]:
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def out_folder(command: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -68,10 +68,7 @@ def _recipes() -> str:
     "--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Updates between checkpoints."
 )
 @click.option("--devices", type=click.IntRange(1), help="Devices to use.  [default: as many as divide a batch]")
-@click.option("--distributed", is_flag=True, help="This is one of several processes; all are given the same options.")
-@click.option("--coordinator", help="host:port of process 0.  [default: what SLURM, Open MPI or Kubernetes tell]")
-@click.option("--num-processes", type=click.IntRange(1), help="How many processes there are.  [default: likewise]")
-@click.option("--process-id", type=click.IntRange(0), help="Which of them this is, from 0.  [default: likewise]")
+@options.distributed
 def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     """Train a speaker encoder on recordings, or without --data on JapaneseVowels.
 

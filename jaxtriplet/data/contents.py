@@ -9,8 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxtriplet import _files
 from jaxtriplet.data.inspection import Content, inspect
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 _VERSION = 2  # to be raised when `inspect` learns to see more
 _log = logging.getLogger(__name__)
@@ -26,6 +29,7 @@ def contents(
     *,
     cache_dir: str | Path | None = None,
     progress_fn: Callable[[int, int], None] | None = None,
+    processes: Processes = ALONE,
 ) -> list[Content]:
     """Says what each file holds, reading those that are new or have changed since the last time.
 
@@ -34,9 +38,13 @@ def contents(
         paths: Files, relative to the folder or absolute.
         cache_dir: Where to remember; None for `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
         progress_fn: Called as `progress_fn(done, total)` after each file that is read.
+        processes: Who shares the reading; each remembers what all have read.
 
     Returns:
         The content of each file, in the order of the paths.
+
+    Raises:
+        ValueError: The processes see different files.
 
     Example:
         >>> import pathlib, tempfile
@@ -47,20 +55,44 @@ def contents(
     """
     cache = _cache_file(root, cache_dir)
     stamps = {path: _stamp(root / path) for path in paths}
+    processes.require_alike(stamps, f"the files in {root} (names, sizes, times of change)")
     known = _load(cache)
-    new = [path for path, stamp in stamps.items() if path not in known or known[path][0] != stamp]
+    fresh = np.array([path in known and known[path][0] == stamp for path, stamp in stamps.items()], bool)
+    tells, unknown = _tells(processes, fresh, np.array([size for _, size in stamps.values()], np.int64))
+    new = [path for path, is_mine in zip(stamps, tells & ~fresh, strict=True) if is_mine]
     pool = ThreadPoolExecutor(os.cpu_count())  # libsndfile decodes without holding Python's lock
     try:
-        found = pool.map(lambda path: inspect(root / path), new)
-        for done, (path, content) in enumerate(zip(new, found, strict=True), 1):
-            known[path] = stamps[path], content
-            if progress_fn:
-                progress_fn(done, len(new))
+        with processes.rounds(progress_fn) as show:
+            found = pool.map(lambda path: inspect(root / path), new)
+            for done, (path, content) in enumerate(zip(new, found, strict=True), 1):
+                known[path] = stamps[path], content
+                show(done, len(new))
+        if processes.count > 1:
+            told = {path: known[path][1] for path, is_mine in zip(stamps, tells & unknown, strict=True) if is_mine}
+            for one in processes.gather(json.dumps(told).encode()):
+                known |= {path: _one(*stamps[path], *content) for path, content in json.loads(one).items()}
     finally:  # an interrupted look at a large folder goes on from here
         pool.shutdown(cancel_futures=True)
-        if new:
+        if not fresh.all():
             _save(cache, known)
     return [known[path][1] for path in paths]
+
+
+def _tells(processes: Processes, fresh: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns of which files this process tells the others what they hold, and which files some do not know.
+
+    Args:
+        processes: They.
+        fresh: Which files this process knows already, [N].
+        sizes: Of the files, [N], in bytes.
+
+    Returns:
+        Both [N] bool; a file that nobody knows is told of by who is to read it.
+    """
+    knows = np.stack([np.frombuffer(one, bool) for one in processes.gather(fresh.tobytes())])
+    teller, nobody = knows.argmax(0), ~knows.any(0)
+    teller[nobody] = processes.share(sizes[nobody])
+    return np.asarray(teller == processes.index), np.asarray(~knows.all(0))
 
 
 def _stamp(path: Path) -> Stamp:

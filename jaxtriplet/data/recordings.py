@@ -14,6 +14,7 @@ from jaxtriplet.data.entry import Entry, Problem
 from jaxtriplet.data.inspection import Content
 from jaxtriplet.data.layouts import LAYOUT, entries, piece_of
 from jaxtriplet.data.sound import Piece, Sound
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -114,6 +115,7 @@ def recordings(
     allow_outside: bool = False,
     cache_dir: str | Path | None = None,
     progress_fn: Callable[[int, int], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Recordings:
     """Reads every recording of a folder once through, and returns an index of those that can be used.
 
@@ -129,13 +131,15 @@ def recordings(
         allow_outside: Whether `wav.scp` may name files that lie outside the folder.
         cache_dir: Where to remember; None for `jaxtriplet` in `$XDG_CACHE_HOME` or `~/.cache`.
         progress_fn: Called as `progress_fn(done, total)` after each file that is read.
+        processes: Who shares the reading, `parallel.shares.here()`; each calls this, and gets the same index.
 
     Returns:
         The recordings; `problems` names each file that cannot be used.
 
     Raises:
         ImportError: If soundfile is not installed.
-        ValueError: If there is no such folder, it has another layout, or no file in it can be used.
+        ValueError: If there is no such folder, it has another layout, or no file in it can be used; or the processes
+            see different files.
 
     Example:
         >>> import pathlib, tempfile
@@ -150,11 +154,13 @@ def recordings(
         (('ada', 'bob'), [0, 1], [0.5, 0.5], ())
     """
     root = Path(folder)
-    if not root.is_dir():
-        raise ValueError(f"{root}: no such folder")
-    listed, problems = entries(root, labelled=labelled, allow_outside=allow_outside)
-    found = contents(root, [entry.path for entry in listed], cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, listed, problems, found)
+
+    def look() -> tuple[list[Entry], list[Problem]]:
+        if not root.is_dir():
+            raise ValueError(f"{root}: no such folder")
+        return entries(root, labelled=labelled, allow_outside=allow_outside)
+
+    return _read(root, look, cache_dir, progress_fn, processes)
 
 
 def recordings_of(
@@ -163,6 +169,7 @@ def recordings_of(
     *,
     cache_dir: str | Path | None = None,
     progress_fn: Callable[[int, int], None] | None = None,
+    processes: Processes = ALONE,
 ) -> Recordings:
     """Returns an index of files by name, all of one nameless speaker: what to embed, say for a list of trials.
 
@@ -171,13 +178,14 @@ def recordings_of(
         paths: Files, or names of utterances in Kaldi's folder; their order is kept.
         cache_dir: As `recordings` takes it.
         progress_fn: As `recordings` takes it.
+        processes: As `recordings` takes it.
 
     Returns:
         The recordings; `problems` names each file that cannot be used.
 
     Raises:
         ImportError: If soundfile is not installed.
-        ValueError: If no file can be used.
+        ValueError: If no file can be used, or the processes see different files.
 
     Example:
         >>> import tempfile
@@ -189,10 +197,27 @@ def recordings_of(
         ValueError: ... no recording that can be used; the first of 1: a.wav: no such file
     """
     root, paths = Path(root), list(paths)
-    utterances = kaldi.by_name(root, allow_outside=True)
-    listed = [utterances.get(path) or Entry(path) for path in paths]
-    found = contents(root, [entry.path for entry in listed], cache_dir=cache_dir, progress_fn=progress_fn)
-    return _index(root, listed, [], found)
+
+    def look() -> tuple[list[Entry], list[Problem]]:
+        utterances = kaldi.by_name(root, allow_outside=True)
+        return [utterances.get(path) or Entry(path) for path in paths], []
+
+    return _read(root, look, cache_dir, progress_fn, processes)
+
+
+def _read(
+    root: Path,
+    look: Callable[[], tuple[list[Entry], list[Problem]]],
+    cache_dir: str | Path | None,
+    progress_fn: Callable[[int, int], None] | None,
+    processes: Processes,
+) -> Recordings:
+    """Returns an index of what is listed, the same in every process."""
+    listed, problems = processes.agree(look)
+    processes.require_alike((listed, problems), f"the recordings that {root} names")
+    paths = [entry.path for entry in listed]
+    found = contents(root, paths, cache_dir=cache_dir, progress_fn=progress_fn, processes=processes)
+    return processes.agree(lambda: _index(root, listed, problems, found))
 
 
 def _index(root: Path, listed: Sequence[Entry], problems: Iterable[Problem], found: Sequence[Content]) -> Recordings:

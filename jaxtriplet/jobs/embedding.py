@@ -3,8 +3,8 @@
 import hashlib
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +13,15 @@ import numpy as np
 from jaxtriplet import _files
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, lock, runs
-from jaxtriplet.jobs.meeting import warn
+from jaxtriplet.jobs.meeting import meet_to_share, say
+from jaxtriplet.jobs.parts import Parts
 from jaxtriplet.jobs.scoring import Comparison
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
+from jaxtriplet.parallel.shares import ALONE, Processes, known
 from jaxtriplet.speech import embed_batches
 
 SAVE_SECONDS = 10.0  # of work that a crash may cost
+PASSES = 3  # over what is missing: once, and again if a part is damaged meanwhile or a recording changes
 
 
 class Embedded(NamedTuple):
@@ -27,15 +30,16 @@ class Embedded(NamedTuple):
     Attributes:
         file: Where it is written.
         figures: `num_recordings`, `num_resumed` (embedded by an earlier call that was interrupted), `embedding_dim`,
-            `hours`, `num_speakers` where these are known, `num_left_out` and `left_out`, and `file`.
+            `hours`, `num_speakers` where these are known, `num_left_out` and `left_out`, and `file`; None in a process
+            that leaves the file to process 0.
         recordings: The recordings, N of them.
-        embeddings: Of each recording, [N, E], of unit length.
+        embeddings: Of each recording, [N, E], of unit length; None likewise.
     """
 
     file: Path
-    figures: dict[str, Any]
+    figures: dict[str, Any] | None
     recordings: Recordings
-    embeddings: np.ndarray
+    embeddings: np.ndarray | None
 
 
 def embed(
@@ -52,13 +56,21 @@ def embed(
     allow_outside: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
+    distributed: bool = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
 ) -> Embedded:
     """Embeds every recording of a folder, of any length, into one file.
 
     The file holds `embeddings` [N, E], `paths` [N] (relative to `data`) and, where the folder tells who speaks,
     `labels` [N] and `speakers` [S]: recording i is of speakers[labels[i]]. Of Kaldi's folders it also holds the names,
     `utterances` [N]. Silences of 0.3 s and more weigh nothing, and what is longer than 10 s without them is the mean of
-    windows. What is done is kept in `<out>.partial` meanwhile: after an interruption, the same call goes on from there.
+    windows. What is done is kept in `<out>.partial` meanwhile: after an interruption, the same call goes on from there,
+    in as many processes as you like.
+
+    With `distributed=True`, several processes share the recordings; each reads and embeds some of them, and process 0
+    writes the file. All of them see the same recordings, and the same folder of `out`.
 
     Args:
         run: The folder of a finished run on recordings.
@@ -73,12 +85,17 @@ def embed(
         allow_outside: Whether Kaldi's `wav.scp` may name files outside `data`.
         overwrite: Whether the file may be there already, and what another encoder has begun may go.
         quiet: Whether to show no progress on standard error.
+        distributed: Whether this is one of several processes, which all call this with the same arguments.
+        coordinator: host:port of process 0; None for what SLURM, Open MPI or Kubernetes tell.
+        num_processes: How many processes there are; None likewise.
+        process_id: Which of them this is, from 0; None likewise.
 
     Returns:
         The embeddings, and of which recordings they are.
 
     Raises:
-        ValueError: The run, the recordings or the file cannot be used, or another encoder has begun the file.
+        ValueError: The run, the recordings or the file cannot be used, another encoder has begun the file, or the
+            processes do not see the same.
 
     Example:
         >>> from jaxtriplet import jobs
@@ -91,21 +108,39 @@ def embed(
         raise ValueError(f"`out` must end in .npz; got {out}")
     file = runs.choose_file(out, overwrite=overwrite)
     comparison = Comparison(backend, backend_layer, fit_on, crops, crop_seconds).checked()
-    encoder = comparison.load(run)
-    known = comparison.recordings(allow_outside=allow_outside, quiet=quiet)
-    with lock.writing(file.with_name(f".{file.name}.lock"), file):
-        runs.choose_file(file, overwrite=overwrite)  # once more, now that nobody else writes it
-        made_by = fingerprint(Path(run), comparison)
-        parts = Parts(file.with_name(f"{file.name}.partial"), made_by, overwrite=overwrite)
-        index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
-        encoder = comparison.fit(encoder, known, quiet=quiet)
-        rows, kept = embed_in_parts(encoder, index, parts, quiet=quiet)
-        embeddings = encoder.embedded(rows)
-        speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
-        utterances = {} if index.names is index.paths else {"utterances": index.names}
-        _files.write_arrays(file, embeddings=embeddings, paths=index.paths, **speakers, **utterances)
-        parts.remove()
-    figures = {
+    processes = meet_to_share(
+        file, distributed=distributed, coordinator=coordinator, num_processes=num_processes, process_id=process_id
+    )
+    processes.require_alike((comparison, labelled, allow_outside, overwrite), "the options")
+    encoder = processes.agree(lambda: comparison.load(run))
+    known = comparison.recordings(allow_outside=allow_outside, processes=processes, quiet=quiet)
+    with ExitStack() as held:
+
+        def begin() -> None:
+            held.enter_context(lock.writing(file.with_name(f".{file.name}.lock"), file))
+            runs.choose_file(file, overwrite=overwrite)  # once more, now that nobody else writes it
+
+        processes.by_first(begin, doing="begin")
+        made_by = processes.agree(lambda: fingerprint(Path(run), comparison))
+        processes.require_alike(made_by, f"config and weights of {run}")
+        parts = Parts(file.with_name(f"{file.name}.partial"), made_by, overwrite=overwrite, processes=processes)
+        index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, processes=processes, quiet=quiet)
+        encoder = comparison.fit(encoder, known, processes=processes, quiet=quiet)
+        rows, kept = embed_in_parts(encoder, index, parts, processes=processes, quiet=quiet)
+
+        def write() -> Embedded:
+            embeddings = encoder.embedded(rows)
+            speakers = {"labels": index.labels, "speakers": np.array(index.speakers)} if labelled else {}
+            utterances = {} if index.names is index.paths else {"utterances": index.names}
+            _files.write_arrays(file, embeddings=embeddings, paths=index.paths, **speakers, **utterances)
+            parts.remove()
+            return Embedded(file, _figures(index, file, embeddings, kept, labelled=labelled), index, embeddings)
+
+        return processes.by_first(write) or Embedded(file, None, index, None)
+
+
+def _figures(index: Recordings, file: Path, embeddings: np.ndarray, kept: int, *, labelled: bool) -> dict[str, Any]:
+    return {
         "num_recordings": len(index),
         "num_resumed": kept,
         "embedding_dim": embeddings.shape[1],
@@ -114,97 +149,104 @@ def embed(
         **listening.problems_as_json(index.problems),
         "file": str(file),
     }
-    return Embedded(file, figures, index, embeddings)
 
 
-class Parts:
-    """A folder of what is embedded so far, beside the file that it is for.
-
-    Args:
-        folder: The folder; it is made when there is something to keep.
-        made_by: What tells the run from others.
-        overwrite: Whether what another run has left there may go.
-
-    Raises:
-        ValueError: The folder holds what another run has embedded, or it is none of `embed`'s.
-    """
-
-    def __init__(self, folder: Path, made_by: str, *, overwrite: bool) -> None:
-        """Looks at what is there."""
-        self._folder, self._made_by = folder, made_by
-        begun_by = folder / "run.txt"
-        if begun_by.is_file() and begun_by.read_bytes() == made_by.encode():
-            return
-        is_folder = folder.is_dir()
-        held = {*folder.iterdir()} - {*_files.leftovers(folder)} if is_folder else set[Path]()
-        if folder.exists() and not (is_folder and held <= {*self._own()} and (begun_by in held or not held)):
-            raise ValueError(f"{folder} is not `embed`'s own; name another `out`")
-        if held and not overwrite:
-            raise ValueError(f"{folder} was begun with another encoder; remove it, or add `overwrite=True`")
-        self.remove()
-
-    def read(self, index: Recordings) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields the row of each recording that is embedded and has not changed since, and its embedding."""
-        stamps, row = _stamps(index), {name: place for place, name in enumerate(index.names.tolist())}
-        for path in sorted(self._folder.glob("*.npz")):
-            for name, stamp, embedding in _rows(path):
-                place = row.get(str(name))
-                if place is not None and np.array_equal(stamps[place], stamp):
-                    yield place, embedding
-
-    def add(self, index: Recordings, embeddings: np.ndarray) -> None:
-        """Keeps the embeddings of some recordings."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if not (self._folder / "run.txt").exists():
-            with _files.replacing(self._folder / "run.txt") as file:
-                file.write(self._made_by)
-        number = 1 + max((int(path.stem) for path in self._folder.glob("[0-9]*.npz")), default=-1)
-        _files.write_arrays(
-            self._folder / f"{number:06}.npz", paths=index.names, stamps=_stamps(index), embeddings=embeddings
-        )
-
-    def remove(self) -> None:
-        """Removes what is kept, and the folder if nothing else is in it."""
-        for path in self._own():
-            path.unlink(missing_ok=True)
-        with suppress(OSError):
-            self._folder.rmdir()
-
-    def _own(self) -> list[Path]:
-        """Returns what `embed` has written; last, what tells that it has."""
-        kept = [*self._folder.glob("[0-9]*.npz"), *_files.leftovers(self._folder)]
-        return [*(path for path in kept if path.is_file()), self._folder / "run.txt"]
-
-
-def embed_in_parts(run: SpeechRun, index: Recordings, parts: Parts, *, quiet: bool) -> tuple[np.ndarray, int]:
+def embed_in_parts(
+    run: SpeechRun,
+    index: Recordings,
+    parts: Parts,
+    *,
+    processes: Processes = ALONE,
+    words: str = "embedding",
+    quiet: bool,
+) -> tuple[np.ndarray, int]:
     """Hears what is not in the parts yet, and adds it to them.
 
     Args:
         run: The encoder.
         index: The recordings.
         parts: What is done, and where to put the rest.
+        processes: Who shares the work.
+        words: What is done, for the bar.
         quiet: Whether to show no progress.
 
     Returns:
-        What `run.rows` gives, in the order of the index, [N, P], and how many of them were done before.
+        What `run.rows` gives, in the order of the index, [N, P], and how many of them were done before; other
+        processes than the first get no rows, [0, 0].
     """
-    found = dict(parts.read(index))
-    if kept := len(found):
+    found: dict[int, np.ndarray] = {}
+
+    def look() -> np.ndarray:
+        if len(found) < len(index):
+            found.update(parts.read(index))
+        return np.setdiff1d(np.arange(len(index)), list(found)).astype(np.int64)
+
+    missing = _told(processes, look)
+    kept, passes = len(index) - len(missing), 0
+    if kept and not processes.index:
         print(f"jaxtriplet: goes on after {kept} of {len(index)} recordings", file=sys.stderr)
-    missing = np.setdiff1d(np.arange(len(index)), list(found))
-    new: dict[int, np.ndarray] = {}
-    saved = time.monotonic()
-    with listening.progress("embedding", quiet=quiet) as show:
-        more = index.take(missing)
-        heard = embed_batches(run.model, more, layer=run.layer, excerpts=run.excerpts) if len(missing) else ()
-        for rows, embeddings in heard:
-            new |= zip(missing[rows].tolist(), embeddings, strict=True)
-            show(len(found) + len(new), len(index))
-            if time.monotonic() - saved >= SAVE_SECONDS:
-                parts.add(index.take(list(new)), np.stack(list(new.values())))
-                found, new, saved = found | new, {}, time.monotonic()
-    found |= new
+    while len(missing):
+        passes += 1
+        if passes > PASSES:
+            name = index.names[missing[0]]
+            raise known(ValueError(f"{len(missing)} recordings, such as {name}, change while they are embedded"))
+        parts.meet(_embed_share(run, index, missing, parts, found, processes, words=words, quiet=quiet))
+        missing = _told(processes, look)
+    if processes.index:
+        return np.zeros((0, 0), np.float32), kept
     return np.stack([found[row] for row in range(len(index))]), kept
+
+
+def _embed_share(
+    run: SpeechRun,
+    index: Recordings,
+    missing: np.ndarray,
+    parts: Parts,
+    found: dict[int, np.ndarray],
+    processes: Processes,
+    *,
+    words: str,
+    quiet: bool,
+) -> list[str]:
+    """Embeds what this process is to do of the rows that are missing, and returns which parts that are."""
+    mine = missing
+    if processes.count > 1:
+        mine = missing[processes.share(index.samples(run.sample_rate)[missing]) == processes.index]
+        hours = index.seconds[mine].sum() / 3600
+        say(f"embeds {len(mine):,} of {len(missing):,} recordings, {hours:.2f} h")
+    new: dict[int, np.ndarray] = {}
+    added, before, done = list[str](), len(index) - len(missing), 0
+
+    def save() -> None:
+        added.append(parts.add(index.take(list(new)), np.stack(list(new.values()))))
+        if not processes.index:
+            found.update(new)
+        new.clear()
+
+    heard = embed_batches(run.model, index.take(mine), layer=run.layer, excerpts=run.excerpts) if len(mine) else ()
+    with (
+        listening.progress(words, quiet=quiet or processes.index > 0) as bar,
+        processes.rounds(lambda done, _: bar(before + done, len(index))) as show,
+    ):
+        saved = time.monotonic()
+        try:
+            for rows, embeddings in heard:
+                new |= zip(mine[rows].tolist(), embeddings, strict=True)
+                done += len(rows)
+                if new and time.monotonic() - saved >= SAVE_SECONDS:
+                    save()
+                    saved = time.monotonic()
+                show(done, len(mine))
+        finally:  # whatever ends this, what is done is kept
+            if new:
+                save()
+    return added
+
+
+def _told(processes: Processes, work: Callable[[], np.ndarray]) -> np.ndarray:
+    """Returns what the first process has found, int64, in each."""
+    found = processes.by_first(work)
+    return np.frombuffer(processes.gather(b"" if found is None else found.tobytes())[0], np.int64)
 
 
 def fingerprint(run: Path, comparison: Comparison) -> str:
@@ -216,24 +258,3 @@ def fingerprint(run: Path, comparison: Comparison) -> str:
         if path.is_file():
             digest.update(str(path.relative_to(run)).encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _stamps(index: Recordings) -> np.ndarray:
-    """Returns the time of the last change (ns) and the size (bytes) of each file, and where in it to listen, [N, 4]."""
-    status = [(index.root / path).stat() for path in index.paths.tolist()]
-    stamps = np.array([(one.st_mtime_ns, one.st_size) for one in status], np.int64)
-    return np.column_stack([stamps, index.starts, index.frames])
-
-
-def _rows(path: Path) -> list[tuple[Any, Any, Any]]:
-    """Returns the paths, stamps and embeddings of a part; what is damaged is told, removed and so made again."""
-    try:
-        with path.open("rb") as file, np.load(file) as part:
-            columns = [part[name] for name in ("paths", "stamps", "embeddings")]
-            return list(zip(*columns, strict=True))
-    except OSError:
-        raise
-    except Exception:  # of zip files and arrays, there are many, and their words are for programmers
-        warn(f"{path} is damaged and removed, and its recordings are embedded again")
-        path.unlink()
-        return []

@@ -1,19 +1,22 @@
 """The job `evaluate`: trials of a list or of a folder, scored and judged."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxtriplet import _checks
-from jaxtriplet.data import Recordings, Trials
+from jaxtriplet.data import Trials
 from jaxtriplet.data.pairs import SameSession
 from jaxtriplet.jobs import judging, listening, results, retrieving, runs
 from jaxtriplet.jobs.calibrating import Development
+from jaxtriplet.jobs.hearing import hearing_for
+from jaxtriplet.jobs.meeting import meet_to_share
 from jaxtriplet.jobs.scoring import Comparison, disjoint
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
-from jaxtriplet.jobs.trial_scores import Normalizing, by_run
+from jaxtriplet.jobs.trial_scores import ByRun, Normalizing, by_run
 from jaxtriplet.jobs.trials import Listed, Wanted
 from jaxtriplet.metrics import Calibration
 
@@ -23,9 +26,10 @@ class Evaluated(NamedTuple):
 
     Attributes:
         folder: Where it is written.
-        figures: The content of `metrics.json`.
+        figures: The content of `metrics.json`; {} in a process that leaves the judgement to process 0.
         trials: The trials that could be scored, T of them.
-        scores: Of each trial, [T], by the prefix of their figures: "" as they are, and "as_norm_" after AS-norm.
+        scores: Of each trial, [T], by the prefix of their figures: "" as they are, and "as_norm_" after AS-norm;
+            {} likewise.
         calibrations: What makes log-likelihood ratios of them, by the same prefixes; {} if nothing was fitted.
         sides: The speakers of both recordings of each trial, [T, 2] integers; None if nobody knows.
     """
@@ -63,6 +67,10 @@ def evaluate(
     out: str | Path | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    distributed: bool = False,
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
 ) -> Evaluated:
     r"""Judges the encoder of a run by trials, and writes metrics.json, scores.txt, det.png and report.html.
 
@@ -77,6 +85,10 @@ def evaluate(
     Of several runs a score is the mean of theirs, before AS-norm and after it, and embeddings are joined to one whose
     cosine is the mean of theirs. Scores after AS-norm, calibrated ones and those of pairs judged apart are in files of
     their own: scores_as_norm.txt, scores_calibrated.txt, scores_same_session.txt.
+
+    With `distributed=True`, several processes share the recordings, and process 0 judges and writes. What is embedded
+    is kept in `<out>.partial` meanwhile: if one of them is gone, the same call goes on from there, in any number of
+    processes or in one alone. All of them see the same recordings and lists, and the same folder of `out`.
 
     Args:
         run: The folder of a finished run on recordings, or several such.
@@ -110,6 +122,10 @@ def evaluate(
         out: The folder for the results; None for `runs/evaluate-<time>`.
         overwrite: Whether it may hold something, and the file for the pairs be there.
         quiet: Whether to show no progress on standard error.
+        distributed: Whether this is one of several processes, which all call this with the same arguments.
+        coordinator: host:port of process 0; None for what SLURM, Open MPI or Kubernetes tell.
+        num_processes: How many processes there are; None likewise.
+        process_id: Which of them this is, from 0; None likewise.
 
     Returns:
         The figures, all rates from 0 to 1, and the scores.
@@ -117,8 +133,8 @@ def evaluate(
     Raises:
         FileNotFoundError: There is no such list.
         ValueError: A number is too small, a run, a list, the recordings or the folder cannot be used, the cohort, what
-            to fit on or what to calibrate on shares a file with the trials, or scores of several kinds would be
-            averaged.
+            to fit on or what to calibrate on shares a file with the trials, scores of several kinds would be
+            averaged, or the processes do not see the same.
 
     Example:
         >>> import pathlib, tempfile
@@ -145,42 +161,40 @@ def evaluate(
         if one is not None:
             one.require_both_kinds()
     names = [run] if isinstance(run, str | Path) else list(run)
-    normalizes, encoders = as_norm or cohort is not None, {str(name): comparison.load(name) for name in names}
-    _check_alike(names, {name: comparison.kind(one) for name, one in encoders.items()})
-    for name, encoder in encoders.items():
-        if normalizes and cohort is fit_on is None and encoder.cohort is None:
-            raise ValueError(f"{name} holds none of the recordings it was trained on; name a `cohort` of others")
+    processes = meet_to_share(
+        out, distributed=distributed, coordinator=coordinator, num_processes=num_processes, process_id=process_id
+    )
+    alike = (wanted, retrieval, calibrate, calibrate_data, comparison, as_norm, cohort, top, draws)
+    processes.require_alike((*alike, allow_outside, overwrite), "the options")
+    normalizes = as_norm or cohort is not None
+    needs_cohort = normalizes and cohort is fit_on is None
+    encoders = processes.agree(lambda: _encoders(names, comparison, needs_cohort=needs_cohort))
     if asked is None:
-        judged = wanted.of_folder(data, allow_outside=allow_outside, quiet=quiet)
+        judged = wanted.of_folder(data, allow_outside=allow_outside, processes=processes, quiet=quiet)
     else:
-        judged = asked.chosen(quiet=quiet)
+        judged = asked.chosen(processes=processes, quiet=quiet)
     if retrieval:
-        retrieving.require_known(judged)
-    others = None if cohort is None else _cohort(cohort, judged.recordings, allow_outside=allow_outside, quiet=quiet)
-    known = comparison.recordings(judged=judged.recordings, allow_outside=allow_outside, quiet=quiet)
-    development = None
-    if developing is not None:
-        chosen = developing.chosen("calibration's recordings", quiet=quiet)
-        seen = {"the cohort": others, "what to fit on": known}
-        development = Development.of(developing.path, chosen, judged, seen)
-    developing_on = None if development is None else development.chosen
-    normalizing = Normalizing(others, top) if normalizes else None
-    heard = [
-        by_run(
-            comparison.fit(one, known, quiet=quiet), judged, developing_on, normalizing, embeds=retrieval, quiet=quiet
+        processes.agree(lambda: retrieving.require_known(judged))
+    others = None
+    if cohort is not None:
+        others = listening.listen(
+            cohort,
+            labelled=False,
+            allow_outside=allow_outside,
+            words="cohort's recordings",
+            processes=processes,
+            quiet=quiet,
         )
-        for one in encoders.values()
-    ]
-    threshold = _development_threshold(names, comparison, heard[0].run)
-    verdict = judging.judge(judged, heard, development, draws=draws, threshold=threshold)
-    figures = {
-        **verdict.figures,
-        **judged.figures,
-        "compared_by": ", ".join(dict.fromkeys(one.run.compared_by for one in heard)),
-        "num_runs": len(names),
-        "num_recordings": len(judged.recordings),
-        **listening.problems_as_json(judged.recordings.problems),
-    }
+        processes.agree(partial(disjoint, "the cohort", judged.recordings, others))
+    known = comparison.recordings(
+        judged=judged.recordings, allow_outside=allow_outside, processes=processes, quiet=quiet
+    )
+    development = developing_on = None
+    if developing is not None:
+        developing_on = developing.chosen("calibration's recordings", processes=processes, quiet=quiet)
+        seen = {"the cohort": others, "what to fit on": known}
+        development = processes.by_first(partial(Development.of, developing.path, developing_on, judged, seen))
+    normalizing = Normalizing(others, top) if normalizes else None
     settings = {
         "run": ", ".join(map(str, names)),
         "data": data,
@@ -190,12 +204,44 @@ def evaluate(
         "cohort": cohort,
         **comparison._asdict(),
     }
-    settings = {name: value if value is None else str(value) for name, value in settings.items()}
-    runs.claim(folder, overwrite=overwrite)
-    if file is not None:
-        results.write_trials(file, judged.trials)
-    results.write(folder, judged, verdict, figures, settings)
-    return Evaluated(folder, figures, judged.trials, verdict.scores, verdict.calibrations, judged.sides)
+
+    def finish(heard: Sequence[ByRun]) -> Evaluated:
+        threshold = _development_threshold(names, comparison, heard[0].run)
+        verdict = judging.judge(judged, heard, development, draws=draws, threshold=threshold)
+        figures = {
+            **verdict.figures,
+            **judged.figures,
+            "compared_by": ", ".join(dict.fromkeys(one.run.compared_by for one in heard)),
+            "num_runs": len(names),
+            "num_recordings": len(judged.recordings),
+            **listening.problems_as_json(judged.recordings.problems),
+        }
+        runs.claim(folder, overwrite=overwrite)
+        if file is not None:
+            results.write_trials(file, judged.trials)
+        told = {name: value if value is None else str(value) for name, value in settings.items()}
+        results.write(folder, judged, verdict, figures, told)
+        return Evaluated(folder, figures, judged.trials, verdict.scores, verdict.calibrations, judged.sides)
+
+    with hearing_for(folder, processes, distributed=distributed, overwrite=overwrite, quiet=quiet) as hearing:
+        heard = list[ByRun]()
+        for number, (name, encoder) in enumerate(encoders.items()):
+            fitted = comparison.fit(encoder, known, processes=processes, quiet=quiet)
+            by = hearing.by(number, name, comparison)
+            if (found := by_run(fitted, judged, developing_on, normalizing, embeds=retrieval, hearing=by)) is not None:
+                heard.append(found)
+        done = processes.by_first(partial(finish, heard))
+    return done or Evaluated(folder, {}, judged.trials, {}, {}, judged.sides)
+
+
+def _encoders(names: Sequence[str | Path], comparison: Comparison, *, needs_cohort: bool) -> dict[str, SpeechRun]:
+    """Returns the runs by their names, if they go together and, if these must, have recordings to measure against."""
+    encoders = {str(name): comparison.load(name) for name in names}
+    _check_alike(names, {name: comparison.kind(one) for name, one in encoders.items()})
+    for name, encoder in encoders.items():
+        if needs_cohort and encoder.cohort is None:
+            raise ValueError(f"{name} holds none of the recordings it was trained on; name a `cohort` of others")
+    return encoders
 
 
 def _check_alike(names: Sequence[str | Path], kinds: Mapping[str, str]) -> None:
@@ -214,10 +260,3 @@ def _development_threshold(names: Sequence[str | Path], comparison: Comparison, 
     if len(names) > 1 or not comparison.is_own(run):
         return None
     return listening.threshold_of(names[0], "development", "threshold" if run.backend is None else "backend_threshold")
-
-
-def _cohort(folder: str | Path, index: Recordings, *, allow_outside: bool, quiet: bool) -> Recordings:
-    words = "cohort's recordings"
-    others = listening.listen(folder, labelled=False, allow_outside=allow_outside, words=words, quiet=quiet)
-    disjoint("the cohort", index, others)
-    return others

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from jaxtriplet import _files
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
 from jaxtriplet.jobs.meeting import warn
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 SHOWN = 20  # so many lines fit on a screen
 
@@ -44,6 +45,7 @@ def listen(
     known: bool = False,
     allow_outside: bool = False,
     words: str = "recordings",
+    processes: Processes = ALONE,
     quiet: bool,
 ) -> Recordings:
     """Reads what a folder holds, and says on standard error what cannot be used.
@@ -55,22 +57,25 @@ def listen(
         known: Whether it must, so that there is no doing without.
         allow_outside: Whether Kaldi's `wav.scp` may name files outside the folder.
         words: What is read, for the bar.
+        processes: Who shares the reading; the first of them speaks.
         quiet: Whether to show no progress.
 
     Returns:
         The recordings.
 
     Raises:
-        ValueError: There is no recording that can be used.
+        ValueError: There is no recording that can be used, or the processes see different ones.
     """
     whole = partial(recordings, folder, labelled=labelled, allow_outside=allow_outside)
-    with progress(words, quiet=quiet) as show:
+    with progress(words, quiet=quiet or processes.index > 0) as show:
         try:
-            index = (partial(recordings_of, folder, paths) if paths else whole)(progress_fn=show)
+            read = partial(recordings_of, folder, paths) if paths else whole
+            index = read(progress_fn=show, processes=processes)
         except ValueError as error:
             hinted = labelled and not (known or paths) and Path(folder).is_dir() and "`" not in str(error)  # one hint
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
-    name_problems(index.problems, len(index))
+    if not processes.index:
+        name_problems(index.problems, len(index))
     return index
 
 

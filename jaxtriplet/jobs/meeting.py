@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxtriplet import _checks, parallel
 from jaxtriplet.jobs import notes
 from jaxtriplet.jobs.config import Config
+from jaxtriplet.parallel.processes import HEARTBEAT
+from jaxtriplet.parallel.shares import ALONE, ROUND, Processes, here
 
 
 def parts_of(config: Config) -> tuple[int, str]:
@@ -70,19 +71,65 @@ def meet(
     Raises:
         ValueError: A batch does not divide among the devices, or there is no folder for all.
     """
-    if out is None:
-        raise ValueError("`distributed=True` needs `out`, a folder that every process sees")
-    _keep_standard_output()
-    ends = signal.getsignal(signal.SIGTERM)
-    parallel.initialize(coordinator, num_processes, process_id)
-    if threading.current_thread() is threading.main_thread() and ends is not None:
-        signal.signal(signal.SIGTERM, ends)  # JAX's runtime takes it for a notice that need not end the process
+    _join(out, coordinator, num_processes, process_id, HEARTBEAT)
     mesh = parallel.data_mesh()
     with notes.shared():
         _check_divides(config, mesh)
     mine = parallel.share_of(config.num_rows)
     say(f"rows {mine.start + 1} to {mine.stop} of {config.num_rows}, {jax.local_device_count()} of {mesh.size} devices")
     return mesh
+
+
+def meet_to_share(
+    out: str | Path | None,
+    *,
+    distributed: bool,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+) -> Processes:
+    """Joins the processes of a job that share recordings, and returns who they are.
+
+    Args:
+        out: Where the results are to be.
+        distributed: Whether there are others.
+        coordinator: As `parallel.initialize` takes it.
+        num_processes: Likewise.
+        process_id: Likewise.
+
+    Raises:
+        ValueError: There is no place for all, or nobody to meet there.
+    """
+    check_place(coordinator, num_processes, process_id, distributed=distributed)
+    if not distributed:
+        return ALONE
+    # They meet every few seconds, and notice as they do; a process that is busy for longer is not to end first.
+    _join(out, coordinator, num_processes, process_id, 3 * round(ROUND))
+    return here()
+
+
+def check_place(
+    coordinator: str | None, num_processes: int | None, process_id: int | None, *, distributed: bool
+) -> None:
+    """Refuses to tell a process its place in a job if it is in none."""
+    if not distributed and (coordinator, num_processes, process_id) != (None, None, None):
+        raise ValueError("`coordinator`, `num_processes` and `process_id` belong to `distributed=True`")
+
+
+def _join(
+    out: str | Path | None,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    heartbeat: int,
+) -> None:
+    if out is None:
+        raise ValueError("`distributed=True` needs `out`, a folder that every process sees")
+    _keep_standard_output()
+    ends = signal.getsignal(signal.SIGTERM)
+    parallel.initialize(coordinator, num_processes, process_id, heartbeat=heartbeat)
+    if threading.current_thread() is threading.main_thread() and ends is not None:
+        signal.signal(signal.SIGTERM, ends)  # JAX's runtime takes it for a notice that need not end the process
 
 
 def _check_divides(config: Config, mesh: Mesh) -> None:
@@ -115,15 +162,7 @@ def by_first(work: Callable[[], None]) -> None:
         OSError: It could not be done, in process 0.
         ValueError: Likewise; in the others in any case.
     """
-    problem: Exception | None = None
-    if not jax.process_index():
-        try:
-            work()
-        except (ValueError, OSError) as error:
-            problem = error
-    if multihost_utils.broadcast_one_to_all(np.int32(problem is not None)):
-        with notes.shared():
-            raise problem or ValueError("process 0 cannot begin, and says why")
+    here().by_first(work, doing="begin")
 
 
 def together() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import jax
 
+from jaxtriplet.parallel.shares import SHARED, known
+
 _GO_ON, _NEED_LESS = "to go on", "to need less memory"
-_SHARED = "every process of the job knows of it"
 
 
 @contextmanager
@@ -34,13 +35,13 @@ def shared() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.add_note(_SHARED)
+        known(error)
         raise
 
 
 def is_shared(error: BaseException) -> bool:
     """Returns whether the other processes of a job end for the same reason; the note may be on what caused an error."""
-    return any(_SHARED in getattr(one, "__notes__", ()) for one in (error, error.__cause__))
+    return any(SHARED in getattr(one, "__notes__", ()) for one in (error, error.__cause__))
 
 
 def advice(error: BaseException) -> list[str]:

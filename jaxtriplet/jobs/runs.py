@@ -199,16 +199,21 @@ def save_weights(folder: Path, run: Run) -> None:
         folder: The run's folder.
         run: What to save.
     """
-    # This process alone writes, whether there are others or not.
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="weights"
-    )
     path = folder / "weights"
     if path.is_symlink():  # Orbax replaces a folder, but no link to one.
         path.unlink()
-    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+    with _checkpointer() as checkpointer:
         checkpointer.save(path.absolute(), jax.device_get(run.arrays()), force=True)
     _files.seal(path)
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """Returns what reads and writes for this process alone, whether there are others or not."""
+    this = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=this, active_processes={this}, barrier_sync_key_prefix=f"weights-{this}"
+    )
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def load(folder: Path | str) -> Run:
@@ -232,7 +237,7 @@ def load(folder: Path | str) -> Run:
     if number >= SEALED and (what := _files.flaw(path)):
         raise ValueError(f"{path}: the weights are damaged ({what}); {remedy}")
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             arrays = checkpointer.restore(path.absolute())
     except (ValueError, KeyError, OSError) as error:
         reason = " ".join(str(error).split())[:200]

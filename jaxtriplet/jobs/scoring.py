@@ -10,6 +10,7 @@ from jaxtriplet.jobs.sections import BACKENDS, LAYERS
 from jaxtriplet.jobs.sources.fitting import fitted, hear
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
 from jaxtriplet.models import Layer
+from jaxtriplet.parallel.shares import ALONE, Processes
 from jaxtriplet.speech import Excerpts
 
 
@@ -91,12 +92,20 @@ class Comparison(NamedTuple):
         own = "none" if run.backend is None else run.backend.kind
         return own if self.fit_on is None else self.backend or run.config.backend.name.replace("none", "plda")
 
-    def recordings(self, *, judged: Recordings | None = None, allow_outside: bool, quiet: bool) -> Recordings | None:
+    def recordings(
+        self,
+        *,
+        judged: Recordings | None = None,
+        allow_outside: bool,
+        processes: Processes = ALONE,
+        quiet: bool,
+    ) -> Recordings | None:
         """Returns what there is to fit a back-end on, if anything.
 
         Args:
             judged: What is judged by it.
             allow_outside: Whether Kaldi's `wav.scp` may name files outside the folder.
+            processes: Who shares the reading.
             quiet: Whether to show no progress.
 
         Raises:
@@ -105,26 +114,33 @@ class Comparison(NamedTuple):
         if self.fit_on is None:
             return None
         words = "back-end's recordings"
-        index = listening.listen(self.fit_on, known=True, allow_outside=allow_outside, words=words, quiet=quiet)
-        require_pairs(index)
-        if judged is not None:
-            disjoint("what to fit on", judged, index)
+        index = listening.listen(
+            self.fit_on, known=True, allow_outside=allow_outside, words=words, processes=processes, quiet=quiet
+        )
+
+        def check() -> None:
+            require_pairs(index)
+            if judged is not None:
+                disjoint("what to fit on", judged, index)
+
+        processes.agree(check)
         return index
 
-    def fit(self, run: SpeechRun, index: Recordings | None, *, quiet: bool) -> SpeechRun:
+    def fit(self, run: SpeechRun, index: Recordings | None, *, processes: Processes = ALONE, quiet: bool) -> SpeechRun:
         """Returns the run with a back-end that is fitted now; as it is, if there is nothing to fit one on.
 
         Args:
             run: What `load` has given.
             index: What `recordings` has.
+            processes: Who shares the hearing; the first of them alone gets a back-end.
             quiet: Whether to show no progress.
         """
         if index is None:
             return run
         run = run._replace(layer=cast(Layer, self.backend_layer or run.config.backend.backend_layer))
-        with listening.progress("back-end", quiet=quiet) as show:
-            known = hear(run, index, run.config.backend.speed_factors, show)
-        return fitted(run, self.kind(run), known)
+        with listening.progress("back-end", quiet=quiet or processes.index > 0) as show:
+            known = hear(run, index, run.config.backend.speed_factors, show, processes=processes)
+        return processes.by_first(lambda: fitted(run, self.kind(run), known)) or run
 
     def settled(self, folder: str | Path, *, allow_outside: bool, quiet: bool) -> SpeechRun:
         """Returns the encoder of a run, compared in this way; see `load`, `recordings` and `fit`."""

@@ -12,7 +12,7 @@ from jaxtriplet.jobs import nonfinite, notes, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fit
 from jaxtriplet.jobs.history import Row
-from jaxtriplet.jobs.meeting import by_first, devices_for, meet, warn
+from jaxtriplet.jobs.meeting import by_first, check_place, devices_for, meet, warn
 from jaxtriplet.jobs.recipes import usual
 from jaxtriplet.jobs.schedules import unreached
 from jaxtriplet.jobs.sources import find
@@ -91,6 +91,7 @@ def train(
         ...
         ValueError: `recipe`: of no use without `data`, a folder for best to train on
     """
+    check_place(coordinator, num_processes, process_id, distributed=distributed)
     asked, folder = _settled(config, data), None if out is None else Path(out)
     settings, numbers = asked.nested(), asked.flat()
     _checks.positive_integer("`checkpoint_every`", checkpoint_every)
@@ -104,8 +105,6 @@ def train(
         runs.check_data(folder, content)
     if distributed:
         mesh = meet(source.config, None if out is None else folder, coordinator, num_processes, process_id)
-    elif (coordinator, num_processes, process_id) != (None, None, None):
-        raise ValueError("`coordinator`, `num_processes` and `process_id` belong to `distributed=True`")
     else:
         mesh = devices_for(source.config, devices)
     batches, started = source.batches(mesh.size), time.perf_counter()

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxtriplet import metrics
 from jaxtriplet.data import Recordings, Trials
-from jaxtriplet.jobs import listening
+from jaxtriplet.jobs.hearing import Hearing
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
 from jaxtriplet.jobs.trials import Chosen
 from jaxtriplet.pages.figures import AS_NORM
@@ -47,17 +47,16 @@ class ByRun(NamedTuple):
     embeddings: np.ndarray | None
 
 
-def rows_of(run: SpeechRun, index: Recordings, words: str, *, quiet: bool) -> np.ndarray:
+def rows_of(run: SpeechRun, index: Recordings, words: str, hearing: Hearing) -> np.ndarray:
     """Returns what a run compares recordings by, [N, P]: all that is judged, or judged by, is embedded here.
 
     Args:
         run: The run.
         index: The recordings, N of them.
         words: What is done, for the bar.
-        quiet: Whether to show no progress.
+        hearing: Who does it.
     """
-    with listening.progress(words, quiet=quiet) as show:
-        return run.rows(index, show)
+    return hearing.rows(run, index, words)
 
 
 def by_run(
@@ -67,9 +66,9 @@ def by_run(
     normalizing: Normalizing | None,
     *,
     embeds: bool,
-    quiet: bool,
-) -> ByRun:
-    """Hears recordings, and scores trials.
+    hearing: Hearing,
+) -> ByRun | None:
+    """Hears recordings, and scores trials: None in other processes than the first.
 
     Args:
         run: The run, whose back-end is fitted.
@@ -77,20 +76,27 @@ def by_run(
         development: What to calibrate on, if anything.
         normalizing: How AS-norm is done, if it is asked for.
         embeds: Whether to return embeddings.
-        quiet: Whether to show no progress.
+        hearing: Who hears them.
     """
-    rows, cohort = rows_of(run, judged.recordings, "embedding", quiet=quiet), None
+    rows = rows_of(run, judged.recordings, "embedding", hearing)
+    cohort = developing = None
     if normalizing is not None:
         others = normalizing.others
-        cohort = run.cohort if others is None else rows_of(run, others, "cohort", quiet=quiet)
-        assert cohort is not None  # it was looked for before, and what was fitted just now has one
-    scores = partial(_scores, run, cohort, 0 if normalizing is None else normalizing.top)
-    developed = None
+        cohort = run.cohort if others is None else rows_of(run, others, "cohort", hearing)
     if development is not None:
-        developed = scores(rows_of(run, development.recordings, "calibration", quiet=quiet), development.trials)
-    apart = None if judged.one_session is None else scores(rows, judged.one_session)
-    embeddings = run.embedded(rows) if embeds else None
-    return ByRun(run, scores(rows, judged.trials), apart, developed, embeddings)
+        developing = rows_of(run, development.recordings, "calibration", hearing)
+
+    def score() -> ByRun:
+        assert normalizing is None or cohort is not None  # it was looked for, and what was fitted just now has one
+        scores = partial(_scores, run, cohort, 0 if normalizing is None else normalizing.top)
+        developed = None
+        if development is not None and developing is not None:
+            developed = scores(developing, development.trials)
+        apart = None if judged.one_session is None else scores(rows, judged.one_session)
+        embeddings = run.embedded(rows) if embeds else None
+        return ByRun(run, scores(rows, judged.trials), apart, developed, embeddings)
+
+    return hearing.processes.by_first(score)
 
 
 def _scores(run: SpeechRun, cohort: np.ndarray | None, top: int, rows: np.ndarray, trials: Trials) -> Scores:

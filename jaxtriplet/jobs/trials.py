@@ -9,6 +9,7 @@ from jaxtriplet import _checks
 from jaxtriplet.data import Recordings, Trials, all_pairs, drawn_pairs, read_trials
 from jaxtriplet.data.pairs import SAME_SESSION, SameSession
 from jaxtriplet.jobs import listening
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 
 class Chosen(NamedTuple):
@@ -79,22 +80,26 @@ class Wanted(NamedTuple):
         _checks.option("`same_session`", self.same_session, SAME_SESSION)
         return self
 
-    def of_folder(self, data: str | Path, *, allow_outside: bool, quiet: bool) -> Chosen:
+    def of_folder(self, data: str | Path, *, allow_outside: bool, processes: Processes = ALONE, quiet: bool) -> Chosen:
         """Returns pairs of the recordings in a folder.
 
         Args:
             data: The folder.
             allow_outside: Whether Kaldi's `wav.scp` may name files outside the folder.
+            processes: Who shares the reading.
             quiet: Whether to show no progress.
 
         Raises:
             ValueError: The folder cannot be used, or does not tell who speaks; or as in `data.all_pairs`.
         """
         try:
-            index = listening.listen(data, known=True, allow_outside=allow_outside, quiet=quiet)
+            index = listening.listen(data, known=True, allow_outside=allow_outside, processes=processes, quiet=quiet)
         except ValueError as error:
             hinted = Path(data).is_dir() and "`" not in str(error)  # one hint
             raise ValueError(f"{error}{'; whoever speaks, a list of `trials` can be judged' * hinted}") from error
+        return processes.agree(lambda: self._of(index))
+
+    def _of(self, index: Recordings) -> Chosen:
         if self.pairs is None:
             found, drawn = all_pairs(index, same_session=self.same_session), dict[str, Any]()
         else:
@@ -141,17 +146,21 @@ class Listed(NamedTuple):
             held, missing = kinds if same[0] else kinds[::-1]
             raise ValueError(f"{self.path} holds no trials of {missing}, and {len(same):,} of {held}; both are needed")
 
-    def chosen(self, words: str = "recordings", *, quiet: bool) -> Chosen:
+    def chosen(self, words: str = "recordings", *, processes: Processes = ALONE, quiet: bool) -> Chosen:
         """Returns the trials whose recordings can be used.
 
         Args:
             words: What is read, for the bar.
+            processes: Who shares the reading.
             quiet: Whether to show no progress.
 
         Raises:
             ValueError: Of such trials there are not both kinds.
         """
-        index = listening.listen(self.data, paths=self.trials.paths, words=words, quiet=quiet)
+        index = listening.listen(self.data, paths=self.trials.paths, words=words, processes=processes, quiet=quiet)
+        return processes.agree(lambda: self._of(index))
+
+    def _of(self, index: Recordings) -> Chosen:
         row = {name: place for place, name in enumerate(index.names.tolist())}
         places = np.array([row.get(name, -1) for name in self.trials.paths], np.int32)
         first, second = places[self.trials.first], places[self.trials.second]

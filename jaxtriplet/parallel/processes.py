@@ -8,13 +8,20 @@ HEARTBEAT = 10
 PATIENCE = 300
 
 
-def initialize(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None) -> None:
+def initialize(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    heartbeat: int = HEARTBEAT,
+) -> None:
     """Joins the processes of a job, with JAX's distributed runtime; call it before anything else of JAX.
 
     Args:
         coordinator: "host:port" of process 0; None, with the other two, for what SLURM, Open MPI or Kubernetes tell.
         num_processes: How many processes there are.
         process_id: Which of them this is, from 0.
+        heartbeat: Seconds without a sign of life after which a process is taken for dead.
 
     Raises:
         ValueError: Some but not all are given, or the environment does not tell.
@@ -28,7 +35,7 @@ def initialize(coordinator: str | None = None, num_processes: int | None = None,
             num_processes,
             process_id,
             initialization_timeout=PATIENCE,
-            heartbeat_timeout_seconds=HEARTBEAT,
+            heartbeat_timeout_seconds=heartbeat,
         )
     except ValueError as error:
         raise ValueError(

@@ -123,6 +123,7 @@ def embed_batches(
 
     Returns:
         Rows of the index, [M], and what `layer` says of these, [M, E] or [M, P]; each row once, the shortest first.
+        While a long recording is under way, M is 0.
 
     Raises:
         ValueError: A recording can no longer be read; the message names it. Or there is no such layer or excerpt.
@@ -185,7 +186,9 @@ def _embed_long(
         for (row, _), vector in zip(batch, found, strict=True):
             total, count = sums.get(row, (np.zeros_like(vector), 0))
             sums[row] = total + vector, count + 1
-        for row in list(sums)[:-1]:  # further windows of the last one may follow
+        if not (whole := list(sums)[:-1]):  # further windows of the last one may follow
+            yield np.zeros(0, np.intp), found[:0]
+        for row in whole:
             yield _mean(row, *sums.pop(row), layer)
     for row, (total, count) in sums.items():
         yield _mean(row, total, count, layer)

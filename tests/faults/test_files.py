@@ -20,7 +20,7 @@ from jaxtriplet import _files, jobs
 from jaxtriplet.data import recordings_of
 from jaxtriplet.jobs import lock, runs
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.embedding import Parts
+from jaxtriplet.jobs.parts import Parts
 from jaxtriplet.jobs.scoring import Comparison
 from tests.audio_files import voice, write
 from tests.faults.disturbed import ROOT, WORDS, assert_same, flip, full_disk

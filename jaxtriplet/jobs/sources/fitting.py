@@ -8,6 +8,7 @@ import numpy as np
 from jaxtriplet import metrics
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
+from jaxtriplet.parallel.shares import ALONE, Processes
 
 COHORT = 500
 """How many recordings are kept for AS-norm, at most: more than it looks at, and no more than some megabytes."""
@@ -35,7 +36,12 @@ class Known(NamedTuple):
 
 
 def hear(
-    run: SpeechRun, index: Recordings, speeds: Sequence[float], progress_fn: Callable[[int, int], None] | None = None
+    run: SpeechRun,
+    index: Recordings,
+    speeds: Sequence[float],
+    progress_fn: Callable[[int, int], None] | None = None,
+    *,
+    processes: Processes = ALONE,
 ) -> Known:
     """Returns what there is to fit a back-end on.
 
@@ -44,6 +50,7 @@ def hear(
         index: Recordings of many speakers.
         speeds: At which speeds to hear them, 1 first.
         progress_fn: Called as `progress_fn(done, total)` after each batch of them.
+        processes: Who shares the work.
     """
     rows, labels, count = list[np.ndarray](), list[np.ndarray](), len(index)
     for place, speed in enumerate(speeds):
@@ -52,7 +59,7 @@ def hear(
             if progress_fn is not None:
                 progress_fn(begun + done, len(speeds) * count)
 
-        rows.append(run.rows(index, show, speed=speed))
+        rows.append(run.rows(index, show, speed=speed, processes=processes))
         labels.append(index.labels + place * len(index.speakers))
     return Known(np.concatenate(rows), np.concatenate(labels), count)
 

@@ -1,6 +1,7 @@
 """A trained encoder of recordings, and the back-end by which they are compared."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -16,6 +17,7 @@ from jaxtriplet.jobs.sources.source import weights_of
 from jaxtriplet.metrics import Backend
 from jaxtriplet.models import Layer
 from jaxtriplet.numerics import l2_normalize
+from jaxtriplet.parallel.shares import ALONE, Processes
 from jaxtriplet.speech import Excerpts
 
 
@@ -62,7 +64,12 @@ class SpeechRun(NamedTuple):
         return self.embedded(models.embed(self.model, sounds, lengths, batch_size=size, layer=self.layer))
 
     def rows(
-        self, index: Recordings, progress_fn: Callable[[int, int], None] | None = None, *, speed: float = 1.0
+        self,
+        index: Recordings,
+        progress_fn: Callable[[int, int], None] | None = None,
+        *,
+        speed: float = 1.0,
+        processes: Processes = ALONE,
     ) -> np.ndarray:
         """Returns the layer by which recordings of any length are compared.
 
@@ -70,13 +77,22 @@ class SpeechRun(NamedTuple):
             index: The recordings.
             progress_fn: Called as `progress_fn(done, total)` after each batch.
             speed: How fast to play them.
+            processes: Who shares the work; each calls this, and gets all rows.
 
         Returns:
             A row a recording, in the order of the index, [N, P].
         """
-        return speech.embed_recordings(
-            self.model, index, layer=self.layer, excerpts=self.excerpts, speed=speed, progress_fn=progress_fn
-        )
+        embed = partial(speech.embed_recordings, self.model, layer=self.layer, excerpts=self.excerpts, speed=speed)
+        if processes.count == 1:
+            return embed(index, progress_fn=progress_fn)
+        owners = processes.share(index.samples(self.sample_rate))
+        mine, own = np.flatnonzero(owners == processes.index), np.zeros((0, 0), np.float32)
+        with processes.rounds(progress_fn) as show:
+            if len(mine):
+                own = embed(index.take(mine), progress_fn=show)
+        told = processes.gather(own.astype(np.float32).tobytes())
+        rows = np.frombuffer(b"".join(told), np.float32).reshape(len(index), -1)
+        return rows[np.argsort(np.argsort(owners, kind="stable"))]
 
     def embedded(self, rows: np.ndarray) -> np.ndarray:
         """Returns unit-length embeddings, [N, E], of what `rows` gives, [N, P]."""
