@@ -50,8 +50,7 @@ def for_each_anchor(look: Look, anchors: Rows, candidates: Rows, distance_fn: Di
         evidence = jnp.sum(jnp.where(positive | negative, 0 * distances, 0), axis=0)
         return carry, (look(*tile), evidence)
 
-    _, found = _tiles(step, lambda: (), anchors, candidates, distance_fn)
-    return unfold(found, len(anchors.labels))
+    return _tiles(step, lambda: (), anchors, candidates, distance_fn)[1]
 
 
 def over_pairs(look: Look, anchors: Rows, candidates: Rows, distance_fn: DistanceFn) -> "Wide":
@@ -78,7 +77,8 @@ def _tiles(step: Any, first: Callable[[], Any], anchors: Rows, candidates: Rows,
         return step(carry, (form.tile(of_candidates, values, frame), *pairs(rows, known)))
 
     def work(shape: tuple[int, int], of_anchors: Any) -> Any:
-        return scan_tiles(of_tile, first(), (fill(of_anchors, shape), without_values(anchors)), shape)
+        carry, found = scan_tiles(of_tile, first(), (fill(of_anchors, shape), without_values(anchors)), shape)
+        return carry, unfold(found, count)
 
     count, everyone = len(anchors.labels), len(candidates.labels)
     shapes = plans(lambda tuning: cut(count, None, tuning.mined.anchors(everyone, KEEPS)))

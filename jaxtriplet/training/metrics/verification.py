@@ -15,7 +15,8 @@ from jaxtriplet.engine.rows import meet
 from jaxtriplet.training.metrics.retrieval import same_kind
 from jaxtriplet.types import AxisName
 
-BINS = 2048
+# An odd number: cosines of 0, which rows without a common feature have, are in the middle of a bin, not at an edge.
+BINS = 2047
 
 
 class EstimatedRate(NamedTuple):
@@ -77,6 +78,10 @@ class EqualErrorRate(struct.PyTreeNode):
             ValueError: Shapes or types do not fit.
         """
         _checks.positive_integer("bins", bins)
+        _checks.finite("low", low)
+        _checks.finite("high", high)
+        if low >= high:
+            raise ValueError(f"low must be below high; got {low} and {high}")
         scores, same = jnp.asarray(scores), jnp.asarray(same)
         is_real = jnp.issubdtype(scores.dtype, jnp.floating)
         if not is_real or scores.ndim != 1 or same.shape != scores.shape or same.dtype != bool:
