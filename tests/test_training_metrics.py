@@ -260,13 +260,13 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "k of all": (lambda: metrics.recall_at_k(LABELS[:4], X, k=4), "k=4 of the 3 other rows of a batch"),
     "labels": (lambda: metrics.r_precision(LABELS, X), "labels and embeddings must have as many rows"),
     "where": (lambda: metrics.r_precision(LABELS[:4], X, where=np.ones(4)), "where must be bool of shape [4]"),
-    "distance": (lambda: metrics.r_precision(LABELS[:4], X, distance_fn="l2"), "distance_fn must be a function"),  # type: ignore[arg-type]
+    "distance": (lambda: metrics.r_precision(LABELS[:4], X, distance_fn="l2"), "distance_fn must be a function"),
     "bins": (lambda: metrics.equal_error_rate(LABELS[:4], X, bins=0), "bins must be a whole number above 0"),
     "truth": (lambda: of_scores(X[0], np.ones(3)), "same booleans of that shape; got float32 of shape [3] and float"),
     "scores": (lambda: of_scores(X, X > 0), "scores must be floats of shape [T]"),
     "range": (lambda: of_scores(X[0], X[0] > 0, low=1.0), "low must be below high; got 1.0 and 1.0"),
     "two k": (lambda: metrics.RecallAtK.empty(k=1).merge(metrics.RecallAtK.empty(k=2)), "of one kind are merged"),
-    "two kinds": (lambda: metrics.RPrecision.empty().merge(metrics.RecallAtK.empty()), "of one kind are merged"),  # type: ignore[arg-type]
+    "two kinds": (lambda: metrics.RPrecision.empty().merge(metrics.RecallAtK.empty()), "of one kind are merged"),
     "two sizes": (
         lambda: metrics.EqualErrorRate.empty(bins=3).merge(metrics.EqualErrorRate.empty(bins=4)),
         "of one kind are merged",

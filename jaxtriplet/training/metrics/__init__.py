@@ -25,12 +25,22 @@ a tree of arrays that goes through `jax.jit`, `jax.lax.scan` and collectives:
 >>> float(found.compute()), int(found.count)
 (0.625, 8)
 
-Beside `make_update`, encode a batch that is held out with the averaged parameters, every so many steps:
+Beside `make_update`, judge a batch that is held out with the averaged parameters, every so many steps:
 
-    @jax.jit
-    def judged(state, batch):
-        embeddings = trained_model(state)(batch.inputs, batch.lengths)
-        return metrics.RecallAtK.from_model_output(batch.labels, embeddings, where=batch.where)
+>>> from jaxtriplet import losses
+>>> from jaxtriplet.training import Batch, create_state, make_optimizer, make_update, trained_model
+>>> @jax.jit
+... def judged(state, batch):
+...     embeddings = trained_model(state)(batch.inputs)
+...     return metrics.RPrecision.from_model_output(batch.labels, embeddings, where=batch.where)
+>>> loss_fn, params = losses.weighted({"batch_hard": 1.0}), {"kernel": jnp.eye(2)}
+>>> model = lambda params, inputs: inputs @ params["kernel"]
+>>> state, update = create_state(model, loss_fn, make_optimizer(1e-2), seed=0, params=params), make_update(loss_fn)
+>>> for step in range(2):
+...     state, _ = update(state, Batch(embeddings, labels))
+...     if step % 2:
+...         print(float(judged(state, Batch(embeddings, labels)).compute()))
+0.75
 
 Under `jax.pmap`, `jax.shard_map` or `jax.vmap` give `axis_name`: rows of all devices are compared, and every device has
 the same metric. In the global view `parallel.sharded(metrics.recall_at_k, mesh)` shares the work.
