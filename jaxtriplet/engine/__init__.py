@@ -16,6 +16,7 @@ differentiated. `formula` makes a rule of a loss that is written as its formula.
   `merged_rows`;
 - `against`: rows and the weights of classes, which may stay `apart`, each device with its own;
 - `memory`: rows of earlier batches;
+- `ranks`: where positives stand among all candidates, for metrics;
 - `outcome`: sums that merge over tiles and devices, and how they become a loss and its statistics, `conclude`.
 """
 

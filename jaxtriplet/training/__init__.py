@@ -21,6 +21,7 @@ The model is any Flax NNX module, or a plain function: of images and text as muc
 `jaxtriplet.losses.weighted` builds them, and this module knows none.
 """
 
+from jaxtriplet.training import metrics as metrics
 from jaxtriplet.training.contract import (
     AugmentFn as AugmentFn,
     Batch as Batch,
