@@ -95,7 +95,6 @@ SELDOM = {
     "test_a_run_of_spread_classes_goes_on_with_any_number_of_devices",
     "test_class_weights_are_compared_whole_and_apart[None]",
     "test_class_weights_are_compared_whole_and_apart[('hosts', 'cores')]",
-    "test_every_loss_over_processes_is_that_of_one_device[4-2]",
     "test_a_launcher_tells_the_processes_their_places[mpirun]",
     "test_what_does_not_divide_is_said_by_every_process_before_the_first_step[speakers]",
     "test_what_does_not_divide_is_said_by_every_process_before_the_first_step[too few speakers]",
