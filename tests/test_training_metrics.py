@@ -209,6 +209,14 @@ def test_over_devices_they_are_those_of_one(way: str) -> None:
         np.testing.assert_array_equal(found[2].counts.low, alone[2].counts.low)
 
 
+def test_tiles_are_looped_over_on_each_device() -> None:
+    rng, mesh = np.random.default_rng(6), Mesh(np.array(jax.devices()[:2]), "data")
+    labels, x = rng.integers(0, 9, 400).astype(np.int32), rng.normal(size=(400, DIM)).astype(np.float32)
+    step = jax.shard_map(partial(all_of, axis_name="data"), mesh=mesh, in_specs=P("data"), out_specs=P())
+    given = labels, x, x[:, 0] > -1
+    np.testing.assert_allclose(values_of(jax.jit(step)(*given)), values_of(one_device(*given)), 1e-6)
+
+
 def test_a_nan_on_one_device_is_everybodys() -> None:
     spoilt = grid(2)
     spoilt[7, 1] = np.nan
