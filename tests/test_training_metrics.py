@@ -157,20 +157,6 @@ def test_all_pairs_are_counted_tile_by_tile() -> None:
     assert float(metrics.r_precision(labels, x)) == pytest.approx(given.r_precision, abs=1e-6)
 
 
-def test_tiles_of_another_platform_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng, rows = np.random.default_rng(3), 290
-    labels, x = rng.integers(0, 9, rows).astype(np.int32), rng.normal(size=(rows, DIM)).astype(np.float32)
-    alone = values_of(all_of(labels, x, None))
-    jax.clear_caches()
-    monkeypatch.setattr(tuning, "TUNING", PLATFORMS | {"cpu": PLATFORMS["cuda"]})
-    assert tiles.cut(rows, None, PLATFORMS["cuda"].mined.anchors(rows, tiles.KEEPS))[0] == 1
-    np.testing.assert_allclose(values_of(all_of(labels, x, None)), alone, 1e-6)
-    jax.clear_caches()
-    monkeypatch.setattr(tuning, "TUNING", PLATFORMS)
-    jax.jit(all_of).trace(labels, x, None).lower(lowering_platforms=("cpu", "cuda", "tpu"))
-    jax.clear_caches()
-
-
 # --- devices ----------------------------------------------------------------------------------------------------------
 
 
@@ -295,3 +281,18 @@ def test_half_precision_is_computed_in_float32() -> None:
         ours = metrics.r_precision(LABELS, rows, distance_fn=distance_fn)
         assert ours.dtype == jnp.float32
         assert float(ours) == float(metrics.r_precision(LABELS, rows.astype(np.float32), distance_fn=distance_fn))
+
+
+# The last, since it forgets what is compiled.
+def test_tiles_of_another_platform_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, rows = np.random.default_rng(3), 290
+    labels, x = rng.integers(0, 9, rows).astype(np.int32), rng.normal(size=(rows, DIM)).astype(np.float32)
+    alone = values_of(all_of(labels, x, None))
+    jax.clear_caches()
+    monkeypatch.setattr(tuning, "TUNING", PLATFORMS | {"cpu": PLATFORMS["cuda"]})
+    assert tiles.cut(rows, None, PLATFORMS["cuda"].mined.anchors(rows, tiles.KEEPS))[0] == 1
+    np.testing.assert_allclose(values_of(all_of(labels, x, None)), alone, 1e-6)
+    jax.clear_caches()
+    monkeypatch.setattr(tuning, "TUNING", PLATFORMS)
+    jax.jit(all_of).trace(labels, x, None).lower(lowering_platforms=("cpu", "cuda", "tpu"))
+    jax.clear_caches()
