@@ -149,6 +149,14 @@ def test_equal_rows_are_tied_though_their_distances_were_rounded_apart() -> None
     assert_same(judged(x, labels, distance_fn=rounded, **options), judged(x, labels, **options))
 
 
+def test_rows_are_told_apart_though_their_hashes_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.array([[0.0, 1.0], [2.0, 1.0], [-0.0, 1.0], [2.0, 3.0], [2.0, 1.0]], np.float32)
+    assert _nearest._first_alike(x).tolist() == [0, 1, 0, 3, 1]
+    assert _nearest._first_alike(x[[0, 1, 3]]) is None
+    monkeypatch.setattr(_nearest, "hash", lambda data: 7, raising=False)
+    assert _nearest._first_alike(x).tolist() == [0, 1, 0, 3, 4]  # a copy is overlooked, but no other taken for one
+
+
 def test_a_collapsed_encoder_finds_what_chance_finds() -> None:
     rng = np.random.default_rng(10)
     row, labels = rng.normal(size=37).astype(np.float32), np.repeat(np.arange(59), 17)

@@ -157,20 +157,6 @@ def test_all_pairs_are_counted_tile_by_tile() -> None:
     assert float(metrics.r_precision(labels, x)) == pytest.approx(given.r_precision, abs=1e-6)
 
 
-def test_tiles_of_another_platform_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng, rows = np.random.default_rng(3), 290
-    labels, x = rng.integers(0, 9, rows).astype(np.int32), rng.normal(size=(rows, DIM)).astype(np.float32)
-    alone = values_of(all_of(labels, x, None))
-    jax.clear_caches()
-    monkeypatch.setattr(tuning, "TUNING", PLATFORMS | {"cpu": PLATFORMS["cuda"]})
-    assert tiles.cut(rows, None, PLATFORMS["cuda"].mined.anchors(rows, tiles.KEEPS))[0] == 1
-    np.testing.assert_allclose(values_of(all_of(labels, x, None)), alone, 1e-6)
-    jax.clear_caches()
-    monkeypatch.setattr(tuning, "TUNING", PLATFORMS)
-    jax.jit(all_of).trace(labels, x, None).lower(lowering_platforms=("cpu", "cuda", "tpu"))
-    jax.clear_caches()
-
-
 # --- devices ----------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +193,14 @@ def test_over_devices_they_are_those_of_one(way: str) -> None:
         np.testing.assert_allclose(values_of(found), values_of(alone), 1e-6)
         assert [int(one.count) for one in found[:2]] == [int(one.count) for one in alone[:2]]
         np.testing.assert_array_equal(found[2].counts.low, alone[2].counts.low)
+
+
+def test_tiles_are_looped_over_on_each_device() -> None:
+    rng, mesh = np.random.default_rng(6), Mesh(np.array(jax.devices()[:2]), "data")
+    labels, x = rng.integers(0, 9, 400).astype(np.int32), rng.normal(size=(400, DIM)).astype(np.float32)
+    step = jax.shard_map(partial(all_of, axis_name="data"), mesh=mesh, in_specs=P("data"), out_specs=P())
+    given = labels, x, x[:, 0] > -1
+    np.testing.assert_allclose(values_of(jax.jit(step)(*given)), values_of(one_device(*given)), 1e-6)
 
 
 def test_a_nan_on_one_device_is_everybodys() -> None:
@@ -287,3 +281,18 @@ def test_half_precision_is_computed_in_float32() -> None:
         ours = metrics.r_precision(LABELS, rows, distance_fn=distance_fn)
         assert ours.dtype == jnp.float32
         assert float(ours) == float(metrics.r_precision(LABELS, rows.astype(np.float32), distance_fn=distance_fn))
+
+
+# The last, since it forgets what is compiled.
+def test_tiles_of_another_platform_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, rows = np.random.default_rng(3), 290
+    labels, x = rng.integers(0, 9, rows).astype(np.int32), rng.normal(size=(rows, DIM)).astype(np.float32)
+    alone = values_of(all_of(labels, x, None))
+    jax.clear_caches()
+    monkeypatch.setattr(tuning, "TUNING", PLATFORMS | {"cpu": PLATFORMS["cuda"]})
+    assert tiles.cut(rows, None, PLATFORMS["cuda"].mined.anchors(rows, tiles.KEEPS))[0] == 1
+    np.testing.assert_allclose(values_of(all_of(labels, x, None)), alone, 1e-6)
+    jax.clear_caches()
+    monkeypatch.setattr(tuning, "TUNING", PLATFORMS)
+    jax.jit(all_of).trace(labels, x, None).lower(lowering_platforms=("cpu", "cuda", "tpu"))
+    jax.clear_caches()

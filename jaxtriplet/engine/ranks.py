@@ -77,6 +77,7 @@ def _tiles(step: Any, first: Callable[[], Any], anchors: Rows, candidates: Rows,
         return step(carry, (form.tile(of_candidates, values, frame), *pairs(rows, known)))
 
     def work(shape: tuple[int, int], of_anchors: Any) -> Any:
+        # Rows fill up the last tile: a distance that somebody makes may take a mean of them.
         carry, found = scan_tiles(of_tile, first(), (fill(of_anchors, shape), without_values(anchors)), shape)
         return carry, unfold(found, count)
 
