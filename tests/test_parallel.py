@@ -19,6 +19,7 @@ from jaxtriplet.training import Batch, make_update
 
 from .cases import MEETING
 from .global_batch import ROWS, SPREAD, batch, figures, in_global_view, on_a_mesh
+from .modes import trials
 from .test_training import DEVICES, batch as training_batch, both, fresh, run, vector  # noqa: F401 (`run` is a fixture)
 
 MESH = parallel.data_mesh()
@@ -48,8 +49,12 @@ def test_terms_of_rows_and_statistics_come_back_whole(x64: None) -> None:
 
 
 # What goes between devices in a step: nothing else than the rows and their labels, and sums.
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("case", MEETING, ids=lambda case: case.name)
+@trials(
+    ("case", "masked"),
+    [(case, masked) for case in MEETING for masked in (False, True)],
+    always=lambda case, masked: masked is bool(MEETING.index(case) % 2),
+    ids=lambda case, masked: f"{case.name}-{masked}",
+)
 def test_rows_are_gathered_once_and_their_gradients_scattered_once(case: Any, masked: bool) -> None:
     loss = parallel.sharded(case.loss, MESH)
 

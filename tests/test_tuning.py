@@ -81,7 +81,7 @@ CUT = [
     if "block_size" in case.declared.signature.parameters
 ]
 LINES = [(case, word) for case in CUT for word in (TUNINGS if case.name in BY_SIZE else [TINIEST])]
-ALWAYS = {("semi_hard", TINIEST), ("batch_all", "weights in straight code"), ("aam_softmax", TINIEST)}
+ALWAYS = {("semi_hard", TINIEST), ("aam_softmax", TINIEST)}
 
 
 def name_of(case: Case, word: str) -> str:
@@ -222,7 +222,7 @@ def loss_of(case: Case, **options: Any) -> Callable[..., Any]:
     return lambda rows, labels: case.loss(labels, rows, *numbers, **options)
 
 
-@trials("case", LOWERED, always=lambda case: case.name in ("batch_all", "nt_xent"), ids=lambda case: case.name)
+@trials("case", LOWERED, always=lambda case: case.name == "batch_all", ids=lambda case: case.name)
 def test_the_platform_that_a_program_is_for_decides(case: Case, anchors_in_a_tile: None) -> None:
     own, eight = {one: {each} for one, each in EACH.items()}, {one: {8} for one in EACH}
     gradient = jax.value_and_grad(loss_of(case))
