@@ -4,13 +4,17 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import jaxtriplet as jt
+from jaxtriplet import metrics
 from jaxtriplet.losses import registry
+from jaxtriplet.training import metrics as batch_metrics
 
 MODULES = ["jaxtriplet", *(m.name for m in pkgutil.walk_packages(jt.__path__, "jaxtriplet."))]
 MODULES.remove("jaxtriplet.__main__")
@@ -27,6 +31,12 @@ def functions_of(owner: ModuleType, module: str) -> tuple[Callable[..., object],
 
 LOSSES = functions_of(jt, "jaxtriplet.losses")
 DISTANCES = functions_of(jt.distances, "jaxtriplet.distances")
+METRICS = [
+    function
+    for owner in (metrics, batch_metrics)
+    for function in functions_of(owner, owner.__name__)
+    if inspect.isfunction(function)
+]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -36,7 +46,9 @@ def test_examples(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", [*LOSSES, *DISTANCES, *MASKS, *REDUCTIONS, jt.l2_normalize], ids=lambda function: function.__qualname__
+    "function",
+    [*LOSSES, *DISTANCES, *MASKS, *REDUCTIONS, *METRICS, jt.l2_normalize],
+    ids=lambda function: function.__qualname__,
 )
 def test_every_public_function_is_documented(function: Callable[..., object]) -> None:
     documentation = inspect.getdoc(function) or ""
@@ -47,3 +59,14 @@ def test_every_public_function_is_documented(function: Callable[..., object]) ->
 def test_the_losses_are_among_them() -> None:
     assert {one.function for one in registry.LOSSES.values()} | {jt.ge2e_similarity} == set(LOSSES)
     assert {jt.distances.euclidean, jt.distances.kl} <= set(DISTANCES)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("page", ["docs/judging.md"])
+def test_the_programs_of_a_page_run_one_after_the_other(page: str) -> None:
+    text = (Path(__file__).parent.parent / page).read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert programs
+    for program in programs:
+        exec(program, names)
