@@ -140,7 +140,7 @@ def evaluate(
     asked = Listed.of(trials, data, allow_outside=allow_outside)
     developing = Listed.of(calibrate, calibrate_data or data, allow_outside=allow_outside)
     folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
-    file = None if write_trials is None else runs.choose_file(write_trials, overwrite=overwrite)
+    file = None if write_trials is None else results.choose_list(write_trials, folder, overwrite=overwrite)
     for one in (asked, developing):
         if one is not None:
             one.require_both_kinds()
@@ -162,7 +162,7 @@ def evaluate(
     if developing is not None:
         chosen = developing.chosen("calibration's recordings", quiet=quiet)
         seen = {"the cohort": others, "what to fit on": known}
-        development = Development.of(developing.path, chosen, judged, seen)
+        development = Development.of(developing.path, chosen, judged, seen, listening.speakers_of_training(names))
     developing_on = None if development is None else development.chosen
     normalizing = Normalizing(others, top) if normalizes else None
     heard = [
