@@ -184,7 +184,10 @@ FEW = np.array([[0, 0], [1, 2], [3, 3], [2, 3]])
             "too few speakers for an interval: 4; at least 5 are needed",
         ),
         (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], level=1.0), "level must lie between 0 and 1"),
-        (lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], draws=0), "draws be at least 1"),
+        (
+            lambda: metrics.bootstrap_interval([0.1, 0.2], [True, False], draws=0),
+            "draws must be a whole number above 0",
+        ),
         (lambda: metrics.bootstrap_difference([0.1, 0.2], [0.1], [True, False]), "got (1,), (2,)"),
         (lambda: metrics.bootstrap_difference([0.1, 0.2], [np.nan, 0.1], [True, False]), "1 of 2 scores are NaN"),
         (lambda: metrics.bootstrap_difference([0.1, 0.2], [0.2, 0.1], [True, False], FEW), "[2, 2]; got (4, 2)"),

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from jaxtriplet import _files, jobs, metrics
+from jaxtriplet.data import Trials
 from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.comparing import names_of
 from jaxtriplet.jobs.config import Config
@@ -25,6 +26,7 @@ from jaxtriplet.pages import overlays
 from jaxtriplet.pages.comparison import COMPARED, NOTHING, columns
 from jaxtriplet.pages.figures import EVALUATION
 from tests.audio_files import corpus
+from tests.faults.disk import full_at
 from tests.saved import save
 from tests.test_report import Page
 
@@ -191,9 +193,11 @@ def test_runs_are_evaluated_on_the_same_trials(tmp_path: Path, call: Any) -> Non
         config = config_of(seed=seed)
         folder.mkdir(parents=True)
         save(folder, runs.SpeechRun(config, build_speech_encoder(config)))
-    words = ("--data", data, "--pairs", 20, "--draws", 60, "--quiet", "--json")
+    words = ("--data", data, "--pairs", 20, "--draws", 60, "--quiet", "--json", "--write-trials", tmp_path / "list.txt")
     status, said, err = call("compare", *folders, *words, "--out", tmp_path / "out")
     assert status == 0, err
+    scored = (tmp_path / "out" / "b-run" / "scores.txt").read_text().splitlines()
+    assert (tmp_path / "list.txt").read_text().splitlines() == [line.rpartition(" ")[0] for line in scored]
     figures = json.loads(said)
     assert list(figures["runs"]) == ["a-run", "b-run"]
     for name, folder in zip(figures["runs"], folders, strict=True):
@@ -203,7 +207,7 @@ def test_runs_are_evaluated_on_the_same_trials(tmp_path: Path, call: Any) -> Non
     again = jobs.compare([tmp_path / "out" / "a-run", tmp_path / "out" / "b-run"], draws=60, out=tmp_path / "again")
     (one,), (other,) = figures["differences"], again.figures["differences"]
     for name in ("estimate", "low", "high"):
-        assert one[name] == pytest.approx(other[name], abs=0.02)  # scores in the list have six decimals
+        assert one[name] == pytest.approx(other[name], abs=1e-12)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "What differs in their settings" in page
     assert "<th>pairs</th><td><code>20</code>" in page
@@ -392,3 +396,56 @@ def test_trade_offs_of_many_trials_are_drawn_with_few_points() -> None:
     assert np.all(np.diff(y) >= 0)
     mark = next(line for line in ax.get_lines() if line.get_label() == f"a: {rate:.2%}")
     assert mark.get_xdata() == pytest.approx(norm.ppf(rate))
+
+
+def test_figures_of_another_evaluation_are_noticed(tmp_path: Path, call: Any) -> None:
+    lines, rng = lists(6), np.random.default_rng(0)
+    one, other = (evaluated(tmp_path / name, rng.normal(size=len(lines)), lines) for name in "ab")
+    shutil.copy(one / "metrics.json", other)
+    status, out, err = call("compare", one, other, "--out", tmp_path / "out")
+    assert (status, out, err.count("\n")) == (2, "", 1), err
+    assert "its metrics.json says an equal error rate of" in err
+    assert "they are of two evaluations" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_scores_that_are_nearly_alike_are_not_tied_in_the_list(tmp_path: Path) -> None:
+    """An encoder that has collapsed gives cosines of 1 less a millionth, in which its errors still show."""
+    rng, names = np.random.default_rng(0), tuple(f"s{speaker}/{take}" for speaker in range(5) for take in range(4))
+    first, second = (side.astype(np.int32) for side in np.triu_indices(len(names), k=1))
+    same = first // 4 == second // 4
+    scores = 1 - 1e-6 * rng.random(len(same)) - 4e-7 * ~same
+    (tmp_path / "scores.txt").write_text("".join(Trials(same, first, second, names).lines(scores)))
+    trials, found = read_scores(tmp_path / "scores.txt")
+    assert metrics.equal_error_rate(found, trials.same) == metrics.equal_error_rate(scores, same) < 0.4
+
+
+@pytest.mark.parametrize("bounds", ['["a", 0.5]', "[0.5]", "0.5", '{"low": 0, "high": 1}', "[0, 7]", "[true, false]"])
+def test_an_interval_is_two_rates(bounds: str, tmp_path: Path, call: Any) -> None:
+    lines, rng = lists(6), np.random.default_rng(0)
+    folders = [evaluated(tmp_path / name, rng.normal(size=len(lines)), lines) for name in "ab"]
+    figures = json.loads((folders[1] / "metrics.json").read_text())
+    _files.write_json(folders[1] / "metrics.json", figures | {"equal_error_rate_interval": json.loads(bounds)})
+    status, _, err = call("compare", *folders, "--out", tmp_path / "out")
+    assert (status, err.count("\n")) == (2, 1), err
+    assert "metrics.json is damaged (its equal error rate interval is" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("fails", ["comparison.csv", "report.html"])
+def test_a_comparison_that_is_cut_short_does_not_look_whole(
+    fails: str, pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = jobs.compare(pair, out=tmp_path / "out", draws=5).folder
+    with monkeypatch.context() as patch:
+        full_at(patch, fails)
+        with pytest.raises(OSError, match="No space left"):
+            jobs.compare(pair[::-1], out=out, draws=5, overwrite=True)
+    assert not (out / "metrics.json").exists()
+    jobs.compare(pair[::-1], out=out, draws=5, overwrite=True)
+    assert {path.name for path in out.iterdir()} == {"metrics.json", "comparison.csv", "report.html"}
+
+
+def test_it_shares_nothing_with_other_processes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`distributed`: not in `compare`; let `evaluate` share"):
+        jobs.compare([tmp_path / "a", tmp_path / "b"], tmp_path, distributed=True)

@@ -1,6 +1,7 @@
 """Evaluation: which trials it scores, what it says of them, and what it leaves behind; vectors stand for encoders."""
 
 import json
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxtriplet import jobs, metrics
+from jaxtriplet import _files, jobs, metrics
 from jaxtriplet.data import Recordings, recordings
 from jaxtriplet.jobs import results, runs, trial_scores
 from jaxtriplet.jobs.config import Config
@@ -16,6 +17,7 @@ from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.metrics import backends
 from jaxtriplet.pages.figures import EVALUATION
 from tests.audio_files import corpus, voice, write
+from tests.faults.disk import full_at
 from tests.saved import save
 
 pytestmark = [pytest.mark.xdist_group("judging"), pytest.mark.usefixtures("cache_of_module", "vectors")]
@@ -218,6 +220,30 @@ def test_names_with_spaces_are_scored_and_read_again(folders: dict[str, Path], t
 
 
 @pytest.mark.usefixtures("pageless")
+def test_trials_that_are_none_are_told(folders: dict[str, Path], data: Path, call: Any, tmp_path: Path) -> None:
+    names = [f"s{speaker}/day0/00.wav" for speaker in range(3)]
+    again = "s0/day1/00.wav"
+    lines = [f"1 {names[0]} {again}", f"0 {names[0]} {names[1]}"]
+    doubtful = [
+        f"1 {names[0]} {names[0]}",
+        f"0 {names[2]} {names[2]}",
+        f"0 {again} {names[0]}",
+        f"0 {names[1]} {names[0]}",
+    ]
+    path = tmp_path / "list.txt"
+    path.write_text("\n".join(lines * 2 + doubtful))
+    words = ("evaluate", folders["plain"], "--data", data, "--trials", path, "--quiet", "--json", "--out")
+    status, out, err = call(*words, tmp_path / "out")
+    assert (status, json.loads(out)["num_trials"]) == (0, 8)
+    assert err.splitlines() == [
+        f"jaxtriplet: {path}: in 2 of 8 trials a recording meets itself, which tells nothing",
+        f"jaxtriplet: {path}: 1 pair is said to be of one speaker and of two: {names[0]} and {again}",
+    ]
+    path.write_text("\n".join(lines * 2))
+    assert call(*words, tmp_path / "again").err == ""
+
+
+@pytest.mark.usefixtures("pageless")
 def test_kaldis_folder_tells_who_speaks(folders: dict[str, Path], tmp_path: Path) -> None:
     root = corpus(tmp_path / "calls", speakers=5, sessions=1, seconds=0.2)
     paths = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.wav"))
@@ -310,6 +336,30 @@ def test_speakers_in_both_lists_are_told(folders: dict[str, Path], data: Path, c
     assert status == 0
     assert "6 of the 6 speakers who are judged share a name with those to calibrate on, such as s0" in err
     assert json.loads(out)["num_calibration_speakers_judged"] == 6
+
+
+@pytest.mark.usefixtures("pageless")
+def test_calibration_on_speakers_of_training_is_told(
+    folders: dict[str, Path], data: Path, others: Path, call: Any, tmp_path: Path
+) -> None:
+    """Measured on 21 speakers trained on and 6 others: a DCF of 1.02 instead of 0.32."""
+    known, stranger = tmp_path / "known", tmp_path / "stranger"
+    for folder, speakers in ((known, ["a", "o3", "o11"]), (stranger, ["a", "b"])):
+        shutil.copytree(folders["plain"], folder)
+        _files.write_json(folder / "data.json", {"training": {"speakers": speakers}, "development": None})
+    words = ("--data", data, "--calibrate", others / "of.txt", "--calibrate-data", others / "of", "--json", "--quiet")
+    for count, run in enumerate([(folders["plain"],), (stranger,), (stranger, known)]):
+        status, out, err = call("evaluate", *run, *words, "--out", tmp_path / str(count))
+        assert status == 0, err
+        assert json.loads(out).get("num_calibration_speakers_trained_on") == [None, 0, 2][count]
+        assert err.count("\n") == (count == 2)
+    told = "2 of the 12 speakers to calibrate on share a name with those whom the encoder was trained on, such as o11"
+    assert told in err
+    for content in ("[]", "", '{"training": [3]}', '{"training": {"speakers": 3}}', '{"training": {"speakers": [3]}}'):
+        (known / "data.json").write_text(content)
+        status, _, err = call("evaluate", known, *words, "--out", tmp_path / "out")
+        assert (status, err.count("\n")) == (2, 1), err
+        assert "data.json is damaged" in err
 
 
 # --- retrieval --------------------------------------------------------------------------------------------------------
@@ -407,7 +457,36 @@ def test_what_an_evaluation_replaces_leaves_nothing_of_its_own(
     assert {path.name for path in (tmp_path / "out").iterdir()} == kept
 
 
+@pytest.mark.usefixtures("pageless")
+@pytest.mark.parametrize("fails", ["scores.txt", "scores_calibrated.txt", "metrics.json"])
+def test_an_evaluation_that_is_cut_short_does_not_look_whole(
+    fails: str, folders: dict[str, Path], data: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for itself nor together with what an earlier one has left."""
+    options: dict[str, Any] = {"calibrate": others / "of.txt", "calibrate_data": others / "of", "overwrite": True}
+    out = evaluated(folders["other"], data, out=tmp_path / "out", **options).folder
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with monkeypatch.context() as patch:
+        full_at(patch, fails)
+        with pytest.raises(OSError, match="No space left"):
+            evaluated(folders["plain"], data, out=out, **options)
+    assert not (out / "metrics.json").exists()
+    assert all(path.read_bytes() != before[path.name] for path in out.glob("*.txt"))
+    with pytest.raises(ValueError, match="is neither the folder of a run"):
+        jobs.compare([out, folders["plain"]], out=tmp_path / "compared")
+    evaluated(folders["other"], data, out=out, **options)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 # --- what does not fit ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["new", "new/a", "new/a/det.png", "new/../new/a/metrics.json"])
+def test_a_list_has_no_place_of_results(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is where results go; name another file for the trials"):
+        results.choose_list(tmp_path / name, tmp_path / "new" / "a", overwrite=True)
+    assert results.choose_list(tmp_path / f"{name}.txt", tmp_path / "new" / "a", overwrite=False).suffix == ".txt"
+
 
 LISTS = {
     "TARGETS": "1 s0/day0/00.wav s0/day0/01.wav\n1 s1/day0/00.wav s1/day0/01.wav\n",
@@ -435,6 +514,9 @@ LISTS = {
         ("--same-session leave", "Did you mean 'leave-out'?"),
         ("--write-trials EMPTY", "EMPTY is there already; name another file, or add --overwrite"),
         ("--write-trials DATA", "is a folder, not a file"),
+        ("--write-trials out", "out is where results go; name another file for the trials"),
+        ("--write-trials out/metrics.json", "out/metrics.json is where results go"),
+        ("--write-trials out/scores_as_norm.txt", "out/scores_as_norm.txt is where results go"),
         ("--calibrate-data DATA", "--calibrate-data: of no use without --calibrate, a list of trials"),
         ("--calibrate BOTH", "what to calibrate on must be of other speakers than what is judged; 3 in both"),
         ("--trials BOTH --calibrate TARGETS", "TARGETS holds no trials of two speakers"),

@@ -111,7 +111,7 @@ def test_what_is_written_is_read_again(root: Path, names: tuple[str, ...]) -> No
         found = read_trials(listed(root, text), root)
         assert told(found) == told(trials)
         assert ("\t" in text) == (" " in names[0])
-    assert text.splitlines()[1].endswith("-123.250000")
+    assert text.splitlines()[1].endswith("-123.250000000")
 
 
 @pytest.mark.parametrize("name", ["a\tb.wav", "a\nb.wav", "a\rb.wav"])

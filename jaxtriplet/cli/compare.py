@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from jaxtriplet.cli import options
 from jaxtriplet.cli.evaluate import evaluate
 
-_OWN = {"run", "data", "draws", "write_trials", "out", "overwrite", "as_json", "quiet"}
+_OWN = {"run", "data", "draws", "out", "overwrite", "as_json", "quiet"}
 _ALONE = {"distributed", "coordinator", "num_processes", "process_id"}
 
 

@@ -56,7 +56,7 @@ class Trials(NamedTuple):
                 yield f"{same:d}{separator}{paths[first]}{separator}{paths[second]}\n"
         else:
             for same, first, second, score in zip(*columns, scores.tolist(), strict=True):
-                yield f"{same:d}{separator}{paths[first]}{separator}{paths[second]}{separator}{score:.6f}\n"
+                yield f"{same:d}{separator}{paths[first]}{separator}{paths[second]}{separator}{score:.9f}\n"
 
 
 def read_trials(path: str | Path, root: str | Path, *, allow_outside: bool = False) -> Trials:

@@ -1,6 +1,6 @@
 """Calibration of scores: a scale and an offset, fitted on trials of other speakers than those that are judged."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,12 @@ class Development(NamedTuple):
 
     @classmethod
     def of(
-        cls, path: str | Path, chosen: Chosen, judged: Chosen, seen: Mapping[str, Recordings | None]
+        cls,
+        path: str | Path,
+        chosen: Chosen,
+        judged: Chosen,
+        seen: Mapping[str, Recordings | None],
+        trained_on: Collection[str] = (),
     ) -> "Development":
         """Refuses trials that share recordings with others, and tells of speakers that they share.
 
@@ -37,6 +42,7 @@ class Development(NamedTuple):
             chosen: The trials.
             judged: What is judged.
             seen: What else scores are made by, by what it is in words.
+            trained_on: The names of those whom encoders were trained on.
 
         Raises:
             ValueError: A recording is in both.
@@ -59,6 +65,15 @@ class Development(NamedTuple):
                 warn(
                     f"{len(both)} of the {len(judged.names)} speakers who are judged share a name with those to "
                     f"calibrate on, such as {both[0]}; if they are the same people, calibration seems better than it is"
+                )
+        if chosen.names and trained_on:
+            known = sorted({*chosen.names} & {*trained_on})
+            figures["num_calibration_speakers_trained_on"] = len(known)
+            if known:
+                warn(
+                    f"{len(known)} of the {len(chosen.names)} speakers to calibrate on share a name with those whom "
+                    f"the encoder was trained on, such as {known[0]}; if they are the same people, it tells them apart "
+                    "better than others, and the ratios will be too sure"
                 )
         return cls(path, chosen, figures)
 

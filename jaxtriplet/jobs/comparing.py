@@ -74,6 +74,8 @@ def compare(
     """
     _checks.positive_integer("`draws`", draws)
     folders = _different(run)
+    if evaluation.get("distributed"):
+        raise ValueError("`distributed`: not in `compare`; let `evaluate` share each run's work, and compare the folders")
     if data is None and evaluation:
         raise ValueError(f"`{next(iter(evaluation))}`: of no use without `data`, a folder to evaluate runs on")
     trained = _of_one_kind(folders)
@@ -89,15 +91,18 @@ def compare(
         read = contestants.of_run if trained else contestants.of_evaluation
         found = [read(name, one) for name, one in named.items()]
     else:
-        found = []
+        found, asked = [], dict(evaluation)
         for name, one in named.items():
             place = folder / name
-            done = evaluate(one, data, draws=draws, out=place, overwrite=overwrite, quiet=quiet, **evaluation)
+            done = evaluate(one, data, draws=draws, out=place, overwrite=overwrite, quiet=quiet, **asked)
             found.append(contestants.of_evaluated(name, one, done))
+            asked.pop("write_trials", None)  # they are the same of all
     _require_same_trials(found)
+    for own in found:
+        contestants.require_own_scores(own)
     figures = _figures(found, draws)
-    asked = {"data": data, **evaluation, "draws": draws}
-    settings = {"run": ", ".join(map(str, folders))} | {name: str(value) for name, value in asked.items() if value}
+    told = {"data": data, **evaluation, "draws": draws}
+    settings = {"run": ", ".join(map(str, folders))} | {name: str(value) for name, value in told.items() if value}
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, found, figures, settings)
     return Compared(folder, figures)
@@ -211,7 +216,8 @@ def _differing(found: Sequence[Contestant]) -> dict[str, list[Any]]:
 
 
 def _write(folder: Path, found: Sequence[Contestant], figures: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    _files.write_json(folder / "metrics.json", figures)
+    for name in _WRITTEN:  # metrics.json is the last to come: beside it, all are of one comparison
+        _files.remove(folder / name)
     with _files.replacing(folder / "comparison.csv") as file:
         rows = list(_rows(figures))
         names = dict.fromkeys(name for row in rows for name in row)
@@ -228,6 +234,7 @@ def _write(folder: Path, found: Sequence[Contestant], figures: dict[str, Any], s
         figures={name: value for name, value in figures.items() if name != "runs"},
         settings=settings,
     )
+    _files.write_json(folder / "metrics.json", figures)
 
 
 def _rows(figures: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,9 @@ from jaxtriplet.jobs.results import KINDS
 from jaxtriplet.jobs.trials import first_folders
 from jaxtriplet.pages.comparison import COMPARED
 
+_INTERVALS = [name for name in COMPARED if name.endswith("_interval")]
 _NUMBERS = [name for name, best in COMPARED.items() if best is not None]
+_SAME_RATE = 1e-3
 _AGAIN = "put back a copy of it, or evaluate anew"
 _TRAINED = "put back a copy of it, or have `train --resume` write it again"
 
@@ -127,6 +129,24 @@ def of_evaluated(name: str, run: Path, done: Evaluated) -> Contestant:
     return Contestant(name, done.folder, *judged, "", *_course(run))
 
 
+def require_own_scores(one: Contestant) -> None:
+    """Refuses figures that are not of the scores beside them.
+
+    Args:
+        one: A run or an evaluation.
+
+    Raises:
+        ValueError: The equal error rates differ by more than what the digits of scores in a file account for.
+    """
+    for prefix, scores in one.scores.items():
+        told, found = one.figures[f"{prefix}equal_error_rate"], metrics.equal_error_rate(scores, one.trials.same)
+        if abs(told - found) > _SAME_RATE:
+            raise ValueError(
+                f"{one.folder}: its metrics.json says an equal error rate of {told:.2%}, and its scores have one of "
+                f"{found:.2%}: they are of two evaluations"
+            )
+
+
 def read_scores(path: Path) -> tuple[Trials, np.ndarray]:
     r"""Reads a list of trials with their scores, as `evaluate` writes it.
 
@@ -203,4 +223,12 @@ def _figures(path: Path, remedy: str, prefixes: Sequence[str]) -> dict[str, Any]
         value = figures.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{path} is damaged (its {name.replace('_', ' ')} is {value!r}); {remedy}")
+    for name in (name for name in _INTERVALS if figures.get(name) is not None):
+        bounds = figures[name]
+        if not (isinstance(bounds, list) and len(bounds) == 2 and all(map(_is_rate, bounds))):
+            raise ValueError(f"{path} is damaged (its {name.replace('_', ' ')} is {bounds!r}); {remedy}")
     return figures
+
+
+def _is_rate(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

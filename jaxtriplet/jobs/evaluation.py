@@ -156,7 +156,7 @@ def evaluate(
     asked = Listed.of(trials, data, allow_outside=allow_outside)
     developing = Listed.of(calibrate, calibrate_data or data, allow_outside=allow_outside)
     folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
-    file = None if write_trials is None else runs.choose_file(write_trials, overwrite=overwrite)
+    file = None if write_trials is None else results.choose_list(write_trials, folder, overwrite=overwrite)
     for one in (asked, developing):
         if one is not None:
             one.require_both_kinds()
@@ -193,7 +193,10 @@ def evaluate(
     if developing is not None:
         developing_on = developing.chosen("calibration's recordings", processes=processes, quiet=quiet)
         seen = {"the cohort": others, "what to fit on": known}
-        development = processes.by_first(partial(Development.of, developing.path, developing_on, judged, seen))
+        trained_on = listening.speakers_of_training(names)
+        development = processes.by_first(
+            partial(Development.of, developing.path, developing_on, judged, seen, trained_on)
+        )
     normalizing = Normalizing(others, top) if normalizes else None
     settings = {
         "run": ", ".join(map(str, names)),

@@ -1,7 +1,7 @@
 """What the jobs on recordings share: hearing a folder under a bar, and naming what cannot be used."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from jaxtriplet.jobs.meeting import warn
 from jaxtriplet.parallel.shares import ALONE, Processes
 
 SHOWN = 20  # so many lines fit on a screen
+_REMEDY = "put back a copy of it, or have `train --resume` write it again"
 
 
 @contextmanager
@@ -118,9 +119,28 @@ def threshold_of(run: str | Path, judged: str | None = None, name: str = "thresh
     Raises:
         ValueError: The figures of the run are damaged.
     """
-    path, remedy = Path(run) / "metrics.json", "put back a copy of it, or have `train --resume` write it again"
-    found = _files.read_json(path, remedy) if path.exists() else {}
+    path = Path(run) / "metrics.json"
+    found = _files.read_json(path, _REMEDY) if path.exists() else {}
     threshold = found.get(name)
     if threshold is not None and not (type(threshold) in (int, float) and math.isfinite(threshold)):
-        raise ValueError(f"{path} is damaged (its {name.replace('_', ' ')} is {threshold!r}); {remedy}")
+        raise ValueError(f"{path} is damaged (its {name.replace('_', ' ')} is {threshold!r}); {_REMEDY}")
     return threshold if judged in (None, found.get("judged")) else None
+
+
+def speakers_of_training(folders: Iterable[str | Path]) -> set[str]:
+    """Returns the names of those whom runs were trained on, as far as their data.json tells.
+
+    Args:
+        folders: The folders of the runs.
+
+    Raises:
+        ValueError: What a run says of its data is damaged.
+    """
+    names = set[str]()
+    for path in (Path(folder) / "data.json" for folder in folders):
+        training = (_files.read_json(path, _REMEDY) if path.exists() else {}).get("training") or {}
+        speakers = training.get("speakers", []) if isinstance(training, dict) else None
+        if not (isinstance(speakers, list) and all(isinstance(one, str) for one in speakers)):
+            raise ValueError(f"{path} is damaged (it does not say who speaks); {_REMEDY}")
+        names.update(speakers)
+    return names

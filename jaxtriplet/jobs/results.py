@@ -6,12 +6,17 @@ from typing import Any
 
 from jaxtriplet import _files, pages
 from jaxtriplet.data import Trials
+from jaxtriplet.jobs import runs
 from jaxtriplet.jobs.judging import Verdict
 from jaxtriplet.jobs.trials import Chosen
 
 KINDS = {"": "", "as_norm_": "_as_norm"}
 """The ends of files' names, by the prefix of figures."""
-_OPTIONAL = (
+_ALL = (
+    "metrics.json",
+    "scores.txt",
+    "det.png",
+    "report.html",
     "scores_as_norm.txt",
     "scores_calibrated.txt",
     "scores_as_norm_calibrated.txt",
@@ -22,7 +27,9 @@ _OPTIONAL = (
 
 
 def write(folder: Path, judged: Chosen, verdict: Verdict, figures: dict[str, Any], settings: Mapping[str, Any]) -> None:
-    """Writes metrics.json, lists of scores, pictures and a page; what an earlier evaluation alone has left goes.
+    """Writes metrics.json, lists of scores, pictures and a page; what an earlier evaluation has left goes.
+
+    First goes metrics.json and last it comes: a folder that has it holds all of one evaluation, and of no other.
 
     Args:
         folder: The folder, which is there.
@@ -31,9 +38,8 @@ def write(folder: Path, judged: Chosen, verdict: Verdict, figures: dict[str, Any
         figures: The content of metrics.json.
         settings: What was asked for.
     """
-    for name in _OPTIONAL:
+    for name in _ALL:
         _files.remove(folder / name)
-    _files.write_json(folder / "metrics.json", figures)
     trials = judged.trials
     for prefix, kind in KINDS.items():
         if prefix not in verdict.scores:
@@ -49,6 +55,24 @@ def write(folder: Path, judged: Chosen, verdict: Verdict, figures: dict[str, Any
     pages.evaluation_page(
         folder, figures=figures, same=trials.same, scores=verdict.scores, ratios=verdict.ratios, settings=settings
     )
+    _files.write_json(folder / "metrics.json", figures)
+
+
+def choose_list(file: str | Path, folder: Path, *, overwrite: bool) -> Path:
+    """Returns the file for a list of trials, which is not made yet.
+
+    Args:
+        file: The file.
+        folder: Where results are to be.
+        overwrite: Whether the file may be there already.
+
+    Raises:
+        ValueError: It may not, it is a folder, or results are to be where it is.
+    """
+    found, place = runs.choose_file(file, overwrite=overwrite), folder.resolve()
+    if found.resolve() in {place, *place.parents, *(place / name for name in _ALL)}:
+        raise ValueError(f"{found} is where results go; name another file for the trials")
+    return found
 
 
 def write_trials(file: Path, trials: Trials) -> None:

@@ -9,6 +9,7 @@ from jaxtriplet import _checks
 from jaxtriplet.data import Recordings, Trials, all_pairs, drawn_pairs, read_trials
 from jaxtriplet.data.pairs import SAME_SESSION, SameSession
 from jaxtriplet.jobs import listening
+from jaxtriplet.jobs.meeting import warn
 from jaxtriplet.parallel.shares import ALONE, Processes
 
 
@@ -131,8 +132,19 @@ class Listed(NamedTuple):
 
     @classmethod
     def of(cls, path: str | Path | None, data: str | Path, *, allow_outside: bool) -> "Listed | None":
-        """Returns a list, none of no path; see `data.read_trials`."""
-        return None if path is None else cls(path, data, read_trials(path, data, allow_outside=allow_outside))
+        """Returns a list, none of no path, and tells of trials that are none; see `data.read_trials`."""
+        if path is None:
+            return None
+        trials = read_trials(path, data, allow_outside=allow_outside)
+        if alone := np.sum(trials.first == trials.second):
+            warn(f"{path}: in {alone:,} of {len(trials.same):,} trials a recording meets itself, which tells nothing")
+        sides = np.sort(np.stack([trials.first, trials.second]), axis=0).astype(np.int64)
+        pairs = sides[0] * len(trials.paths) + sides[1]
+        if len(both := np.intersect1d(pairs[trials.same], pairs[~trials.same])):
+            names = " and ".join(trials.paths[side] for side in divmod(int(both[0]), len(trials.paths)))
+            count = "1 pair is" if len(both) == 1 else f"{len(both):,} pairs are"
+            warn(f"{path}: {count} said to be of one speaker and of two: {names}{' and so on' * (len(both) > 1)}")
+        return cls(path, data, trials)
 
     def require_both_kinds(self) -> None:
         """Refuses a list of which nothing can be learnt.

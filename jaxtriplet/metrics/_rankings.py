@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 from numpy.typing import ArrayLike, NDArray
 
 from jaxtriplet import _checks
+from jaxtriplet.distances import cosine
 from jaxtriplet.types import DistanceFn
 
 from . import _ties
-from ._inputs import finite_rows
+from ._inputs import finite_rows, of_moderate_size
 from ._nearest import Field
 from ._relevance import relevance
 
@@ -61,8 +62,8 @@ class Rankings:
             raise ValueError(f"mesh must be a mesh, `parallel.data_mesh()` say; got {_checks.seen(mesh)}")
         if (references is None) != (reference_labels is None):
             raise ValueError("references and reference_labels are given together, or neither")
-        queries = _rows(embeddings, "embeddings")
-        found = None if references is None else _rows(references, "references")
+        queries = _rows(embeddings, "embeddings", distance_fn)
+        found = None if references is None else _rows(references, "references", distance_fn)
         if found is not None and found.shape[1] != queries.shape[1]:
             raise ValueError(f"embeddings have {queries.shape[1]} dimensions, references {found.shape[1]}")
         others = queries if found is None else found
@@ -134,11 +135,17 @@ class Rankings:
         return _ties.of_row(ranking, distances[relevant])
 
 
-def _rows(given: ArrayLike, name: str) -> NDArray[np.floating]:
-    """Returns finite rows in the dtype to compute in."""
+def _rows(given: ArrayLike, name: str, distance_fn: DistanceFn) -> NDArray[np.floating]:
+    """Returns finite rows in the dtype to compute in; of those that count by their direction alone, none is tiny."""
     wants = f"{name} must be floats of shape [N, D], one row each"
     array = _checks.taken(given, wants)
     if not any(jnp.issubdtype(array.dtype, kind) for kind in (jnp.floating, jnp.integer)) or not np.size(array):
         raise ValueError(f"{wants}; got {_checks.seen(array)}")
+    if np.ma.is_masked(given):
+        raise ValueError(f"{wants}; got a masked array, some of whose numbers are missing")
     is_double = array.dtype == np.float64 == jax.dtypes.canonicalize_dtype(np.float64)  # with jax_enable_x64
-    return finite_rows(np.asarray(array), name=name, dtype=np.float64 if is_double else np.float32)
+    dtype = np.float64 if is_double else np.float32
+    rows = np.asarray(array)
+    if distance_fn is cosine and rows.ndim == 2:  # which is that of any length, but takes 1e-7 for none
+        rows = of_moderate_size(rows.astype(np.promote_types(np.float32, rows.dtype), copy=False))
+    return finite_rows(rows, name=name, dtype=dtype)

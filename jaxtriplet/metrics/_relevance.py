@@ -80,6 +80,12 @@ def _read(labels: Any, rows: int, name: str) -> _Labels:
     if array.shape != (rows,) or array.dtype.kind not in kinds:
         advice = "; `.astype(bool)`, if these are flags" if array.ndim == 2 and array.dtype.kind in "iuf" else ""
         raise ValueError(f"{wants}; got {array.dtype} of shape {list(array.shape)}{advice}")
+    if (
+        array.dtype.kind == "U"
+        and not isinstance(labels, np.ndarray)
+        and not all(isinstance(one, str) for one in labels)
+    ):
+        raise ValueError(f"{wants}; got strings and others, of which 1 and '1' would be one label")
     return _Labels(array.tolist(), kinds[array.dtype.kind])
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ._inputs import is_nan
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.integer]
 
@@ -134,6 +136,8 @@ def numbered(names: NDArray[np.generic]) -> tuple[int, NDArray[np.int32]]:
     for start in range(0, len(flat), _NAMES):  # all at once, millions of strings would fill the memory
         part = flat[start : start + _NAMES].tolist()
         places[start : start + _NAMES] = [known.setdefault(name, len(known)) for name in part]
+    if unnamed := sum(map(is_nan, known)):
+        raise ValueError(f"{unnamed} of the speakers are NaN, which names nobody")
     ranks = np.empty(len(known), np.int32)
     ranks[[known[name] for name in sorted(known, key=lambda name: (str(type(name)), name))]] = np.arange(len(known))
     return len(known), ranks[places].reshape(names.shape)

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxtriplet import _checks
+
 from . import _resampling
-from ._inputs import checked_trials
+from ._inputs import checked_trials, is_number
 from .verification import equal_error_rate
 
 MIN_SPEAKERS = 5  # of fewer, what is drawn anew says next to nothing of others
@@ -75,8 +77,8 @@ def bootstrap_interval(
         The quantiles (1 - level) / 2 and (1 + level) / 2 of the equal error rates drawn.
 
     Raises:
-        ValueError: As in `det_curve`, or the shape of `speakers` does not match, there are fewer than `MIN_SPEAKERS`,
-            or `level` or `draws` is out of range.
+        ValueError: As in `det_curve`, or the shape of `speakers` or what they say does not match `same`, there are
+            fewer than `MIN_SPEAKERS`, or `level` or `draws` is out of range.
 
     >>> speakers = [[0, 0], [1, 1], [2, 2], [0, 3], [1, 4], [2, 3]]
     >>> scores, same = [0.9, 0.8, 0.3, 0.5, 0.2, 0.1], [True, True, True, False, False, False]
@@ -145,8 +147,10 @@ def _drawn(
     """The equal error rates of each score vector in each draw, [V, draws], or what is wrong with the input."""
     trials = [checked_trials(scores, same) for scores in scored]
     vectors, truth = [scores for scores, _ in trials], trials[0][1]
-    if not 0 < level < 1 or draws < 1:
-        raise ValueError(f"level must lie between 0 and 1, and draws be at least 1; got {level} and {draws}")
+    if not (is_number(level) and 0 < level < 1):
+        raise ValueError(f"level must lie between 0 and 1; got {level!r}")
+    _checks.positive_integer("draws", draws)
+    _checks.whole_number("seed", seed)
     if speakers is None:
         return _resampling.by_trial(vectors, truth, draws, seed)
     names = np.asarray(speakers)
@@ -155,4 +159,6 @@ def _drawn(
     size, sides = _resampling.numbered(names)
     if size < MIN_SPEAKERS:
         raise ValueError(f"too few speakers for an interval: {size}; at least {MIN_SPEAKERS} are needed")
+    if wrong := np.sum((sides[:, 0] == sides[:, 1]) != truth):
+        raise ValueError(f"same and speakers contradict each other: who speaks in {wrong} of {len(truth)} trials?")
     return _resampling.by_speaker(vectors, truth, size, sides, draws, seed)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
-from ._inputs import checked_trials
+from ._inputs import checked_trials, require_finite, require_probability, scores_of
 
 Floats = NDArray[np.float64]
 
@@ -45,9 +45,8 @@ class Calibration(NamedTuple):
         >>> Calibration(scale=4.0, offset=-1.0).apply([0.5, 0.0])
         array([ 1., -1.])
         """
-        scores = np.asarray(scores, np.float64)
-        if not np.isfinite(scores).all():
-            raise ValueError(f"{np.sum(~np.isfinite(scores))} of {scores.size} scores are NaN or infinite")
+        scores = scores_of(scores)
+        require_finite(scores)
         return self.scale * scores + self.offset
 
 
@@ -151,8 +150,7 @@ def calibrate(scores: ArrayLike, same: ArrayLike, *, p_target: float = 0.5) -> C
     Reference:
         As in `min_cllr`; `train_linear_calibration` there.
     """
-    if not 0 < p_target < 1:
-        raise ValueError(f"p_target is a probability between 0 and 1; got {p_target}")
+    require_probability("p_target", p_target)
     scores, same = checked_trials(scores, same)
     targets, impostors = scores[same], scores[~same]
     if scores.min() == scores.max():
@@ -166,14 +164,17 @@ def calibrate(scores: ArrayLike, same: ArrayLike, *, p_target: float = 0.5) -> C
         raise ValueError(
             f"targets score lower than impostors on the whole (the best scale is {scale:.3g}); is higher more alike?"
         )
+    if not np.isfinite(scale):
+        raise ValueError(f"scores of up to {np.abs(scores).max():.3g} are too small: no float is their scale")
     return Calibration(scale, offset)
 
 
 def _line(scores: Floats, same: NDArray[np.bool_], p_target: float) -> tuple[float, float]:
     """The scale and offset of logistic regression, by Newton's method."""
-    center, spread = scores.mean(), scores.std()
-    z, sign, log_odds = (scores - center) / spread, np.where(same, 1.0, -1.0), logit(p_target)
-    weights = np.where(same, p_target / same.sum(), (1 - p_target) / (~same).sum())
+    unit = float(np.abs(scores).max())
+    center, spread = np.mean(scores / unit), np.std(scores / unit)  # neither of which may leave the range of floats
+    z, sign, log_odds = (scores / unit - center) / spread, np.where(same, 1.0, -1.0), logit(p_target)
+    weights = np.where(same, p_target / same.sum(), (1 - p_target) / (~same).sum()) / min(p_target, 1 - p_target)
 
     def cost(line: Floats) -> float:
         return float(weights @ _doubt(sign * (line[0] * z + line[1] + log_odds)))
@@ -190,7 +191,8 @@ def _line(scores: Floats, same: NDArray[np.bool_], p_target: float) -> tuple[flo
             step /= 2
         line = line - step
         if gain <= _EXACT**2:
-            return float(line[0] / spread), float(line[1] - line[0] * center / spread)
+            with np.errstate(over="ignore"):
+                return float(line[0] / spread / unit), float(line[1] - line[0] * center / spread)
     raise ValueError(f"logistic regression did not converge in {_STEPS} steps of Newton's method")
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._inputs import is_number, require_probability
 from .verification import det_curve, error_rates
 
 
@@ -91,8 +92,8 @@ def actual_dcf(
 
 def _weights(p_target: float, cost_miss: float, cost_false_alarm: float) -> tuple[float, float]:
     """What a rate of false rejections and one of false acceptances cost, or what is wrong with the numbers."""
-    if not 0 < p_target < 1:
-        raise ValueError(f"p_target is a probability between 0 and 1; got {p_target}")
-    if not (0 < cost_miss < math.inf and 0 < cost_false_alarm < math.inf):
+    require_probability("p_target", p_target)
+    if not all(is_number(cost) and 0 < cost < math.inf for cost in (cost_miss, cost_false_alarm)):
         raise ValueError(f"costs must be positive; got cost_miss={cost_miss}, cost_false_alarm={cost_false_alarm}")
-    return cost_miss * p_target, cost_false_alarm * (1 - p_target)
+    p_target = float(p_target)
+    return float(cost_miss) * p_target, float(cost_false_alarm) * (1 - p_target)

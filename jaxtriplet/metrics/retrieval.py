@@ -15,7 +15,7 @@ query to all others.
 
 **Ties.** References at one distance have no order, and a figure is its mean over all of their orders, in closed form:
 an encoder that has collapsed finds what chance finds, not what the order of the rows happens to give. Equal rows are
-always at one distance.
+always at one distance; others are where they are computed alike, and not where rounding sets them apart.
 
 **Work.** Distances are made on whatever devices JAX has, in float32 (float64 with `jax_enable_x64`), a block of queries
 at a time; the nearest are selected there. Queries that these leave undecided (ties across the last place, a first
@@ -29,7 +29,6 @@ Reference:
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
@@ -90,7 +89,10 @@ def retrieval(
     >>> found.recall_at, found.map_at_r, found.num_queries, found.num_left_out
     ({1: 1.0, 2: 1.0}, 1.0, 2, 2)
     """
-    ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
+    try:
+        ks = tuple(k)  # type: ignore[arg-type]
+    except TypeError:
+        ks = (k,)  # type: ignore[assignment]
     if not ks:
         raise ValueError("k must be a whole number above 0, or some of them; got none")
     rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
@@ -99,7 +101,7 @@ def retrieval(
     precision_at_1, *recall_at, r_precision, map_at_r, ndcg, mean_reciprocal_rank = rankings.means(figures)
     judged = len(rankings.queries)
     return Retrieval(
-        recall_at=dict(zip(ks, recall_at, strict=True)),
+        recall_at=dict(zip(map(int, ks), recall_at, strict=True)),
         precision_at_1=precision_at_1,
         r_precision=r_precision,
         map_at_r=map_at_r,

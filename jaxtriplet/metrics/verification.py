@@ -4,13 +4,16 @@ A trial is a pair of utterances with a score, higher meaning more alike, and the
 trial where `score >= threshold`. A *target* trial has one speaker, an *impostor* trial two.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn import metrics as sklearn_metrics
 
-from ._inputs import checked_trials, finite_rows, labelled_rows
+from jaxtriplet import _checks
+
+from ._inputs import checked_trials, finite_rows, is_number, labelled_rows
 from ._points import of_cosine
 from .backends import Backend
 
@@ -241,7 +244,9 @@ def error_rates(scores: ArrayLike, same: ArrayLike, threshold: float) -> ErrorRa
     ErrorRates(false_acceptance=0.5, false_rejection=0.5)
     """
     scores, same = checked_trials(scores, same)
-    if np.isnan(threshold):
+    if not is_number(threshold):
+        raise ValueError(f"threshold must be a number; got {_checks.seen(threshold)}")
+    if math.isnan(threshold):
         raise ValueError("the threshold is NaN")
     accepted = scores >= threshold
     return ErrorRates(float(np.mean(accepted[~same])), float(np.mean(~accepted[same])))
