@@ -168,6 +168,18 @@ def test_scores_of_one_order_do_not_differ(by_speaker: bool) -> None:
     assert found == (0.0, 0.0, 0.0, 0.5)
 
 
+@pytest.mark.parametrize("by_speaker", [True, False])
+def test_without_an_error_the_rate_is_exactly_none(by_speaker: bool) -> None:
+    """Whoever reads an interval asks whether its upper bound is 0."""
+    rng = np.random.default_rng(0)
+    for size in range(20, 40):
+        same = np.arange(size) < size // 3
+        speakers = np.stack([np.arange(size) % 9, (np.arange(size) + ~same) % 9], axis=1)
+        scores, asked = rng.random(size) + 2 * same, speakers if by_speaker else None
+        assert metrics.bootstrap_interval(scores, same, asked, draws=20) == (0.0, 0.0)
+        assert metrics.bootstrap_interval(-scores, same, asked, draws=20) == (1.0, 1.0)
+
+
 FEW = np.array([[0, 0], [1, 2], [3, 3], [2, 3]])
 
 

@@ -447,5 +447,5 @@ def test_a_comparison_that_is_cut_short_does_not_look_whole(
 
 
 def test_it_shares_nothing_with_other_processes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="`distributed`: not in `compare`; let `evaluate` share"):
+    with pytest.raises(ValueError, match="`distributed`: not in `compare`; let `evaluate` share the work"):
         jobs.compare([tmp_path / "a", tmp_path / "b"], tmp_path, distributed=True)

@@ -351,7 +351,9 @@ def test_calibration_on_speakers_of_training_is_told(
     for count, run in enumerate([(folders["plain"],), (stranger,), (stranger, known)]):
         status, out, err = call("evaluate", *run, *words, "--out", tmp_path / str(count))
         assert status == 0, err
-        assert json.loads(out).get("num_calibration_speakers_trained_on") == [None, 0, 2][count]
+        figures = json.loads(out)
+        assert figures.get("num_calibration_speakers_trained_on") == [None, 0, 2][count]
+        assert figures.keys() <= EVALUATION.keys() | {"left_out"}
         assert err.count("\n") == (count == 2)
     told = "2 of the 12 speakers to calibrate on share a name with those whom the encoder was trained on, such as o11"
     assert told in err

@@ -75,7 +75,7 @@ def compare(
     _checks.positive_integer("`draws`", draws)
     folders = _different(run)
     if evaluation.get("distributed"):
-        raise ValueError("`distributed`: not in `compare`; let `evaluate` share each run's work, and compare the folders")
+        raise ValueError("`distributed`: not in `compare`; let `evaluate` share the work, and compare what it wrote")
     if data is None and evaluation:
         raise ValueError(f"`{next(iter(evaluation))}`: of no use without `data`, a folder to evaluate runs on")
     trained = _of_one_kind(folders)

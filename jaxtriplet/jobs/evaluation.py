@@ -104,7 +104,7 @@ def evaluate(
         write_trials: A file for the pairs that were judged, as `trials` takes it.
         retrieval: Whether to add figures of retrieval: of each recording's nearest others by cosine, those of its own
             session among them, which are of its speaker.
-        calibrate: A list of trials of other speakers, on which calibration is fitted.
+        calibrate: A list of trials of speakers who are neither judged nor trained on, on which calibration is fitted.
         calibrate_data: The folder of their recordings; None for `data`.
         backend: How to compare recordings: "none" (the cosine of embeddings), "centered", "wccn", "lda" or "plda"; None
             for the run's own.

@@ -59,7 +59,7 @@ def crossing(shares: Floats) -> Floats:
     after = np.argmax(rejected >= accepted, axis=0)
     low, high = (np.stack([rejected, accepted])[:, place, np.arange(len(after))] for place in (after - 1, after))
     gap = low[1] - low[0]
-    return low[1] + (high[1] - low[1]) * gap / (gap + high[0] - high[1])
+    return low[1] + (high[1] - low[1]) * (gap / (gap + high[0] - high[1]))  # a whole step is exactly that
 
 
 class _Trials(NamedTuple):
