@@ -328,7 +328,10 @@ EYE = np.eye(3)
         (lambda: metrics.equal_error_threshold([np.inf, 0.0], [True, False]), "NaN or infinite"),
         (lambda: metrics.det_curve([0.1, 0.2], [True]), "shape [T], T trials; got (2,), (1,)"),
         (lambda: metrics.det_curve([[0.1], [0.2]], [[True], [False]]), "got (2, 1), (2, 1)"),
-        (lambda: metrics.equal_error_rate([0.1, 0.2], [1, 0]), "same must be bool"),
+        (
+            lambda: metrics.equal_error_rate([0.1, 0.2], [1, 0]),
+            "same must be bool: True where a trial has one speaker; got int64; `.astype(bool)`",
+        ),
         (lambda: metrics.error_rates([0.1, 0.2], [True, False], math.nan), "the threshold is NaN"),
         (lambda: metrics.min_dcf([0.1, 0.2], [True, False], p_target=1.0), "p_target is a probability"),
         (lambda: metrics.min_dcf([0.1, 0.2], [True, False], cost_miss=0.0), "costs must be positive"),

@@ -147,8 +147,13 @@ def test_bad_input_is_refused_in_words() -> None:
         make_update(both(), micro_batch=5)(fresh(both()), training_batch(0))
     with pytest.raises(ValueError, match="micro_batch must be a whole number above 0"):
         make_update(both(), micro_batch=0)
-    with pytest.raises(ValueError, match="belong together"):
-        parallel.initialize("127.0.0.1:1")
+    for place, words in {
+        ("127.0.0.1:1",): "belong together",
+        ("localhost", 2, 0): "must be host:port, where process 0 can be reached; got localhost",
+        ("localhost:1", 2, 2): "of 2 processes, the ids are 0 to 1; got 2",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            parallel.initialize(*place)
 
 
 def test_processes_of_different_sizes_are_refused() -> None:

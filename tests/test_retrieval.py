@@ -248,6 +248,13 @@ def test_queries_without_a_relevant_reference_are_left_out_and_counted() -> None
     assert met == metrics.retrieval(x[:2], [1, 2], x, [1, 5, 2, 3], k=1, ndcg_at=1)._replace(num_left_out=1)
 
 
+def test_of_few_references_the_usual_figures_are_those_that_there_are() -> None:
+    found = metrics.retrieval(X, LABELS)
+    assert list(found.recall_at) == [1]
+    assert found.ndcg == metrics.ndcg(X, LABELS, k=3)
+    assert list(metrics.retrieval(np.eye(12, 3), np.arange(12) // 2).recall_at) == [1, 10]
+
+
 BAD: dict[str, tuple[Sequence[Any], dict[str, Any], str]] = {
     "fewer references than k": ((X, LABELS), {"k": 4}, "k=4 of 3 references beside the query"),
     "fewer than the k of NDCG": ((X, LABELS, X, LABELS), {"ndcg_at": 5}, "ndcg_at=5 of 4 references:"),
@@ -270,6 +277,8 @@ BAD: dict[str, tuple[Sequence[Any], dict[str, Any], str]] = {
     "too few labels": ((X, LABELS[:3]), {}, "labels must be integers or strings of shape [4]"),
     "floats": ((X, [0.0, 0.0, 1.0, 1.0]), {}, "got float64 of shape [4]"),
     "flags as numbers": ((X, np.eye(4, 2)), {}, "got float64 of shape [4, 2]; `.astype(bool)`"),
+    "several labels as words": ((X, np.full((4, 2), "a")), {}, "got <U1 of shape [4, 2]; `set` of each"),
+    "objects": ((X, np.array(["a", "a", "b", "b"], object)), {}, "got object of shape [4]; `.astype(str)`"),
     "ragged labels": ((X, [[1], [1, 2], [2], [3]]), {}, "labels must be integers or strings of shape [4]"),
     "some sets": ((X, [{1}, {1}, 2, {2}]), {}, "got 4 values, 3 of them sets"),
     "two kinds": ((X, LABELS, X, ["0", "0", "1", "1"]), {}, "labels are integers, reference_labels strings"),

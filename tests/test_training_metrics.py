@@ -259,11 +259,21 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "truth": (lambda: of_scores(X[0], np.ones(3)), "same booleans of that shape; got float32 of shape [3] and float"),
     "scores": (lambda: of_scores(X, X > 0), "scores must be floats of shape [T]"),
     "range": (lambda: of_scores(X[0], X[0] > 0, low=1.0), "low must be below high; got 1.0 and 1.0"),
-    "two k": (lambda: metrics.RecallAtK.empty(k=1).merge(metrics.RecallAtK.empty(k=2)), "of one kind are merged"),
-    "two kinds": (lambda: metrics.RPrecision.empty().merge(metrics.RecallAtK.empty()), "of one kind are merged"),
+    "two k": (
+        lambda: metrics.RecallAtK.empty(k=1).merge(metrics.RecallAtK.empty(k=2)),
+        "RecallAtK(k=1, arrays of [[], []])",
+    ),
+    "two kinds": (
+        lambda: metrics.RPrecision.empty().merge(metrics.RecallAtK.empty()),
+        "metrics of one kind, with the same settings",
+    ),
     "two sizes": (
         lambda: metrics.EqualErrorRate.empty(bins=3).merge(metrics.EqualErrorRate.empty(bins=4)),
-        "of one kind are merged",
+        "are merged; got EqualErrorRate(low=-1.0, high=1.0, arrays of [[2, 4], [2, 4]])",
+    ),
+    "two ranges": (
+        lambda: metrics.EqualErrorRate.empty().merge(of_scores(X[0], X[0] > 0, high=2.0)),
+        "EqualErrorRate(low=-1.0, high=2.0,",
     ),
 }
 

@@ -67,5 +67,7 @@ def _in_words(figures: Mapping[str, Any]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in cells]
     for line in zip(*cells, strict=True):
         yield "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-    yield f"* the best; {figures['num_trials']:,} trials; against {figures['baseline']}:"
+    judged = next(iter(figures["runs"].values())).get("judged")
+    source = "" if judged is None else f" of {judged} recordings{', which the encoders know' * (judged == 'training')}"
+    yield f"* the best; {figures['num_trials']:,} trials{source}; against {figures['baseline']}:"
     yield from (difference["words"] for difference in figures["differences"])

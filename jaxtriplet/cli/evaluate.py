@@ -60,7 +60,8 @@ def evaluate(as_json: bool, **asked: Any) -> None:
     and the DCF at the threshold that priors and costs ask for. A back-end that the run was not trained with can be
     fitted on other recordings, --fit-on DIR.
 
-    --retrieval looks each recording up among all others, those of its own session included: who speaks must be known.
+    --retrieval looks each recording up among all others, those of its own session included, by the cosine of embeddings
+    (of a back-end, of those that it makes): who speaks must be known.
 
     The folder gets metrics.json, scores.txt (the trials, each with its score), det.png and report.html; normalised and
     calibrated scores, and those of pairs judged apart, are in files of their own.
@@ -103,6 +104,8 @@ def _interval(figures: Mapping[str, Any], of: Mapping[str, Any]) -> str:
         return str(figures["no_interval"])
     low, high = of["equal_error_rate_interval"]
     over = figures["bootstrap_over"]
+    if over == "trials":
+        over = "trials: the first folders of the paths do not tell who speaks"
     return f"95% interval {low:.2%} to {high:.2%}, drawn over {over}" if high else f"no draw of {over} had an error"
 
 

@@ -154,7 +154,11 @@ def evaluate(
     comparison = Comparison(backend, backend_layer, fit_on, crops, crop_seconds).checked()
     wanted = Wanted(trials, pairs, seed, same_session, write_trials).checked()
     asked = Listed.of(trials, data, allow_outside=allow_outside)
-    developing = Listed.of(calibrate, calibrate_data or data, allow_outside=allow_outside)
+    try:
+        developing = Listed.of(calibrate, calibrate_data or data, allow_outside=allow_outside)
+    except ValueError as error:
+        hint = "; if they are in another folder, name it with `calibrate_data`" * (calibrate_data is None)
+        raise ValueError(f"{error}{hint}") from error
     folder = runs.choose(out, overwrite=overwrite, job="evaluate-")
     file = None if write_trials is None else results.choose_list(write_trials, folder, overwrite=overwrite)
     for one in (asked, developing):

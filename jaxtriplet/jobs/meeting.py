@@ -17,6 +17,8 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.parallel.processes import HEARTBEAT
 from jaxtriplet.parallel.shares import ALONE, ROUND, Processes, here
 
+WAITS = 5.0  # seconds for the others to join, before it is told that they are waited for
+
 
 def parts_of(config: Config) -> tuple[int, str]:
     """Returns into how many parts a batch divides at most, and what they are: rows, or triplets that keep together.
@@ -126,10 +128,20 @@ def _join(
     if out is None:
         raise ValueError("`distributed=True` needs `out`, a folder that every process sees")
     _keep_standard_output()
-    ends = signal.getsignal(signal.SIGTERM)
-    parallel.initialize(coordinator, num_processes, process_id, heartbeat=heartbeat)
-    if threading.current_thread() is threading.main_thread() and ends is not None:
-        signal.signal(signal.SIGTERM, ends)  # JAX's runtime takes it for a notice that need not end the process
+    waits = threading.Timer(
+        WAITS, warn, [f"waits for the other processes{f' at {coordinator}' if coordinator else ''}"]
+    )
+    waits.daemon = True
+    waits.start()
+    ends, is_main = signal.getsignal(signal.SIGTERM), threading.current_thread() is threading.main_thread()
+    if is_main:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # while JAX waits, Python would not hear of it
+    try:
+        parallel.initialize(coordinator, num_processes, process_id, heartbeat=heartbeat)
+    finally:
+        waits.cancel()
+        if is_main and ends is not None:
+            signal.signal(signal.SIGTERM, ends)  # JAX's runtime takes it for a notice that need not end the process
 
 
 def _check_divides(config: Config, mesh: Mesh) -> None:

@@ -1,4 +1,17 @@
-"""How good embeddings are: verification, identification, clustering and retrieval; NumPy in, NumPy out."""
+"""How good embeddings are: verification, retrieval, identification and clustering, of arrays of NumPy.
+
+- **Scores** of pairs of recordings: `pair_scores`, `trial_scores`; by a back-end, `backends.fit`; `adaptive_s_norm`.
+- **Verification** by scores and the truth: `equal_error_rate`, `equal_error_threshold`, `error_rates`, `min_dcf`,
+  `actual_dcf`; `det_curve`, `roc_curve`; how sure that is, `bootstrap_interval`, `bootstrap_difference`.
+- **Log-likelihood ratios**: `calibrate`, `cllr`, `min_cllr`.
+- **Retrieval** by embeddings and labels: `retrieval`, or one figure: `recall_at_k`, `precision_at_1`, `r_precision`,
+  `map_at_r`, `ndcg`, `mean_reciprocal_rank`.
+- **Clusters**: `agglomerative`, `agglomerative_within`, `silhouettes`; `purity`, `normalized_mutual_information`,
+  `misclassification_rate`, `matched_counts`. **Identification**: `nearest_centroid_accuracy`.
+- All of one encoder: `judge`, `judge_unseen`.
+
+Embeddings come first here, and labels second; inside of a compiled step there is `jaxtriplet.training.metrics`.
+"""
 
 from . import backends as backends
 from .agglomerative import (

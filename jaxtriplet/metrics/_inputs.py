@@ -84,7 +84,8 @@ def checked_trials(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float
     if scores.ndim != 1 or same.shape != scores.shape:
         raise ValueError(f"scores and same must both have shape [T], T trials; got {scores.shape}, {same.shape}")
     if same.dtype != np.bool_:
-        raise ValueError(f"same must be bool: True where a trial has one speaker; got {same.dtype}")
+        advice = "; `.astype(bool)`, if 1 is that" if same.dtype.kind in "iuf" else ""
+        raise ValueError(f"same must be bool: True where a trial has one speaker; got {same.dtype}{advice}")
     require_finite(scores)
     if not same.any():
         raise ValueError("there is no target trial (two utterances of one speaker), so nothing can be falsely rejected")

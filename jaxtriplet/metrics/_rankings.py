@@ -80,6 +80,8 @@ class Rankings:
             raise ValueError(f"no reference is relevant to any of {len(queries)} queries: none has its label")
         if (self.positives[self.queries] == number).all():
             raise ValueError("every reference is relevant to every query, so there is nothing to tell apart")
+        self.number = number
+        """How many references each query has."""
         self._field = Field(queries, found, distance_fn, mesh)
 
     def recall(self, k: int, name: str = "k") -> Figure:
@@ -92,9 +94,9 @@ class Rankings:
 
     def _checked(self, k: int, name: str) -> int:
         _checks.positive_integer(name, k)
-        if k > self._field.number:
+        if k > self.number:
             beside = " beside the query" if self._is_one_set else ""
-            raise ValueError(f"{name}={k} of {self._field.number} references{beside}: there are fewer than that")
+            raise ValueError(f"{name}={k} of {self.number} references{beside}: there are fewer than that")
         return k
 
     def means(self, figures: Sequence[Figure]) -> list[float]:
@@ -110,11 +112,11 @@ class Rankings:
         quick = self.queries[depths[self.queries] <= _DEEP]
         sees_first = any(one.sees_first for one in figures)
         least = max(1 + depths[quick].max(initial=0), _LOOKED_THROUGH if sees_first else 0)
-        enough = min(self._field.number, least)
+        enough = min(self.number, least)
         for block, distances, found in self._field.nearest(quick, int(enough)):
             relevant = self._relevance.of(block, found)
             settle(block, _ties.of_nearest(distances, relevant))
-            if enough < self._field.number:
+            if enough < self.number:
                 goes_on = distances < distances[:, -1:]
                 undecided = ~np.take_along_axis(goes_on, depths[block, None] - 1, axis=1)[:, 0]
                 undecided |= sees_first & ~(goes_on & relevant).any(axis=1)
@@ -129,7 +131,7 @@ class Rankings:
 
     def _ranked(self, distances: NDArray[np.floating], relevant: NDArray[np.bool_]) -> _ties.Groups:
         """Returns the groups of one query, put in order."""
-        ranking = np.sort(distances)[: self._field.number]  # itself, at infinity, is the last
+        ranking = np.sort(distances)[: self.number]  # itself, at infinity, is the last
         if not np.isfinite(ranking[[0, -1]]).all():
             raise ValueError("distances of a query to the references are NaN or infinite")
         return _ties.of_row(ranking, distances[relevant])

@@ -78,7 +78,13 @@ def _read(labels: Any, rows: int, name: str) -> _Labels:
         return _Labels(values, f"sets of {array.shape[1]} labels", several=True)
     kinds = {"i": "integers", "u": "integers", "U": "strings"}
     if array.shape != (rows,) or array.dtype.kind not in kinds:
-        advice = "; `.astype(bool)`, if these are flags" if array.ndim == 2 and array.dtype.kind in "iuf" else ""
+        advice = ""
+        if array.ndim == 2:
+            advice = (
+                "; `.astype(bool)`, if these are flags" if array.dtype.kind in "iuf" else "; `set` of each, if several"
+            )
+        elif array.dtype.kind == "O":
+            advice = "; `.astype(str)`, if these are strings"
         raise ValueError(f"{wants}; got {array.dtype} of shape {list(array.shape)}{advice}")
     if (
         array.dtype.kind == "U"

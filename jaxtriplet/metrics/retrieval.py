@@ -60,8 +60,8 @@ def retrieval(
     references: ArrayLike | None = None,
     reference_labels: Any = None,
     *,
-    k: int | Sequence[int] = (1, 10),
-    ndcg_at: int = 10,
+    k: int | Sequence[int] | None = None,
+    ndcg_at: int | None = None,
     distance_fn: DistanceFn = distances.cosine,
     mesh: Mesh | None = None,
 ) -> Retrieval:
@@ -70,10 +70,11 @@ def retrieval(
     Args:
         embeddings: Queries, floats [Q, D].
         labels: Their labels: integers or strings [Q], a bool matrix [Q, L] of which labels each has, or Q sets.
-        references: What they are to find, floats [N, D]; None: each other.
+        references: What they are to find, floats [N, D]; None: each other. A query that is among the references finds
+            itself first: to look for others, give one set.
         reference_labels: The labels of references, in the form of `labels`.
-        k: Of which recalls, one or several.
-        ndcg_at: How many of the nearest the NDCG looks at.
+        k: Of which recalls, one or several; None: of 1 and, if there are so many references, of 10.
+        ndcg_at: How many of the nearest the NDCG looks at; None: 10, or all if these are fewer.
         distance_fn: `(queries, references) -> distances`, one of `jaxtriplet.distances` or any other.
         mesh: A mesh over whose devices the queries are spread, each device with all references; None for one device.
             Of several processes, each gives all rows.
@@ -89,13 +90,16 @@ def retrieval(
     >>> found.recall_at, found.map_at_r, found.num_queries, found.num_left_out
     ({1: 1.0, 2: 1.0}, 1.0, 2, 2)
     """
+    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    if k is None:
+        k = [one for one in (1, 10) if one <= rankings.number]
     try:
         ks = tuple(k)  # type: ignore[arg-type]
     except TypeError:
         ks = (k,)  # type: ignore[assignment]
     if not ks:
         raise ValueError("k must be a whole number above 0, or some of them; got none")
-    rankings = Rankings(embeddings, labels, references, reference_labels, distance_fn, mesh)
+    ndcg_at = min(10, rankings.number) if ndcg_at is None else ndcg_at
     recalls = [rankings.recall(one) for one in (1, *ks)]
     figures = [*recalls, R_PRECISION, MAP_AT_R, rankings.ndcg(ndcg_at, "ndcg_at"), FIRST]
     precision_at_1, *recall_at, r_precision, map_at_r, ndcg, mean_reciprocal_rank = rankings.means(figures)

@@ -24,11 +24,17 @@ def initialize(
         heartbeat: Seconds without a sign of life after which a process is taken for dead.
 
     Raises:
-        ValueError: Some but not all are given, or the environment does not tell.
+        ValueError: Some but not all are given, they make no sense, or the environment does not tell.
     """
     given = [coordinator is not None, num_processes is not None, process_id is not None]
     if any(given) and not all(given):
         raise ValueError("coordinator, number of processes and process id belong together: give all three, or none")
+    if coordinator is not None and num_processes is not None and process_id is not None:
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"the coordinator must be host:port, where process 0 can be reached; got {coordinator}")
+        if not 0 <= process_id < num_processes:
+            raise ValueError(f"of {num_processes} processes, the ids are 0 to {num_processes - 1}; got {process_id}")
     try:
         jax.distributed.initialize(
             coordinator,

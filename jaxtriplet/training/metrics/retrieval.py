@@ -1,5 +1,6 @@
 """Recall at k and R-precision of a batch."""
 
+import dataclasses
 from typing import Any, Self
 
 import jax
@@ -15,9 +16,17 @@ from jaxtriplet.types import AxisName, DistanceFn
 
 def same_kind(one: Any, other: Any) -> None:
     """Raises a `ValueError` unless two metrics can be merged."""
-    kind, other_kind = ((jax.tree.structure(tree), jax.tree.map(jnp.shape, tree)) for tree in (one, other))
-    if kind != other_kind:
-        raise ValueError(f"metrics of one kind are merged; got {one} and {other}")
+    kinds = [(jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (one, other)]
+    if kinds[0] != kinds[1]:
+        seen = " and ".join(f"{type(tree).__name__}{_settings(tree)}" for tree in (one, other))
+        raise ValueError(f"metrics of one kind, with the same settings, are merged; got {seen}")
+
+
+def _settings(metric: Any) -> str:
+    """Returns what a metric is told beside arrays, and the shapes of these."""
+    static = [one.name for one in dataclasses.fields(metric) if not one.metadata.get("pytree_node", True)]
+    shapes = [list(jnp.shape(leaf)) for leaf in jax.tree.leaves(metric)]
+    return f"({', '.join([*(f'{name}={getattr(metric, name)}' for name in static), f'arrays of {shapes}'])})"
 
 
 class _Mean(struct.PyTreeNode):
@@ -105,7 +114,7 @@ def recall_at_k(
     Args:
         labels: Integers [B].
         embeddings: Floats [B, D]; half precision is computed in float32.
-        k: How many of the nearest to look at; static.
+        k: How many of the nearest to look at; static. Where fewer rows are valid than that, all of them are.
         distance_fn: A pairwise distance; static.
         where: Booleans [B], False for padding; None: all rows count.
         axis_name: The mapped axes over which the batch is spread, or None.

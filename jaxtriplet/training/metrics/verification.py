@@ -31,12 +31,16 @@ class EqualErrorRate(struct.PyTreeNode):
 
     counts: Wide
     """Of impostor trials and of target trials, [2, bins + 1]: the last bin is that of scores that are NaN."""
+    low: float = struct.field(pytree_node=False, default=-1.0)
+    """Where the first bin begins."""
+    high: float = struct.field(pytree_node=False, default=1.0)
+    """Where the last bin ends, but for that of NaN."""
 
     @classmethod
-    def empty(cls, *, bins: int = BINS) -> Self:
-        """Returns the metric of no trial."""
+    def empty(cls, *, low: float = -1.0, high: float = 1.0, bins: int = BINS) -> Self:
+        """Returns the metric of no trial; arguments are those of `from_scores`."""
         _checks.positive_integer("bins", bins)
-        return cls(Wide.of(jnp.zeros((2, bins + 1), jnp.int32)))
+        return cls(Wide.of(jnp.zeros((2, bins + 1), jnp.int32)), *_range(low, high))
 
     @classmethod
     def from_model_output(
@@ -78,10 +82,7 @@ class EqualErrorRate(struct.PyTreeNode):
             ValueError: Shapes or types do not fit.
         """
         _checks.positive_integer("bins", bins)
-        _checks.finite("low", low)
-        _checks.finite("high", high)
-        if low >= high:
-            raise ValueError(f"low must be below high; got {low} and {high}")
+        low, high = _range(low, high)
         scores, same = jnp.asarray(scores), jnp.asarray(same)
         is_real = jnp.issubdtype(scores.dtype, jnp.floating)
         if not is_real or scores.ndim != 1 or same.shape != scores.shape or same.dtype != bool:
@@ -90,10 +91,10 @@ class EqualErrorRate(struct.PyTreeNode):
         mask = _checks.mask(where, scores[:, None])
         within = jnp.ones_like(same) if mask is None else mask
         counts = _of_scores(numerics.widen(scores), same, within, low=low, high=high, bins=bins)
-        return cls(Wide.of(counts).everywhere(axis_name))
+        return cls(Wide.of(counts).everywhere(axis_name), low, high)
 
     def merge(self, other: Self) -> Self:
-        """Returns the metric of the trials of both."""
+        """Returns the metric of the trials of both, whose bins must be the same."""
         same_kind(self, other)
         return self.replace(counts=self.counts.plus(other.counts))
 
@@ -156,6 +157,14 @@ def equal_error_rate(
     """
     found = EqualErrorRate.from_model_output(labels, embeddings, bins=bins, where=where, axis_name=axis_name)
     return found.estimate()
+
+
+def _range(low: float, high: float) -> tuple[float, float]:
+    _checks.finite("low", low)
+    _checks.finite("high", high)
+    if low >= high:
+        raise ValueError(f"low must be below high; got {low} and {high}")
+    return float(low), float(high)
 
 
 @_checks.entry
