@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.exhaustive, pytest.mark.xdist_group("processes"), pyte
 
 STEPS = 400
 # Of one process, and of two: KILLS=20,6 tries more.
-KILLS = tuple(map(int, os.environ.get("KILLS", "8,3").split(",")))
+KILLS = tuple(map(int, os.environ.get("KILLS", "4,2").split(",")))
 WORDS = (
     *("-m", "tests.points", "train", "--recipe", "points", "--steps", STEPS, "--evaluate-every", 50),
     *("--checkpoint-every", 5, "--quiet"),
