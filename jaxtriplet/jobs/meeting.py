@@ -17,7 +17,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.parallel.processes import HEARTBEAT
 from jaxtriplet.parallel.shares import ALONE, ROUND, Processes, here
 
-WAITS = 5.0  # seconds for the others to join, before it is told that they are waited for
+WAITS = 30.0  # seconds for the others to join, before it is told that they are waited for
 
 
 def parts_of(config: Config) -> tuple[int, str]:
