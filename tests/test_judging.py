@@ -11,7 +11,7 @@ import pytest
 
 from jaxtriplet import _files, jobs, metrics
 from jaxtriplet.data import Recordings, recordings
-from jaxtriplet.jobs import results, runs, trial_scores
+from jaxtriplet.jobs import hearing, results, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.sources.recordings import build_speech_encoder
 from jaxtriplet.metrics import backends
@@ -45,7 +45,7 @@ def rows_of(run: Any, index: Recordings, *_: Any, **__: Any) -> np.ndarray:
 @pytest.fixture(scope="module")
 def vectors() -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trial_scores, "rows_of", rows_of)
+        patch.setattr(hearing.Hearing, "rows", lambda _, *given: rows_of(*given))
         yield
 
 
@@ -432,7 +432,7 @@ def test_where_no_draw_has_an_error_that_is_said(
     def of_speakers(_: Any, index: Recordings, *__: Any, **___: Any) -> np.ndarray:
         return np.stack([drawn(name.split("/")[0], 1.0) for name in index.names.tolist()])
 
-    monkeypatch.setattr(trial_scores, "rows_of", of_speakers)
+    monkeypatch.setattr(hearing.Hearing, "rows", lambda _, *given: of_speakers(*given))
     words = ("evaluate", folders["plain"], "--data", data, "--draws", 20, "--out", tmp_path / "out", "--quiet")
     status, out, err = call(*words, "--same-session", "leave-out")
     assert (status, err) == (0, "")

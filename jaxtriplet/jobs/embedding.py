@@ -121,8 +121,7 @@ def embed(
             runs.choose_file(file, overwrite=overwrite)  # once more, now that nobody else writes it
 
         processes.by_first(begin, doing="begin")
-        made_by = processes.agree(lambda: fingerprint(Path(run), comparison))
-        processes.require_alike(made_by, f"config and weights of {run}")
+        made_by = fingerprint(run, comparison, processes)
         parts = Parts(file.with_name(f"{file.name}.partial"), made_by, overwrite=overwrite, processes=processes)
         index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, processes=processes, quiet=quiet)
         encoder = comparison.fit(encoder, known, processes=processes, quiet=quiet)
@@ -249,8 +248,23 @@ def _told(processes: Processes, work: Callable[[], np.ndarray]) -> np.ndarray:
     return np.frombuffer(processes.gather(b"" if found is None else found.tobytes())[0], np.int64)
 
 
-def fingerprint(run: Path, comparison: Comparison) -> str:
-    """Returns what tells the vectors of an encoder from others: a hash of config, weights, and what is asked."""
+def fingerprint(run: str | Path, comparison: Comparison, processes: Processes) -> str:
+    """Returns what tells the vectors of an encoder from others: a hash of config, weights, and what is asked.
+
+    Args:
+        run: The folder of the run.
+        comparison: How it compares recordings.
+        processes: Who uses it.
+
+    Raises:
+        ValueError: They do not see the same run.
+    """
+    made_by = processes.agree(lambda: _fingerprint(Path(run), comparison))
+    processes.require_alike(made_by, f"config and weights of {run}")
+    return made_by
+
+
+def _fingerprint(run: Path, comparison: Comparison) -> str:
     digest = hashlib.sha256((run / "config.json").read_bytes())
     if comparison != Comparison():
         digest.update(repr(comparison._replace(fit_on=None)).encode())  # what is fitted changes no vector

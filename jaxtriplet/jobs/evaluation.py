@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxtriplet import _checks
-from jaxtriplet.data import Trials
+from jaxtriplet.data import Recordings, Trials
 from jaxtriplet.data.pairs import SameSession
 from jaxtriplet.jobs import judging, listening, results, retrieving, runs
 from jaxtriplet.jobs.calibrating import Development
@@ -19,6 +19,7 @@ from jaxtriplet.jobs.sources.speech_run import SpeechRun
 from jaxtriplet.jobs.trial_scores import ByRun, Normalizing, by_run
 from jaxtriplet.jobs.trials import Listed, Wanted
 from jaxtriplet.metrics import Calibration
+from jaxtriplet.parallel.shares import Processes
 
 
 class Evaluated(NamedTuple):
@@ -181,15 +182,7 @@ def evaluate(
         processes.agree(lambda: retrieving.require_known(judged))
     others = None
     if cohort is not None:
-        others = listening.listen(
-            cohort,
-            labelled=False,
-            allow_outside=allow_outside,
-            words="cohort's recordings",
-            processes=processes,
-            quiet=quiet,
-        )
-        processes.agree(partial(disjoint, "the cohort", judged.recordings, others))
+        others = _cohort(cohort, judged.recordings, allow_outside=allow_outside, processes=processes, quiet=quiet)
     known = comparison.recordings(
         judged=judged.recordings, allow_outside=allow_outside, processes=processes, quiet=quiet
     )
@@ -197,9 +190,8 @@ def evaluate(
     if developing is not None:
         developing_on = developing.chosen("calibration's recordings", processes=processes, quiet=quiet)
         seen = {"the cohort": others, "what to fit on": known}
-        trained_on = listening.speakers_of_training(names)
         development = processes.by_first(
-            partial(Development.of, developing.path, developing_on, judged, seen, trained_on)
+            lambda: Development.of(developing.path, developing_on, judged, seen, listening.speakers_of_training(names))
         )
     normalizing = Normalizing(others, top) if normalizes else None
     settings = {
@@ -260,6 +252,17 @@ def _check_alike(names: Sequence[str | Path], kinds: Mapping[str, str]) -> None:
         raise ValueError(
             f"the mean of log-likelihood ratios (plda) and of cosines tells nothing; name a `backend`: {words}"
         )
+
+
+def _cohort(
+    folder: str | Path, judged: Recordings, *, allow_outside: bool, processes: Processes, quiet: bool
+) -> Recordings:
+    words = "cohort's recordings"
+    others = listening.listen(
+        folder, labelled=False, allow_outside=allow_outside, words=words, processes=processes, quiet=quiet
+    )
+    processes.agree(partial(disjoint, "the cohort", judged, others))
+    return others
 
 
 def _development_threshold(names: Sequence[str | Path], comparison: Comparison, run: SpeechRun) -> float | None:

@@ -46,8 +46,7 @@ class Hearing(NamedTuple):
         """
         if self.folder is None:
             return self
-        made_by = self.processes.agree(lambda: fingerprint(Path(run), comparison))
-        self.processes.require_alike(made_by, f"config and weights of {run}")
+        made_by = fingerprint(run, comparison, self.processes)
         return self._replace(folder=self.folder / str(number), made_by=made_by)
 
     def rows(self, run: SpeechRun, index: Recordings, words: str) -> np.ndarray:

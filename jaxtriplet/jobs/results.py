@@ -14,15 +14,9 @@ KINDS = {"": "", "as_norm_": "_as_norm"}
 """The ends of files' names, by the prefix of figures."""
 _ALL = (
     "metrics.json",
-    "scores.txt",
-    "det.png",
     "report.html",
-    "scores_as_norm.txt",
-    "scores_calibrated.txt",
-    "scores_as_norm_calibrated.txt",
-    "scores_same_session.txt",
-    "scores_as_norm_same_session.txt",
-    "det_as_norm.png",
+    *(f"det{kind}.png" for kind in KINDS.values()),
+    *(f"scores{kind}{end}.txt" for kind in KINDS.values() for end in ("", "_calibrated", "_same_session")),
 )
 
 

@@ -47,18 +47,6 @@ class ByRun(NamedTuple):
     embeddings: np.ndarray | None
 
 
-def rows_of(run: SpeechRun, index: Recordings, words: str, hearing: Hearing) -> np.ndarray:
-    """Returns what a run compares recordings by, [N, P]: all that is judged, or judged by, is embedded here.
-
-    Args:
-        run: The run.
-        index: The recordings, N of them.
-        words: What is done, for the bar.
-        hearing: Who does it.
-    """
-    return hearing.rows(run, index, words)
-
-
 def by_run(
     run: SpeechRun,
     judged: Chosen,
@@ -78,13 +66,13 @@ def by_run(
         embeds: Whether to return embeddings.
         hearing: Who hears them.
     """
-    rows = rows_of(run, judged.recordings, "embedding", hearing)
+    rows = hearing.rows(run, judged.recordings, "embedding")
     cohort = developing = None
     if normalizing is not None:
         others = normalizing.others
-        cohort = run.cohort if others is None else rows_of(run, others, "cohort", hearing)
+        cohort = run.cohort if others is None else hearing.rows(run, others, "cohort")
     if development is not None:
-        developing = rows_of(run, development.recordings, "calibration", hearing)
+        developing = hearing.rows(run, development.recordings, "calibration")
 
     def score() -> ByRun:
         assert normalizing is None or cohort is not None  # it was looked for, and what was fitted just now has one
