@@ -2,7 +2,6 @@
 
 import importlib
 import re
-import runpy
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -63,12 +62,8 @@ def test_the_reference_is_the_docstrings(one: registry.Loss) -> None:
 
 
 def test_every_public_loss_is_on_a_page_and_in_the_index() -> None:
-    told = {
-        name
-        for page in PAGES.values()
-        for name in re.findall(r"autofunction:: jaxtriplet\.(?:losses\.)?(\w+)$", page, re.M)
-    }
-    assert {*losses.__all__, "weighted", "matryoshka", "sample_classes"} <= told
+    told = [name for page in PAGES.values() for name in re.findall(r"autofunction:: jaxtriplet\.(\w+)$", page, re.M)]
+    assert sorted(told) == sorted(losses.__all__)
     tree = blocks(PAGES["index"], r"\{toctree\}")[0].split()
     assert sorted(name for name in tree if name[0] != ":" and name != "1") == sorted(PAGES.keys() - {"index"})
 
@@ -107,12 +102,3 @@ def test_the_command_line_takes_what_pages_say(line: str, monkeypatch: pytest.Mo
     done = CliRunner().invoke(train, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert len(trained) == 1
-
-
-@pytest.mark.exhaustive
-def test_the_pages_run_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, page in {**PAGES, "choosing": (DOCS / "choosing.md").read_text()}.items():
-        script = tmp_path / f"{name}.py"
-        script.write_text("\n".join(blocks(page, "python")))
-        runpy.run_path(str(script))
