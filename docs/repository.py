@@ -1,4 +1,4 @@
-"""What lies in the repository beside `docs`: some of it joins the site as pages, and links to the rest lead to the source.
+"""What lies in the repository beside `docs`: some joins the site as pages, and links to the rest lead to the source.
 
 So a link is written as a reader of the repository needs it, `../examples/own_loss.py`, and is right on the site too.
 """
