@@ -1,12 +1,12 @@
 """Pictures of what each loss pulls and pushes, drawn from its own gradient.
 
 The same few points in the plane stand on every page, so that what differs between two pictures is the loss.
-`draw(folder)` makes those that are missing or older than the losses; `python docs/pictures.py [NAME ...]` those named.
+`python docs/pictures.py [NAME ...]` draws all of them anew, or those named, into `losses/pictures`.
 """
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -117,18 +117,6 @@ def picture(name: str) -> str:
     return f'{begin}\n<g font-family="sans-serif">\n{drawn}\n</g>\n</svg>\n'
 
 
-def draw(folder: Path = FOLDER, names: Sequence[str] = ()) -> None:
-    """Draws each picture that is missing from the folder, or older than this file and the losses; or those named."""
-    folder.mkdir(parents=True, exist_ok=True)
-    package = Path(jt.__file__).parent
-    rooms = [Path(__file__).parent, *(package / room for room in ("losses", "engine", "distances"))]
-    inputs = [file for room in rooms for file in room.glob("*.py")]
-    newest = max(file.stat().st_mtime for file in inputs)
-    for name in names or PANELS:
-        file = folder / f"{name}.svg"
-        if names or not file.exists() or file.stat().st_mtime < newest:
-            file.write_text(picture(name))
-
-
 if __name__ == "__main__":
-    draw(names=sys.argv[1:])
+    for each in sys.argv[1:] or PANELS:
+        (FOLDER / f"{each}.svg").write_text(picture(each))
