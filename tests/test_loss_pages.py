@@ -72,11 +72,13 @@ def test_there_is_a_picture_of_every_loss(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.syspath_prepend(str(DOCS))
     panels = importlib.import_module("scenes").PANELS
     assert set(registry.LOSSES) == panels.keys() - {"combining"}
+    assert {f"{name}.svg" for name in panels} == {path.name for path in (DOCS / "losses" / "pictures").iterdir()}
 
 
 def test_a_picture_tells_pulls_from_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(DOCS))
     pictures = importlib.import_module("pictures")
+    assert pictures.picture("triplet") == (pictures.FOLDER / "triplet.svg").read_text()
     moves, meets = pictures.arrows(pictures.PANELS["triplet"][0])
     # Three anchors, positives and negatives: of the second and the third triplet, a pull and a push of equal strength.
     assert (meets[[1, 2], [4, 5]] > 0).all()
