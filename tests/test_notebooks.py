@@ -28,8 +28,8 @@ LOSSES, SPEAKERS, DEVICES, SCALE, AUDIO, IMAGES, OWN = NAMES = (
     "06_images_and_retrieval",
     "07_write_a_loss",
 )
-# These compile for longer than they compute. What a program needs of memory is told of those that a user compiles.
-FAST = (LOSSES, DEVICES, AUDIO, OWN)
+# They compile for longer than they compute. But what a program needs of memory is told of the one that a user compiles.
+FAST = {*NAMES} - {SCALE}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -105,11 +105,11 @@ def compare(name: str, now: str, then: str) -> None:
     if name == IMAGES:
         # A hundred updates make much of rounding; what the text says of them holds all the same.
         pixels, untrained, *trained, _ = numbers(now, r"MAP@R +(\d+)%")
-        assert min(trained) > 1.5 * max(pixels, untrained)
+        assert min(trained) > 1.3 * max(pixels, untrained)
         collapsed, healthy = numbers(now, r"two digits ([\d.]+)")
         assert collapsed < 0.1 < 0.5 < healthy
     if name == AUDIO:
-        assert numbers(now, r"equal error rate ([\d.]+)%")[0] < numbers(now, r"untrained (\d+)%")[0]
+        assert numbers(now, r"pairs, equal error rate ([\d.]+)%")[0] < 15
     if name == SPEAKERS:
         before, after = numbers(now, r": equal error rate (\d+)%")
         assert after < before / 3
