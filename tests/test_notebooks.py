@@ -1,6 +1,6 @@
 """The notebooks run from top to bottom, and what is committed is what such a run leaves.
 
-`python tests/test_notebooks.py` runs them and writes their outputs anew; `python tests/test_notebooks.py 04_scale` one.
+`python -m tests.test_notebooks` runs them and writes their outputs anew; `python -m tests.test_notebooks 04_scale` one.
 """
 
 import os
