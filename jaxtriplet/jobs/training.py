@@ -17,6 +17,7 @@ from jaxtriplet.jobs.recipes import usual
 from jaxtriplet.jobs.schedules import unreached
 from jaxtriplet.jobs.sources import find
 from jaxtriplet.jobs.sources.source import Run, Source
+from jaxtriplet.jobs.told import section_words
 
 
 class Trained(NamedTuple):
@@ -132,7 +133,11 @@ def train(
         _files.write_json(folder / "metrics.json", figures)
         arrays = {"embeddings": judgement.embeddings, "labels": judgement.labels, **arrays}
         _files.write_arrays(folder / "embeddings.npz", **arrays)
-        pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
+        chosen = None if source.watched == "training" else step
+        told = section_words(source.config)
+        pages.run_page(
+            folder, config=told, history=history, judgement=judgement, figures=figures, chosen=chosen, **page
+        )
         nonfinite.remove(folder / "nan")  # An earlier attempt may have left it.
         return Trained(folder, figures, run, history)
 

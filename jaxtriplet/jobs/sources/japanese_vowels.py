@@ -102,7 +102,9 @@ class JapaneseVowels(Source):
         """Judges the embeddings of the 370 test utterances."""
         train, test = self._recorded, japanese_vowels("test")
         embedded = (run.embed(split.features, split.lengths) for split in (train, test))
-        return Judged(judge(next(embedded), train.labels, next(embedded), test.labels))
+        judgement = judge(next(embedded), train.labels, next(embedded), test.labels)
+        # The data set counts its speakers from 1.
+        return Judged(judgement, page={"label_names": [str(label + 1) for label in range(self.num_classes)]})
 
     @classmethod
     def read(cls, config: Config, arrays: Mapping[str, Any]) -> VowelsRun:
