@@ -57,9 +57,9 @@ def train(
     """Trains an encoder, judges it, and writes the results into a folder.
 
     The folder gets config.json, metrics.jsonl (a line per update), checkpoints/, weights/ (both with SHA256SUMS),
-    metrics.json, embeddings.npz (those that were judged), report.html and, of recordings, data.json (which were used,
-    and what is wrong with the others). While a run writes into it, there is a file .lock; a loss that is not finite
-    leaves nan/, for `jobs.nonfinite` to read.
+    metrics.json, embeddings.npz (those that were judged, with the names of their speakers, and labels, which count
+    these from 0), report.html and, of recordings, data.json (which were used, and what is wrong with the others). While
+    a run writes into it, there is a file .lock; a loss that is not finite leaves nan/, for `jobs.nonfinite` to read.
 
     Args:
         config: The numbers of the run, or the file that holds them, such as the config.json of another run; None for
