@@ -57,8 +57,8 @@ def draw_courses(
             values = uniform_filter1d(values, max(2, len(values) // 20))
         every = max(1, len(values) // 8)
         ax.plot(steps, values, label=_short(name), linewidth=1.8, markersize=5, markevery=every, **style)
-        kept = steps == chosen.get(name)
-        ax.plot(steps[kept], values[kept], color=style["color"], marker=style["marker"], markersize=11, alpha=0.6)
+        if (kept := steps == chosen.get(name, np.nan)).any():
+            ax.plot(steps[kept], values[kept], color=style["color"], marker=style["marker"], markersize=11, alpha=0.6)
         top = max(top, values.max()) if values.min() >= 0 else np.nan
     if top > 0:  # from zero up, unless something is below it
         ax.set_ylim(-0.03 * top, 1.1 * top)
