@@ -155,6 +155,7 @@ def cluster(
                 "threshold": grouped.threshold,
                 "max_speakers": None if grouped.tried is None else max_speakers,
                 **comparison._asdict(),
+                "crops": crops or None,
                 "crop_seconds": crop_seconds if crops else None,
             }
         ),

@@ -206,7 +206,9 @@ def evaluate(
         "cohort": cohort,
         "top": top if normalizes else None,
         **comparison._asdict(),
+        "crops": crops or None,
         "crop_seconds": crop_seconds if crops else None,
+        "seed": None if pairs is None else seed,
         "same_session": same_session if trials is None else None,
         "draws": draws,
     }

@@ -49,10 +49,10 @@ def asked_words(settings: Mapping[str, Any]) -> dict[str, str]:
         settings: The settings, by their names.
 
     Example:
-        >>> asked_words({"run": "runs/mine", "crops": 0, "cohort": None, "as_norm": False, "seed": 3})
-        {'run': 'runs/mine', 'seed': '3'}
+        >>> asked_words({"run": "runs/mine", "cohort": None, "as_norm": False, "threshold": 0.0})
+        {'run': 'runs/mine', 'threshold': '0'}
     """
-    return {name: in_words(value) for name, value in settings.items() if value not in (None, 0, "", ())}
+    return {name: in_words(value) for name, value in settings.items() if value is not None and value is not False}
 
 
 def _is_of_use(config: Config, fields: Mapping[str, Field], name: str) -> bool:
