@@ -149,9 +149,9 @@ def train(
         arrays = {"embeddings": judgement.embeddings, "labels": judgement.labels, **arrays}
         _files.write_arrays(folder / "embeddings.npz", **arrays)
         chosen = None if source.watched == "training" else step
-        told = section_words(source.config)
+        words = section_words(source.config)
         pages.run_page(
-            folder, config=told, history=history, judgement=judgement, figures=figures, chosen=chosen, **page
+            folder, config=words, history=history, judgement=judgement, figures=figures, chosen=chosen, **page
         )
         nonfinite.remove(folder / "nan")  # An earlier attempt may have left it.
         return Trained(folder, figures, run, history)
