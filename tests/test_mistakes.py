@@ -336,7 +336,10 @@ AROUND: dict[str, Mistake] = {
     "a state of another kind": (lambda: training.trained_model(Net), "state must be one of `create_state`"),
     "devices by their number": (lambda: parallel.data_mesh(2), r"such as `jax\.devices\(\)\[:2\]`; got 2$"),
     "a loss over no mesh": (lambda: parallel.sharded(jt.circle, 2), "mesh must be a mesh"),
-    "a loss's name over a mesh": (lambda: parallel.sharded("circle", parallel.data_mesh()), "loss must be a function"),
+    "a loss's name over a mesh": (
+        lambda: parallel.sharded("circle", parallel.data_mesh()),
+        "loss must be a function of rows",
+    ),
     "a number in quotes over a mesh": (
         lambda: parallel.sharded(jt.circle, parallel.data_mesh())(LABELS, ROWS, "0.3"),
         "margin must be an array or a number; got '0.3'",

@@ -67,6 +67,7 @@ def _recipes() -> str:
 @click.option(
     "--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Updates between checkpoints."
 )
+@click.option("--tensorboard", is_flag=True, help="Write the figures for TensorBoard too, into tensorboard/ in there.")
 @click.option("--devices", type=click.IntRange(1), help="Devices to use.  [default: as many as divide a batch]")
 @options.distributed
 def train(config: Path | None, as_json: bool, **asked: Any) -> None:

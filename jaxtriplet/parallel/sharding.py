@@ -59,7 +59,8 @@ def sharded(
         >>> round(float(jax.jit(loss)(labels, jnp.ones((16, 8)), jnp.eye(8))), 4)  # log 8
         2.0794
     """
-    _checks.functions(loss=loss)
+    if not callable(loss):
+        raise ValueError(f"loss must be a function of rows; got {_checks.seen(loss)}")
     axes = axes_of(mesh, axis_name)
     apart = () if class_axis_name is None else axes_of(mesh, class_axis_name, name="class_axis_name")
     rows, classes, everywhere = PartitionSpec(axes), PartitionSpec(apart), PartitionSpec()

@@ -96,14 +96,17 @@ def create_state(
     )
 
 
-def check_loss(loss_fn: Any) -> None:
+def check_loss(loss_fn: Any, *, is_started: bool = False) -> None:
     """Raises a `ValueError` unless something is a loss as a training step takes it.
 
     Args:
         loss_fn: What `jaxtriplet.losses.weighted` returns, or any other `LossFn`.
+        is_started: Whether a state has been made with it, so that it may do without `init`.
     """
-    if callable(loss_fn) and callable(getattr(loss_fn, "init", None)) and not isinstance(loss_fn, type):
-        return
+    if callable(loss_fn) and not isinstance(loss_fn, type):
+        first = next(iter(inspect.signature(loss_fn).parameters), "")
+        if callable(getattr(loss_fn, "init", None)) or (is_started and first not in ("labels", "embeddings")):
+            return
     name = loss_fn if isinstance(loss_fn, str) else getattr(loss_fn, "__name__", "")
     such_as = name.replace("-", "_") if str(name).replace("-", "_").isidentifier() else "semi_hard"
     raise ValueError(

@@ -67,9 +67,9 @@ def make_update(
         Micro-batches: Gao, Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
         Setup", 2021.
     """
-    check_loss(loss_fn)
-    if augment_fn is not None:
-        _checks.functions(augment_fn=augment_fn)
+    check_loss(loss_fn, is_started=True)
+    if augment_fn is not None and not callable(augment_fn):
+        raise ValueError(f"augment_fn must be a function; got {_checks.seen(augment_fn)}")
     if mesh is not None and axis_name is not None:
         raise ValueError("mesh is the global view, axis_name a device's own: give one of them")
     if mesh is None and state_sharding is not None:

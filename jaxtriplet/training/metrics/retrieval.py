@@ -16,7 +16,7 @@ from jaxtriplet.types import AxisName, DistanceFn
 
 def same_kind(one: Any, other: Any) -> None:
     """Raises a `ValueError` unless two metrics can be merged."""
-    _checks.given("other", other, type(one), f"a {type(one).__name__}")
+    _checks.given("other", other, struct.PyTreeNode, f"a {type(one).__name__}")
     kinds = [(jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (one, other)]
     if kinds[0] != kinds[1]:
         seen = " and ".join(f"{type(tree).__name__}{_settings(tree)}" for tree in (one, other))
