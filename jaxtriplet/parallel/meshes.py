@@ -35,7 +35,7 @@ def data_mesh(devices: Sequence[Any] | None = None, *, axis_name: str = "data") 
     """
     devices = jax.devices() if devices is None else devices
     _checks.word("the axis", axis_name, such_as="data")
-    if not isinstance(devices, Sequence | np.ndarray) or not all(isinstance(one, jax.Device) for one in devices):
+    if not isinstance(devices, Sequence | np.ndarray) or not all(hasattr(one, "process_index") for one in devices):
         first = f"jax.devices()[:{devices}]" if isinstance(devices, int) else "jax.devices()"
         raise ValueError(f"devices must be a list of devices, such as `{first}`; got {_checks.seen(devices)}")
     if not len(devices):
