@@ -81,6 +81,7 @@ HOME = "https://github.com/jaxtriplet/jaxtriplet"
     [
         ("[a](docs/a.md#b)", f"[a]({HOME}/blob/v$HFPR_VERSION/docs/a.md#b)"),
         ("[a](LICENSE)", f"[a]({HOME}/blob/v$HFPR_VERSION/LICENSE)"),
+        ("[a](notebooks)", f"[a]({HOME}/blob/v$HFPR_VERSION/notebooks)"),
         ("![a](docs/a.png)", "![a](https://raw.githubusercontent.com/jaxtriplet/jaxtriplet/v$HFPR_VERSION/docs/a.png)"),
         (
             '<img src="a.png">',
