@@ -14,7 +14,7 @@ from jaxtriplet.losses import *  # noqa: F403 (every loss is jaxtriplet's own na
 from jaxtriplet.numerics import l2_normalize
 from jaxtriplet.types import Stats
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Stats",

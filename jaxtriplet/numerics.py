@@ -110,12 +110,23 @@ def l2_normalize(embeddings: ArrayLike) -> jax.Array:
     Returns:
         The rows at unit length, in the shape and dtype of the input.
 
+    Raises:
+        ValueError: They are no floats.
+
     Example:
         >>> import jax.numpy as jnp
         >>> l2_normalize(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
         [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
-    rows = jnp.asarray(embeddings)
+    try:
+        rows = jnp.asarray(embeddings)
+    except Exception as error:  # whatever another library's arrays raise
+        why = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"embeddings must be floats of shape [..., D]; got {type(embeddings).__name__}: {why}"
+        ) from error
+    if not jnp.issubdtype(rows.dtype, jnp.floating) or not rows.ndim:
+        raise ValueError(f"embeddings must be floats of shape [..., D]; got {rows.dtype} of shape {list(rows.shape)}")
     x = widen(rows)
     lengthy = has_direction(x)
     x = x / jnp.where(lengthy, _reach(x), 1)

@@ -193,5 +193,5 @@ def test_nan_on_one_device_reaches_all(x64: None) -> None:
 
 
 def test_the_axis_must_exist() -> None:
-    with pytest.raises(NameError, match="data"):
+    with pytest.raises(ValueError, match=r"axis_name='data': no such axis is mapped here.*parallel\.sharded"):
         jt.semi_hard(jnp.zeros(4, jnp.int32), jnp.zeros((4, 2)), axis_name="data")

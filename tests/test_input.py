@@ -290,14 +290,14 @@ def test_a_soft_margin_is_told_its_name() -> None:
 
 
 STATIC: list[tuple[str, Any, str]] = [
-    ("reduce_fn", "mean", r"reduce_fn must be a function \(jaxtriplet\.reductions\.mean, say\); got 'mean'"),
-    ("reduce_fn", lambda total, valid: total, "reduce_fn must map three float scalars to one"),
-    ("reduce_fn", lambda total, valid, active: (total, valid), "reduce_fn must map three float scalars to one"),
-    ("distance_fn", "cosine", r"\(jaxtriplet\.distances\.euclidean, say\)"),
-    ("distance_fn", lambda x, y: jnp.sum((x - y) ** 2, -1), r"distance_fn must map \[M, D\] and \[N, D\] to floats"),
-    ("distance_fn", lambda x, y: (x @ y.T).astype(jnp.int32), "distance_fn must map .* it makes int32"),
-    ("hinge_fn", 0.5, r"\(jax\.nn\.relu, say\)"),
-    ("hinge_fn", jnp.sum, "hinge_fn must map floats to floats of the same shape"),
+    ("reduce_fn", "mean", r"reduce_fn must be a function .*got 'mean'; give reduce_fn=jaxtriplet\.reductions\.mean$"),
+    ("reduce_fn", lambda total, valid: total, r"\(total, valid, active\) -> scalar.*takes 2 positional arguments"),
+    ("reduce_fn", lambda total, valid, active: (total, valid), r"\(total, valid, active\) -> scalar.*it makes \("),
+    ("distance_fn", "cosine", r"got 'cosine'; give distance_fn=jaxtriplet\.distances\.cosine$"),
+    ("distance_fn", lambda x, y: jnp.sum((x - y) ** 2, -1), r"\(x \[M, D\], y \[N, D\]\) -> floats \[M, N\]"),
+    ("distance_fn", lambda x, y: (x @ y.T).astype(jnp.int32), "distance_fn must be .* it makes int32"),
+    ("hinge_fn", 0.5, r"such as jax\.nn\.relu or softplus; got 0\.5"),
+    ("hinge_fn", jnp.sum, "hinge_fn must be a function from floats to floats of the same shape"),
     ("axis_name", 3, "axis_name must be the name of a mapped axis, or a tuple of names; got 3"),
     ("axis_name", ["data"], "axis_name must be the name of a mapped axis"),
     ("axis_name", ("data", 1), "axis_name must be the name of a mapped axis"),
@@ -332,7 +332,7 @@ def test_options_that_cannot_be_compiled_for_are_refused_in_words() -> None:
 
 
 def test_a_distance_of_another_form_is_refused_for_given_triplets() -> None:
-    with pytest.raises(ValueError, match=r"distance_fn must map \[M, D\] and \[N, D\] to floats \[M, N\]"):
+    with pytest.raises(ValueError, match=r"distance_fn must be .* \(x \[M, D\], y \[N, D\]\) -> floats \[M, N\]"):
         jt.triplet(ROWS, ROWS, ROWS, distance_fn=lambda x, y: jnp.sum((x - y) ** 2, -1))
 
 

@@ -233,7 +233,7 @@ def test_what_is_no_memory_or_another_width_is_refused() -> None:
         with pytest.raises(ValueError, match=r"rows of memory must be of the length of embeddings, 2; got .*4, 3"):
             call(memory, labels, rows)
         for name, one in broken:
-            with pytest.raises(ValueError, match=r"memory must be one of `jaxtriplet\.memory\.create`"):
+            with pytest.raises(ValueError, match=r"memory must be one of `jaxtriplet\.memory\.create\(size, dim\)`"):
                 raise AssertionError(name, call(one, labels, rows))
     jax.tree.map(np.testing.assert_array_equal, jt.memory.push(jax.device_get(whole), labels, rows).next, 2)
     for size in (0, -1, 2.0, True, None):

@@ -41,7 +41,7 @@ def test_scores_are_numbers_of_any_library(of: Callable[[Any], Any]) -> None:
         (["0.75", "0.25", "0.5", "0.125"], "scores must be numbers; got <U5 of shape [4]"),
         (np.array([1, 2, 3, 4], "datetime64[s]"), "scores must be numbers; got datetime64[s] of shape [4]"),
         ({0.75, 0.25}, "scores must be numbers; got {0.25, 0.75}"),
-        ([[1.0], [1.0, 2.0]], "scores must be numbers; got [[1.0], [1.0, 2.0]]"),
+        ([[1.0], [1.0, 2.0]], "scores must be numbers; got rows of different lengths, [[1.0], [1.0, 2.0]]"),
         (np.ma.array(SCORES, mask=[0, 1, 0, 0]), "masked array, some of whose numbers are missing"),
         ([0.75, None, 0.5, 0.125], "1 of 4 scores are NaN or infinite"),
     ],

@@ -6,15 +6,12 @@ from typing import Any
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
+from jaxtriplet._checks import conversion
 from jaxtriplet._checks.words import seen
 from jaxtriplet.types import Memory
 
-_LABELS = "labels must be integers of shape [B]"
-_IDS = "ids must be integers, one for each document"
-_MEMORY = "memory must be one of `jaxtriplet.memory.create`"
 _KNOWN = "the number of rows must be known when a loss is compiled, since they are compared a tile at a time"
 
 
@@ -25,92 +22,9 @@ def _require(assertion: Callable[..., None], *args: Any, says: str) -> None:
         raise ValueError(says) from None
 
 
-def taken(x: Any, wants: str) -> Any:
-    """Returns what JAX takes: its own arrays as they are, anything else as NumPy makes an array of it.
-
-    Args:
-        x: Arrays of any library, lists, tables, numbers.
-        wants: What it must be, for the error.
-
-    Returns:
-        An array of JAX or NumPy.
-
-    Raises:
-        ValueError: It is no array of numbers.
-    """
-    if isinstance(x, jax.Array):
-        return x
-    if hasattr(x, "__jax_array__"):
-        return x.__jax_array__()
-    try:
-        holds_jax = any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(x))
-        array = jnp.asarray(x) if holds_jax else np.asarray(x)
-        jax.typeof(array)
-    except Exception as error:  # whatever another library's arrays raise
-        ragged = isinstance(x, list | tuple) and "inhomogeneous" in str(error)
-        raise ValueError(f"{wants}; got {'rows of different lengths' if ragged else _found(x)}") from error
-    return array
-
-
-def _found(x: Any) -> str:
-    return seen(np.asarray(x)) if isinstance(x, list | tuple) else seen(x)
-
-
-def host_labels(labels: Any, wants: str = _LABELS) -> Any:
-    """Returns labels that JAX can take without two of them becoming one, as 64-bit integers would without a word."""
-    array = taken(labels, wants)
-    if isinstance(array, jax.Array):
-        return array
-    name = wants.split(maxsplit=1)[0]
-    if array.size == 0:
-        return array.astype(np.int32) if array.ndim == 1 else array
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{wants}; got {seen(array)}{_advice(array)}")
-    fits = np.iinfo(jax.dtypes.canonicalize_dtype(array.dtype))
-    if array.min() < fits.min or array.max() > fits.max:
-        raise ValueError(
-            f"{name} must fit in {fits.dtype}, or two of them could become one; number them anew with "
-            f"`np.unique({name}, return_inverse=True)[1]`, or set jax_enable_x64"
-        )
-    return array
-
-
-def _advice(labels: Any) -> str:
-    """Returns how to make labels of what is none, where that is known."""
-    if labels.ndim == 2:
-        return "; a column, by `labels[:, 0]`" if labels.shape[1] == 1 else "; one-hot rows by `argmax(1)`"
-    is_number = jnp.issubdtype(labels.dtype, np.floating) or labels.dtype == bool
-    return "; `labels.astype(int)`, if they are whole" if is_number and labels.ndim == 1 else ""
-
-
-def rows_as_given(name: str, value: Any) -> Any:
-    """Returns the rows of an argument of that name as JAX takes them."""
-    return host_labels(value) if name == "labels" else taken(value, wants_rows(name))
-
-
-def by_name(name: str, value: Any) -> Any:
-    """Returns the array, or the memory, that a keyword of that name holds."""
-    if name == "where":
-        return taken(value, "where must be bool of shape [B]")
-    if name == "ids":
-        return host_labels(value, _IDS)
-    if not isinstance(value, Memory):
-        raise ValueError(f"{_MEMORY}; got {seen(value)}")
-    return Memory(*(taken(part, _MEMORY) for part in value))
-
-
-def wants_rows(name: str) -> str:
-    """Returns what rows must be, in words."""
-    if name == "same":
-        return "same must be bool, or numbers 0 and 1, of shape [B]"
-    if name in ("weights", "proxies", "centers"):
-        return f"{name} must be floats of shape [C, D], or of shape [C, K, D] with K centres for each class"
-    return f"{name} must be floats of shape [B, {'C' if name in ('x', 'y') else 'D'}]"
-
-
 def _matrix(x: ArrayLike, name: str) -> jax.Array:
     array = jnp.asarray(x)
-    says = f"{wants_rows(name)}; got {seen(array)}"
+    says = f"{conversion.wants_rows(name)}; got {seen(array)}{conversion.of_rows(array, name)}"
     _require(chex.assert_rank, array, 2, says=says)
     _require(chex.assert_type, array, float, says=says)
     return array
@@ -126,8 +40,8 @@ def rows(x: ArrayLike, name: str = "embeddings") -> jax.Array:
 
 def integers(labels: ArrayLike) -> jax.Array:
     """Returns the labels, having checked that they are a vector of integers."""
-    array = jnp.asarray(host_labels(labels))
-    says = f"{_LABELS}; got {seen(array)}{_advice(array)}"
+    array = jnp.asarray(conversion.host_labels(labels))
+    says = f"{conversion.LABELS}; got {seen(array)}{conversion.of_labels(array)}"
     _require(chex.assert_type, array, int, says=says)
     _require(chex.assert_rank, array, 1, says=says)
     return array
@@ -146,7 +60,7 @@ def batch(
 def class_weights(weights: ArrayLike, reference: jax.Array, name: str, *, several: bool) -> jax.Array:
     """Returns the weights of classes [C, D] or [C, K, D], having checked that they are as wide as the reference."""
     array = jnp.asarray(weights)
-    says = f"{wants_rows(name)}; got {seen(array)}"
+    says = f"{conversion.wants_rows(name)}; got {seen(array)}"
     _require(chex.assert_type, array, float, says=says)
     _require(chex.assert_rank, array, {2, 3}, says=says)
     if array.ndim == 3 and not several:
@@ -167,7 +81,7 @@ def for_each_class(number: jax.Array, classes: int) -> None:
 def memory(given: Memory, labels: jax.Array, reference: jax.Array) -> Memory:
     """Returns the memory, having checked it, and that labels and rows are such as it can hold."""
     found = Memory(*map(jnp.asarray, given))
-    says, width = f"{_MEMORY}; got {', '.join(map(seen, found))}", reference.shape[1]
+    says, width = f"{conversion.MEMORY}; got {', '.join(map(seen, found))}", reference.shape[1]
     _require(chex.assert_type, list(found), [int, float, bool, int], says=says)
     _require(chex.assert_rank, list(found), [1, 2, 1, 0], says=says)
     _require(chex.assert_equal_shape_prefix, list(found[:3]), 1, says=says)
@@ -184,7 +98,7 @@ def memory(given: Memory, labels: jax.Array, reference: jax.Array) -> Memory:
 def ids(given: ArrayLike, reference: jax.Array) -> jax.Array:
     """Returns the ids, having checked that they are integers, one for each row of the reference."""
     array = jnp.asarray(given)
-    says = f"{_IDS}, of shape [{reference.shape[0]}]; got {seen(array)}"
+    says = f"{conversion.IDS}, of shape [{reference.shape[0]}]; got {seen(array)}"
     _require(chex.assert_type, array, int, says=says)
     _require(chex.assert_shape, array, reference.shape[:1], says=says)
     return array
@@ -217,9 +131,23 @@ def views(
     return first, second, mask(where, first), None if given is None else ids(given, second)
 
 
+def pairwise(name: str, scores: Any, axis: object, **masks: Any) -> None:
+    """Checks scores of pairs, and masks of these."""
+    array = jnp.asarray(conversion.taken(scores, f"{name} must be floats [candidate, anchor]"))
+    if axis not in (0, 1):
+        raise ValueError(f"axis must be 0 for [candidate, anchor], or 1 for [anchor, candidate]; got {axis!r}")
+    for key, given in masks.items():
+        wants = f"{key} must be bool of the shape of {name}, {list(array.shape)}"
+        found = conversion.taken(given, wants)
+        if found.dtype != bool or found.shape != array.shape:
+            raise ValueError(f"{wants}; got {seen(found)}")
+
+
 def two_sets(x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """Returns two sets of rows, having checked that their rows are floats, and as long as each other's."""
-    first, second = (_matrix(taken(matrix, wants_rows(name)), name) for matrix, name in ((x, "x"), (y, "y")))
+    first, second = (
+        _matrix(conversion.taken(matrix, conversion.wants_rows(name)), name) for matrix, name in ((x, "x"), (y, "y"))
+    )
     says = f"the rows of x and y must be of one length; got {seen(first)} and {seen(second)}"
     _require(chex.assert_equal_shape_suffix, [first, second], 1, says=says)
     return first, second
@@ -231,6 +159,9 @@ def mask(where: ArrayLike | None, reference: jax.Array) -> jax.Array | None:
         return None
     array = jnp.asarray(where)
     wants = f"where must be bool of shape [{reference.shape[0]}], True for rows to keep; got {seen(array)}"
+    if jnp.issubdtype(array.dtype, jnp.integer):
+        is_mask = array.shape == reference.shape[:1]
+        wants += "; `where.astype(bool)`, if 1 is to keep" if is_mask else "; a flag for each row, not places of some"
     _require(chex.assert_type, array, bool, says=wants)
     _require(chex.assert_shape, array, reference.shape[:1], says=wants)
     return array
@@ -251,10 +182,25 @@ def number(name: str, value: Any) -> Any:
     wants = f"{name} must be a single number"
     if isinstance(value, str) and value == "soft":
         wants += " (the soft margin is `hinge_fn=jax.nn.softplus`)"
-    found = taken(value, wants)
+    if callable(value) and not hasattr(value, "dtype"):
+        raise ValueError(f"{wants}; got {seen(value)}; `jaxtriplet.losses.weighted` takes schedules of the step")
+    try:
+        found = conversion.taken(value, wants)
+    except ValueError as error:
+        raise ValueError(f"{error}{_as_number(value)}") from error
     if not _is_real(found):
-        raise ValueError(f"{wants}; got {seen(value)}")
+        raise ValueError(f"{wants}; got {seen(value)}{_as_number(value)}")
     return value if isinstance(value, int | float) else found
+
+
+def _as_number(value: Any) -> str:
+    """Returns how to give a number that is given as something else, where that is known."""
+    if value is None:
+        return "; left out, it has a default"
+    try:
+        return f"; {float(value):g}, without quotes" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 def _is_real(array: Any) -> bool:
@@ -264,7 +210,8 @@ def _is_real(array: Any) -> bool:
 def scalar(name: str, value: Any, dtype: jnp.dtype) -> jax.Array:
     """Returns the number as a scalar of `dtype`, having checked that it is one."""
     array = jnp.asarray(value)
-    _require(chex.assert_rank, array, 0, says=f"{name} must be a single number; got {seen(array)}")
+    of_classes = "; one for each class is for losses of class weights" if name == "margin" and array.ndim == 1 else ""
+    _require(chex.assert_rank, array, 0, says=f"{name} must be a single number; got {seen(array)}{of_classes}")
     return array.astype(dtype)
 
 

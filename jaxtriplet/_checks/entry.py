@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxtriplet import numerics
-from jaxtriplet._checks import arrays, words
+from jaxtriplet._checks import arrays, callables, calls, conversion, words
 from jaxtriplet.types import AxisName
 
 _Args = ParamSpec("_Args")
@@ -20,7 +20,11 @@ _Args = ParamSpec("_Args")
 ARRAYS = ("where", "ids", "memory")
 
 
-def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
+def _nowhere(word: str) -> str:
+    return ""
+
+
+def entry(function: Callable[_Args, Any], elsewhere_fn: Callable[[str], str] = _nowhere) -> Callable[_Args, Any]:
     """Compiles a public function of rows, behind the checks that its signature asks for.
 
     - Positional arguments without a default are rows; if the first are `labels`, they are looked at before they are
@@ -29,13 +33,19 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
       the rows in. The margin of a loss with class weights, its third rows, may be one for each class.
     - Other keywords are static: functions (`*_fn`), sizes (`int | None`, `int`), words (`Literal`), flags, axes; but
       for `where`, `ids` and `memory`, which are arrays.
+
+    Args:
+        function: The function.
+        elsewhere_fn: What to say of a keyword that the function has not, where others have it.
     """
+    name_of = "" if function.__name__.startswith("_") else function.__name__
     signature, hints = inspect.signature(function), typing.get_type_hints(function)
     rows, numbers = rows_of(signature), numbers_of(signature)
     of_classes = rows[:1] == ["labels"] and len(rows) > 2
     arrays_by_name = [name for name in ARRAYS if name in signature.parameters]
     keywords = [name for name, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY]
     fixed = [name for name in keywords if name not in arrays_by_name and name not in numbers]
+    axes = [name for name in fixed if hints.get(name) == AxisName]
 
     def taken(name: str, value: Any) -> Any:
         """Returns what is compiled for, or traced."""
@@ -43,10 +53,10 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
             static(name, value, hints.get(name))
             return value
         if name in arrays_by_name:
-            return None if value is None else arrays.by_name(name, value)
+            return None if value is None else conversion.by_name(name, value)
         if name in numbers:
             return arrays.number(name, value)
-        return arrays.rows_as_given(name, value)
+        return conversion.rows_as_given(name, value)
 
     @functools.wraps(function)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -66,9 +76,15 @@ def entry(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs)
+        given = calls.bound(name_of, signature, args, kwargs, rows, elsewhere_fn)
+        calls.order(name_of, {name: given.arguments[name] for name in rows})
         given.arguments.update({name: taken(name, value) for name, value in given.arguments.items()})
-        return jitted(*given.args, **given.kwargs)
+        try:
+            return jitted(*given.args, **given.kwargs)
+        except NameError as error:
+            if said := calls.unbound(error, {name: given.arguments.get(name) for name in axes}):
+                raise ValueError(said) from error
+            raise
 
     return cast(Callable[_Args, Any], call)
 
@@ -95,7 +111,7 @@ def words_of(hint: Any) -> tuple[str, ...]:
 def static(name: str, value: Any, hint: Any) -> None:
     """Checks a keyword that is compiled for, by its annotation."""
     if name.endswith("_fn"):
-        words.functions(**{name: value})
+        callables.functions(**{name: value})
     elif known := words_of(hint):
         words.option(name, value, known)
     elif hint == int | None and value is not None:
@@ -120,23 +136,9 @@ def _whole(array: Any) -> Any:
 
 def _forms(given: dict[str, Any], rows: jax.Array, dtype: jnp.dtype) -> None:
     """Checks what a user's functions make of shapes."""
-
-    def check(name: str, says: str, found: tuple[int, ...], *shapes: tuple[Any, ...]) -> None:
-        if given.get(name) is None:
-            return
-        try:
-            got = jax.eval_shape(given[name], *(jax.ShapeDtypeStruct(shape, dtype) for shape in shapes))
-        except Exception as error:
-            raise ValueError(f"{name} must {says}; of {_told(shapes)} it makes none: {error}") from error
-        if getattr(got, "shape", None) != found or not jnp.issubdtype(got.dtype, jnp.floating):
-            raise ValueError(f"{name} must {says}; of {_told(shapes)} it makes {words.seen(got)}")
-
+    shapes: dict[str, tuple[Any, ...]] = {"hinge_fn": ((2, 3), (2, 3)), "reduce_fn": ((), (), (), ())}
     if rows.ndim == 2:  # else it is the rows that are refused
-        width = rows.shape[1]
-        check("distance_fn", "map [M, D] and [N, D] to floats [M, N]", (2, 3), (2, width), (3, width))
-    check("hinge_fn", "map floats to floats of the same shape", (2, 3), (2, 3))
-    check("reduce_fn", "map three float scalars to one", (), (), (), ())
-
-
-def _told(shapes: tuple[tuple[Any, ...], ...]) -> str:
-    return " and ".join(str(list(shape)) for shape in shapes)
+        shapes["distance_fn"] = ((2, 3), (2, rows.shape[1]), (3, rows.shape[1]))
+    for name, (found, *takes) in shapes.items():
+        if given.get(name) is not None:
+            callables.makes(name, given[name], found, tuple(takes), dtype)

@@ -1,4 +1,4 @@
-"""Values that are no arrays: words, sizes, numbers, functions, names of axes."""
+"""Values that are no arrays: words, sizes, numbers, names of axes."""
 
 import difflib
 import math
@@ -7,14 +7,9 @@ from collections.abc import Collection
 from numbers import Real
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-
-# What to give in place of what is no function.
-_SUCH_AS = {
-    "reduce_fn": "jaxtriplet.reductions.mean",
-    "distance_fn": "jaxtriplet.distances.euclidean",
-    "hinge_fn": "jax.nn.relu",
-}
 
 
 def seen(x: Any) -> str:
@@ -27,6 +22,12 @@ def seen(x: Any) -> str:
     if hasattr(x, "dtype") and hasattr(x, "shape"):
         return f"{x.dtype} of shape {list(x.shape)}"
     return reprlib.repr(x)
+
+
+def word(name: str, value: object, such_as: str) -> None:
+    """Checks what is a word of no fixed choice."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be named by a word, such as {such_as!r}; got {seen(value)}")
 
 
 def option(name: str, value: object, known: Collection[str]) -> None:
@@ -47,30 +48,33 @@ def nearest(word: object, known: Collection[str]) -> str:
     return f"; did you mean {small[found[0]]}?" if found else ""
 
 
-def functions(**callables: object) -> None:
-    """Checks keywords that take a function; `reduce_fn` may be None."""
-    for name, value in callables.items():
-        if value is None and name == "reduce_fn":
-            continue
-        if not callable(value):
-            hint = f" ({_SUCH_AS[name]}, say)" if name in _SUCH_AS else ""
-            raise ValueError(f"{name} must be a function{hint}; got {seen(value)}")
-        if not _is_hashable(value):
-            raise ValueError(f"{name} must be hashable, as functions are, to be compiled for; got {seen(value)}")
-
-
-def _is_hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
 def positive_integer(name: str, value: object) -> None:
     """Checks a static size."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name} must be a whole number above 0; got {seen(value)}")
+
+
+def key(value: Any) -> None:
+    """Checks a key of randomness, of either kind that JAX has."""
+    if not hasattr(value, "dtype") or not (value.ndim or jnp.issubdtype(value.dtype, jax.dtypes.prng_key)):
+        hint = f"({value})" if isinstance(value, int) else "(0)"
+        raise ValueError(f"key must be a key of randomness, `jax.random.key{hint}`, say; got {seen(value)}")
+
+
+def given(name: str, value: object, kind: Any, such_as: str) -> None:
+    """Checks an object of a class, or of one of several, which something else makes."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} must be {such_as}; got {seen(value)}")
+
+
+def mesh(value: object) -> None:
+    """Checks a mesh of devices."""
+    given(
+        "mesh",
+        value,
+        jax.sharding.Mesh | jax.sharding.AbstractMesh,
+        "a mesh, such as `jaxtriplet.parallel.data_mesh()`",
+    )
 
 
 def whole_number(name: str, value: object) -> None:

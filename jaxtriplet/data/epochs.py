@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxtriplet import _checks
-from jaxtriplet.data.sampler import grouped, integers
+from jaxtriplet.data.sampler import grouped, integers, number_of
 
 
 class EpochSampler:
@@ -60,6 +60,7 @@ class EpochSampler:
         """Checks that the labels can fill a batch, and counts the batches of an epoch."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
+        _checks.whole_number("seed", seed)
         known = integers("labels", labels, "N")
         # Another stream than that of an epoch. On this circle of its rows, a speaker goes on where it was.
         circle = np.random.default_rng((seed, 0, 1)).permutation(len(known))
@@ -82,7 +83,7 @@ class EpochSampler:
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [P * K] integers, speaker by speaker; -1 is padding."""
-        epoch, place = divmod(step, self.steps_per_epoch)
+        epoch, place = divmod(number_of(step), self.steps_per_epoch)
         return self._epoch(epoch)[place].copy()
 
     def _table(self, epoch: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """An index of the recordings in a folder: who speaks, in which session, for how long."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
@@ -8,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxtriplet import _checks
 from jaxtriplet.data import kaldi
 from jaxtriplet.data.contents import contents
 from jaxtriplet.data.entry import Entry, Problem
@@ -153,6 +155,7 @@ def recordings(
         >>> found.speakers, found.labels.tolist(), found.seconds.tolist(), found.problems
         (('ada', 'bob'), [0, 1], [0.5, 0.5], ())
     """
+    _checks.given("folder", folder, str | os.PathLike, "the path of a folder")
     root = Path(folder)
 
     def look() -> tuple[list[Entry], list[Problem]]:
@@ -196,6 +199,9 @@ def recordings_of(
         ...
         ValueError: ... no recording that can be used; the first of 1: a.wav: no such file
     """
+    _checks.given("root", root, str | os.PathLike, "the path of a folder")
+    if isinstance(paths, str | os.PathLike):
+        raise ValueError(f"paths must be a list of files; got {str(paths)!r}; as a list, [{str(paths)!r}]")
     root, paths = Path(root), list(paths)
 
     def look() -> tuple[list[Entry], list[Problem]]:

@@ -1,7 +1,8 @@
 """Samplers without state: a batch depends on the seed and the step alone, so a resumed run draws the same ones."""
 
 import functools
-from typing import Protocol
+import operator
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -48,6 +49,7 @@ class SpeakerSampler:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
+        _checks.whole_number("seed", seed)
         order, starts, counts = grouped(integers("labels", labels, "N"))
         rows = np.split(order, starts[1:])
         self._rows = [own for own, count in zip(rows, counts, strict=True) if count >= min(utterances, 2)]
@@ -63,7 +65,7 @@ class SpeakerSampler:
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [P * K] integers, speaker by speaker."""
-        rng = np.random.default_rng((self._seed, step))
+        rng = _drawn(self._seed, step)
         chosen = rng.choice(len(self._rows), self._speakers, replace=False)
         drawn = [self._spread(rng.permutation(self._rows[i])) for i in chosen]
         # np.resize cuts a permutation that is too long and repeats one that is too short.
@@ -105,6 +107,8 @@ class TripletSampler:
     def __init__(self, labels: ArrayLike, *, triplets: int, seed: int, shares: int = 1) -> None:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("triplets", triplets)
+        _checks.positive_integer("shares", shares)
+        _checks.whole_number("seed", seed)
         if triplets % shares:
             raise ValueError(f"{triplets} triplets do not divide among {shares} devices")
         self._order, starts, counts = grouped(integers("labels", labels, "N"))
@@ -117,7 +121,7 @@ class TripletSampler:
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [3 * B] integers: thirds of anchors, positives, negatives."""
-        rng = np.random.default_rng((self._seed, step))
+        rng = _drawn(self._seed, step)
         anchor = rng.choice(np.flatnonzero(self._count > 1), self._triplets)
         start, count = self._start[anchor], self._count[anchor]
         # Rows are in order of speaker: a positive is some steps ahead on the circle of the speaker's own rows, and a
@@ -153,11 +157,13 @@ class ShuffledSampler:
         """Remembers the sizes."""
         _checks.positive_integer("size", size)
         _checks.positive_integer("rows", rows)
+        _checks.whole_number("seed", seed)
         self._size, self._rows, self._seed = size, rows, seed
         self._order = functools.lru_cache(maxsize=2)(self._permutation)  # an epoch may have millions of rows
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [B] integers."""
+        step = number_of(step)
         epochs, places = np.divmod(np.arange(step * self._rows, (step + 1) * self._rows), self._size)
         return np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
 
@@ -208,9 +214,22 @@ def grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.argsort(values, kind="stable"), starts, counts
 
 
+def _drawn(seed: int, step: int) -> np.random.Generator:
+    return np.random.default_rng((seed, number_of(step)))
+
+
+def number_of(step: Any) -> int:
+    """Returns the number of a step, whatever kind of integer it is."""
+    _checks.whole_number("step", operator.index(step) if hasattr(step, "__index__") else step)
+    return operator.index(step)
+
+
 def integers(name: str, values: ArrayLike, size: int | str) -> np.ndarray:
     """Returns values as an array if they are integers [size], or [N] of any size."""
-    numbers = np.asarray(values)
+    numbers = _checks.hosted(values, f"{name} must be integers of shape [{size}]")
+    if numbers.dtype.kind in "UOT" and numbers.ndim == 1:
+        advice = f"; number names by `np.unique({name}, return_inverse=True)[1]`"
+        raise ValueError(f"{name} must be integers of shape [{size}]; got {_checks.seen(numbers)}{advice}")
     if numbers.ndim != 1 or size not in ("N", len(numbers)) or not np.issubdtype(numbers.dtype, np.integer):
-        raise ValueError(f"{name} must be integers of shape [{size}]; got {numbers.dtype}{numbers.shape}")
+        raise ValueError(f"{name} must be integers of shape [{size}]; got {_checks.seen(numbers)}")
     return numbers

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from jaxtriplet import _checks
 from jaxtriplet.data.layouts import LAYOUT
 from jaxtriplet.data.recordings import Recordings
 
@@ -35,6 +36,7 @@ def split_by_speaker(index: Recordings, fraction: float, *, seed: int = 0) -> tu
         >>> [side.speakers for side in split_by_speaker(index, 0.4)]
         [('a', 'd', 'e'), ('b', 'c')]
     """
+    _checks.given("index", index, Recordings, "what `jaxtriplet.data.recordings` returns")
     if not 0 < fraction < 1:
         raise ValueError(f"the fraction of the speakers to hold out must lie between 0 and 1; got {fraction}")
     total = len(index.speakers)
@@ -68,6 +70,7 @@ def require_pairs(index: Recordings) -> None:
         ...
         ValueError: calls holds recordings of 1 speaker; at least two are needed, as <speaker>/[<session>/]<utterance>
     """
+    _checks.given("index", index, Recordings, "what `jaxtriplet.data.recordings` returns")
     counts = np.bincount(index.labels, minlength=1)
     if len(counts) < 2:
         raise ValueError(f"{index.root} holds recordings of 1 speaker; at least two are needed, as {LAYOUT}")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxtriplet import _checks
 from jaxtriplet.data.loader import load, padded
 from jaxtriplet.data.recordings import Recordings
 
@@ -58,6 +59,7 @@ def whole_recordings(
         (['short.wav'], (1, 16000), [8000])
         (['long.wav'], (1, 20000), [17000])
     """
+    _checks.given("index", index, Recordings, "what `jaxtriplet.data.recordings` returns")
     return load(_WholeBatches(index, sample_rate, batch_seconds), threads=threads)
 
 

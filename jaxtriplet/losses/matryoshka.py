@@ -83,6 +83,7 @@ def matryoshka(
         places = [at for at, name in enumerate(names) if name in (declared or _ROWS) and name not in _FLAT]
         if max(places, default=len(arguments)) >= len(arguments) or any(one in keywords for one in declared or _ROWS):
             raise ValueError("rows are cut by their position: give them so, not by name")
+        _checks.order(getattr(loss, "__name__", ""), dict(zip(names, arguments, strict=False)))
         rows = {at: _checks.rows(_checks.rows_as_given(names[at], arguments[at]), names[at]) for at in places}
         earlier = None if memory is None else _checks.by_name("memory", memory)
         whole = [*rows.values(), *([] if earlier is None else [earlier.embeddings])]

@@ -200,7 +200,7 @@ def loss(
             raise TypeError(f"{name} lacks keywords that every loss takes: {', '.join(lacking)}")
         if name in LOSSES and LOSSES[name].function.__module__ != function.__module__:
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
-        public: Any = _checks.entry(_sound(function))
+        public: Any = _checks.entry(_sound(function), _of_others)
         public.__signature__ = _as_called(signature)
         found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers, angles, called)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]
@@ -208,6 +208,12 @@ def loss(
         return cast(LossFunction[_Args], public)
 
     return declare
+
+
+def _of_others(word: str) -> str:
+    """Returns which losses have an argument of a name that another has not."""
+    have = [one.name for one in LOSSES.values() if word in one.signature.parameters]
+    return f"; {', '.join(have[:4])}{' and others' if len(have) > 4 else ''} have it" if have else ""
 
 
 def _sound(function: Callable[_Args, Any]) -> Callable[_Args, Any]:
@@ -258,6 +264,7 @@ def find(name: str) -> Loss:
         {'method': 'contrast'}
     """
     known = named()
+    _checks.word("a loss", name, such_as=getattr(name, "__name__", "semi_hard"))
     if name.replace("-", "_") not in known:
         commands = [one.command for one in known.values()]
         meant = [one.command for one in LOSSES.values() if name.lower().replace("_", "-") in one.called]

@@ -47,6 +47,7 @@ class Weighted:
                 number: jnp.asarray(options.get(number, loss.numbers[number]), jnp.float32) for number in loss.trained
             }
             if loss.class_weights:
+                _checks.key(key)
                 if width is None or num_classes is None:
                     raise ValueError(f"{name} has class weights: give `width` and `num_classes`")
                 _checks.positive_integer("width", width)
@@ -90,12 +91,19 @@ class Weighted:
             ValueError: A number follows a schedule, or classes are drawn, and there is no step; or no loss takes the
                 memory.
         """
+        if not hasattr(params, "get"):
+            raise ValueError(f"params must be what `init` returns, by loss and name; got {_checks.seen(params)}")
         total, stats = jnp.zeros(()), {}
         losses = {name: registry.find(name) for name in self.weights}
         if memory is not None and not any(loss.takes_memory for loss in losses.values()):
             raise ValueError(f"none of {', '.join(losses)} takes a memory")
         for name, weight in self.weights.items():
             loss = losses[name]
+            if loss.class_weights and loss.class_weights not in params.get(name, {}):
+                raise ValueError(
+                    f"params must hold {loss.class_weights} of {name}, as `init(key, width, num_classes)` makes them; "
+                    f"got {_checks.seen(params.get(name, params))}"
+                )
             options = {**self._options(loss, step), **params.get(name, {})}
             options |= {"memory": memory} if loss.takes_memory else {}
             shared: dict[str, Any] = {"where": where, "axis_name": axis_name}
@@ -178,6 +186,10 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
         ...
         ValueError: semi_hard has no option 'margn'; did you mean margin?
     """
+    if weights is not None and not isinstance(weights, Mapping):
+        raise ValueError(
+            f'weights must be of losses by name, such as {{"semi_hard": 1.0}}; got {_checks.seen(weights)}'
+        )
     if not weights:
         raise ValueError(f"weights must name a loss: {', '.join(registry.LOSSES)}")
     found: dict[str, float] = {}
@@ -190,8 +202,15 @@ def weighted(weights: Mapping[str, float], **options: Mapping[str, Any]) -> Weig
     registry.check_sum([registry.find(name) for name in found])
     for name, own in options.items():
         if name not in found:
-            raise ValueError(f"options must be of one of {', '.join(found)}; got {name!r}")
+            first = next(iter(found))
+            is_its = name in registry.find(first).signature.parameters
+            hint = (
+                f'; give it as {first}={{"{name}": ...}}' if is_its else _checks.nearest(name.replace("-", "_"), found)
+            )
+            raise ValueError(f"options must be of one of {', '.join(found)}; got {name!r}{hint}")
         loss = registry.find(name)
+        if not isinstance(own, Mapping):
+            raise ValueError(f'options of {name} must be by name, such as {{"margin": 0.3}}; got {_checks.seen(own)}')
         loss.check(own)
         if loss.trained and any(callable(own.get(number)) for number in loss.trained):
             raise ValueError(f"a number of {name} that is trained cannot follow a schedule")

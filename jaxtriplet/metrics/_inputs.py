@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxtriplet import _checks
 
+_SAME = "same must be bool of shape [T]: True where a trial has one speaker"
 _EXPONENTS = 16  # of 2: between them, squares of float32 are far from where it ends
 
 
@@ -17,7 +18,9 @@ def labelled_rows(
     embeddings: ArrayLike, labels: ArrayLike, *, name: str = "embeddings"
 ) -> tuple[NDArray[np.float64], NDArray[np.generic]]:
     """Return finite float64 rows [N, D] and their labels [N], or say in plain words what is wrong with them."""
-    rows, ids = finite_rows(embeddings, name=name), np.asarray(labels)
+    _checks.swapped(name, embeddings, "labels", labels)
+    rows = finite_rows(embeddings, name=name)
+    ids = _checks.hosted(labels, f"labels of {len(rows)} {name} must have shape [{len(rows)}]")
     if ids.shape != rows.shape[:1]:
         raise ValueError(f"labels of {len(rows)} {name} must have shape [{len(rows)}]; got {ids.shape}")
     if unnamed := sum(map(is_nan, ids.tolist())) if ids.dtype.kind in "fO" else 0:
@@ -32,8 +35,8 @@ def is_nan(name: object) -> bool:
 
 def real(given: ArrayLike, wants: str) -> NDArray[Any]:
     """Return real numbers as they are given, or say what was wanted, and what there is instead."""
+    array = _checks.hosted(given, wants)
     try:
-        array = np.asarray(given)
         array = array.astype(np.float64) if array.dtype == object else array
     except (TypeError, ValueError) as error:
         raise ValueError(f"{wants}; got {_checks.seen(given)}") from error
@@ -80,7 +83,9 @@ def of_moderate_size(rows: NDArray[Any]) -> NDArray[Any]:
 
 def checked_trials(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return finite float64 scores [T] and the truth [T], of both kinds, or say what is wrong with them."""
-    scores, same = scores_of(scores), np.asarray(same)
+    if _is_truth(scores) and not _is_truth(same):
+        raise ValueError("scores come first, and same, the truth, second; got bool first: are they swapped?")
+    scores, same = scores_of(scores), _checks.hosted(same, _SAME)
     if scores.ndim != 1 or same.shape != scores.shape:
         raise ValueError(f"scores and same must both have shape [T], T trials; got {scores.shape}, {same.shape}")
     if same.dtype != np.bool_:
@@ -92,6 +97,11 @@ def checked_trials(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float
     if same.all():
         raise ValueError("there is no impostor trial (two speakers), so nothing can be falsely accepted")
     return scores, same
+
+
+def _is_truth(given: object) -> bool:
+    listed = given if isinstance(given, list | tuple) else ()
+    return str(getattr(given, "dtype", "")) == "bool" or (bool(listed) and all(isinstance(one, bool) for one in listed))
 
 
 def scores_of(given: ArrayLike) -> NDArray[np.float64]:

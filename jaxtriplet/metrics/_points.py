@@ -5,6 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxtriplet import _checks
+
 from ._inputs import unit_rows
 
 _BLOCK = 1 << 20  # numbers of either side, or scores, at once: 8 MiB, which a processor's cache nearly holds
@@ -34,7 +36,11 @@ class Points(NamedTuple):
 
     def trials(self, first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
         """Return the scores [T] of trials of two rows each, or say in plain words what is wrong with these."""
-        pairs = np.stack([first, second])
+        wants = "first and second must be integers of shape [T], as many of each"
+        sides = [_checks.hosted(side, wants) for side in (first, second)]
+        if sides[0].shape != sides[1].shape:
+            raise ValueError(f"{wants}; got shapes {sides[0].shape} and {sides[1].shape}")
+        pairs = np.stack(sides)
         if pairs.ndim != 2 or not np.issubdtype(pairs.dtype, np.integer):
             raise ValueError(
                 f"first and second must be integers of shape [T]; got {pairs.dtype} of shape {pairs.shape[1:]}"

@@ -58,10 +58,12 @@ class Rankings:
     ) -> None:
         """Checks what is given; see `retrieval`."""
         _checks.functions(distance_fn=distance_fn)
-        if mesh is not None and not isinstance(mesh, Mesh):
-            raise ValueError(f"mesh must be a mesh, `parallel.data_mesh()` say; got {_checks.seen(mesh)}")
+        if mesh is not None:
+            _checks.mesh(mesh)
         if (references is None) != (reference_labels is None):
             raise ValueError("references and reference_labels are given together, or neither")
+        _checks.swapped("embeddings", embeddings, "labels", labels)
+        _checks.swapped("references", references, "reference_labels", reference_labels)
         queries = _rows(embeddings, "embeddings", distance_fn)
         found = None if references is None else _rows(references, "references", distance_fn)
         if found is not None and found.shape[1] != queries.shape[1]:

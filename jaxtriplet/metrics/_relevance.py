@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from jaxtriplet import _checks
+
 _BLOCK = 1 << 24  # pairs of sets at once
 _WANTS = (
     "must be integers or strings of shape [{rows}], a bool matrix [{rows}, L] of which labels a row has, or {rows} sets"
@@ -69,10 +71,7 @@ def _read(labels: Any, rows: int, name: str) -> _Labels:
         if sets != len(labels) or len(labels) != rows:
             raise ValueError(f"{wants}; got {len(labels)} values, {sets} of them sets")
         return _Labels(list(labels), "sets", several=True)
-    try:
-        array = np.asarray(labels)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{wants}; got {type(labels).__name__}: {error}") from error
+    array = _checks.hosted(labels, wants)
     if array.dtype == bool and array.ndim == 2 and len(array) == rows:
         values = [np.flatnonzero(row).tolist() for row in array]
         return _Labels(values, f"sets of {array.shape[1]} labels", several=True)
@@ -83,6 +82,8 @@ def _read(labels: Any, rows: int, name: str) -> _Labels:
             advice = (
                 "; `.astype(bool)`, if these are flags" if array.dtype.kind in "iuf" else "; `set` of each, if several"
             )
+        elif array.dtype.kind == "f":
+            advice = "; `.astype(int)`, if they are whole"
         elif array.dtype.kind == "O":
             advice = "; `.astype(str)`, if these are strings"
         raise ValueError(f"{wants}; got {array.dtype} of shape {list(array.shape)}{advice}")

@@ -10,6 +10,10 @@ from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import silhouette_score
 from sklearn.metrics.pairwise import cosine_distances
 
+from jaxtriplet import _checks
+
+from ._inputs import is_number, real
+
 
 def agglomerative(embeddings: ArrayLike, num_clusters: int) -> NDArray[np.int64]:
     r"""Merge the two closest clusters, by mean cosine distance, until a given number of them is left.
@@ -34,6 +38,7 @@ def agglomerative(embeddings: ArrayLike, num_clusters: int) -> NDArray[np.int64]
         Sokal, Michener, "A statistical method for evaluating systematic relationships", 1958 (UPGMA).
     """
     distances = _distances(embeddings)
+    _checks.whole_number("num_clusters", num_clusters)
     if not 1 <= num_clusters <= len(distances):
         raise ValueError(f"num_clusters must be 1 to {len(distances)}, the number of utterances; got {num_clusters}")
     model = AgglomerativeClustering(num_clusters, metric="precomputed", linkage="average")
@@ -60,6 +65,8 @@ def agglomerative_within(embeddings: ArrayLike, threshold: float) -> NDArray[np.
     Reference:
         As `agglomerative`.
     """
+    if not is_number(threshold):
+        raise ValueError(f"threshold must be a number; got {threshold!r}")
     if np.isnan(threshold):
         raise ValueError("the threshold is NaN")
     # Distances are never negative, and those below the limit are merged: just above it, so that equality counts too.
@@ -94,6 +101,8 @@ def silhouettes(embeddings: ArrayLike, counts: Sequence[int]) -> NDArray[np.floa
         Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", 1987.
     """
     distances = _distances(embeddings)
+    if not isinstance(counts, Sequence | np.ndarray | range):
+        raise ValueError(f"counts must be numbers of clusters, a list of them; got {_checks.seen(counts)}")
     if not all(2 <= count < len(distances) for count in counts):
         raise ValueError(f"a number of clusters must be 2 to {len(distances) - 1} to have a silhouette; got {counts}")
     merges = linkage(squareform(distances, checks=False), method="average")
@@ -103,7 +112,7 @@ def silhouettes(embeddings: ArrayLike, counts: Sequence[int]) -> NDArray[np.floa
 
 def _distances(embeddings: ArrayLike) -> NDArray[np.float64]:
     """Cosine distances [N, N] of finite rows, or what is wrong with these."""
-    rows = np.asarray(embeddings, np.float64)
+    rows = real(embeddings, "embeddings must be numbers of shape [N, D]").astype(np.float64)
     if rows.ndim != 2 or len(rows) < 2:
         raise ValueError(f"embeddings must have shape [N, D] with at least two rows; got {rows.shape}")
     if not np.isfinite(rows).all():

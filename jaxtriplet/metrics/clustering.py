@@ -6,6 +6,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 
+from jaxtriplet import _checks
+
 
 def purity(labels: ArrayLike, clusters: ArrayLike) -> float:
     r"""Compute the share of utterances that belong to the commonest speaker of their cluster.
@@ -126,7 +128,7 @@ def _counts(labels: ArrayLike, clusters: ArrayLike) -> NDArray[np.int64]:
 
 
 def _check_partitions(labels: ArrayLike, clusters: ArrayLike) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    speakers, groups = np.asarray(labels), np.asarray(clusters)
+    speakers, groups = (_checks.hosted(one, "labels and clusters must have shape [N]") for one in (labels, clusters))
     if speakers.ndim != 1 or speakers.shape != groups.shape or not speakers.size:
         raise ValueError(f"labels and clusters must both have shape [N], N > 0; got {speakers.shape}, {groups.shape}")
     return speakers, groups

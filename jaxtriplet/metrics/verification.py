@@ -86,6 +86,7 @@ def pair_scores(
     (array([1., 0., 0.]), array([ True, False, False]))
     """
     if backend is not None:
+        _check(backend)
         return backend.pair_scores(embeddings, labels)
     rows, ids = labelled_rows(embeddings, labels)
     return of_cosine(rows).pairs(ids)
@@ -113,8 +114,14 @@ def trial_scores(
     >>> trial_scores([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]], [0, 0], [1, 2])
     array([1., 0.])
     """
+    _check(backend)
     points = of_cosine(finite_rows(embeddings)) if backend is None else backend.points(embeddings)
     return points.trials(first, second)
+
+
+def _check(backend: Backend | None) -> None:
+    if backend is not None:
+        _checks.given("backend", backend, Backend, "one of `metrics.backends.fit`, or None for the cosine")
 
 
 def roc_curve(scores: ArrayLike, same: ArrayLike) -> RocCurve:

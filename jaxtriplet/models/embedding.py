@@ -40,7 +40,7 @@ def embed(
         Unit-length embeddings, [N, E], or what is pooled, [N, P].
 
     Raises:
-        ValueError: There is no such layer.
+        ValueError: There is no such layer, or lengths do not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -50,7 +50,18 @@ def embed(
         (3, 4)
     """
     _checks.option("layer", layer, get_args(Layer))
-    features, lengths = np.asarray(features), np.asarray(lengths)
+    _checks.positive_integer("batch_size", batch_size)
+    if not callable(getattr(model, "embed", None)):
+        raise ValueError(f"model must be an encoder, with a method `embed`; got {_checks.seen(model)}")
+    wants = "lengths must be integers, one for each row of features"
+    features, lengths = (
+        _checks.hosted(features, "features must be floats of shape [N, T, ...]"),
+        _checks.hosted(lengths, wants),
+    )
+    if features.ndim < 2 or lengths.shape != features.shape[:1] or lengths.dtype.kind not in "iu":
+        raise ValueError(f"{wants}; got {_checks.seen(lengths)} and features {_checks.seen(features)}")
+    if lengths.size and lengths.max() > features.shape[1]:
+        raise ValueError(f"lengths must be at most that of features, {features.shape[1]}; got {lengths.max()}")
     layer_fn, parts = _pooled if layer == "pooled" else _embed, []
     for start in range(0, len(lengths), batch_size):
         frames, counts = features[start : start + batch_size], lengths[start : start + batch_size]

@@ -48,7 +48,8 @@ def checked(
     Raises:
         ValueError: They do not match.
     """
-    values, lengths = jnp.asarray(values), jnp.asarray(lengths)
+    values = jnp.asarray(_checks.taken(values, f"{name} must be floats of shape {shape}"))
+    lengths = jnp.asarray(_checks.taken(lengths, "lengths must be integers, one for each row"))
     sizes = shape.strip("[]").split(", ")
     fits = values.ndim == len(sizes) and all(
         not size.isdigit() or int(size) == found for size, found in zip(sizes, values.shape, strict=True)
@@ -58,6 +59,8 @@ def checked(
     rows = values.shape[:1]
     if lengths.shape != rows or not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise ValueError(f"lengths must be integers of shape {list(rows)}; got {_checks.seen(lengths)}")
-    if keys is not None and keys.shape[:1] != rows:
-        raise ValueError(f"keys must hold one key per row, {list(rows)}; got shape {list(keys.shape)}")
+    if keys is not None and getattr(keys, "shape", ())[:1] != rows:
+        got = f"shape {list(keys.shape)}" if hasattr(keys, "shape") else repr(keys)
+        makes = f"`jax.random.split(key, {len(values)})` makes them"
+        raise ValueError(f"keys must hold one key per row, {list(rows)}; got {got}; {makes}")
     return values, lengths

@@ -94,5 +94,7 @@ def build(
     """
     _checks.option("encoder", name, ENCODERS)
     _checks.option("preset", preset, PRESETS[name])
+    _checks.positive_integer("in_features", in_features)
+    _checks.given("rngs", rngs, nnx.Rngs, "a source of randomness of Flax NNX, `nnx.Rngs(0)`, say")
     sizes = PRESETS[name][preset] | ({} if embedding_dim is None else {"embedding_dim": embedding_dim})
     return ENCODERS[name](in_features, **sizes, num_outputs=num_outputs, rngs=rngs)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxtriplet import _checks
 from jaxtriplet.types import AxisName
 
 _Tree = TypeVar("_Tree")
@@ -33,6 +34,12 @@ def data_mesh(devices: Sequence[Any] | None = None, *, axis_name: str = "data") 
         {'data': 1}
     """
     devices = jax.devices() if devices is None else devices
+    _checks.word("the axis", axis_name, such_as="data")
+    if not isinstance(devices, Sequence | np.ndarray) or not all(hasattr(one, "process_index") for one in devices):
+        first = f"jax.devices()[:{devices}]" if isinstance(devices, int) else "jax.devices()"
+        raise ValueError(f"devices must be a list of devices, such as `{first}`; got {_checks.seen(devices)}")
+    if not len(devices):
+        raise ValueError("devices must be one at least; got none")
     counts = Counter(device.process_index for device in devices)
     if len(set(counts.values())) > 1:
         told = ", ".join(f"process {process} has {count}" for process, count in sorted(counts.items()))
@@ -51,6 +58,7 @@ def axes_of(mesh: Mesh, axis_name: AxisName = None, *, name: str = "axis_name") 
     Raises:
         ValueError: The mesh has no such axis.
     """
+    _checks.mesh(mesh)
     if axis_name is None:
         return tuple(mesh.axis_names)
     axes = (axis_name,) if isinstance(axis_name, str) else tuple(axis_name)
@@ -77,6 +85,7 @@ def by_rows(mesh: Mesh, *, axis_name: AxisName = None) -> NamedSharding:
 
 def replicated(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of an array that every device holds whole."""
+    _checks.mesh(mesh)
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -105,7 +114,8 @@ def fully_sharded(tree: _Tree, mesh: Mesh, *, least: int = 2**12) -> _Tree:
         Rajbhandari, Rasley, Ruwase and He, "ZeRO: Memory Optimizations Toward Training Trillion Parameter Models",
         2020.
     """
-    axes, devices = tuple(mesh.axis_names), mesh.size
+    axes = axes_of(mesh)
+    devices = mesh.size
 
     def lies(path: Any, array: Any) -> NamedSharding:
         splits = [axis for axis, length in enumerate(array.shape) if length % devices == 0]
@@ -170,6 +180,8 @@ def place(tree: _Tree, sharding: Any) -> _Tree:
     Returns:
         The tree as global arrays.
     """
+    if isinstance(sharding, Mesh):
+        raise ValueError("sharding must say how arrays lie on the mesh, such as `jaxtriplet.parallel.replicated(mesh)`")
     shardings = sharding if not isinstance(sharding, NamedSharding) else jax.tree.map(lambda _: sharding, tree)
     return jax.tree.map(_put, tree, shardings)
 
@@ -197,6 +209,8 @@ def spread_rows(tree: _Tree, mesh: Mesh) -> _Tree:
     sharding = by_rows(mesh)
 
     def spread(array: Any) -> jax.Array:
+        if not np.ndim(array):
+            raise ValueError(f"tree must hold arrays with rows to spread; got {_checks.seen(array)}")
         check_divides(len(array) * jax.process_count(), mesh, mesh.axis_names)
         return jax.make_array_from_process_local_data(sharding, np.asarray(array))
 
@@ -221,6 +235,7 @@ def on_this_process(tree: _Tree) -> _Tree:
     """
 
     def whole(array: jax.Array) -> jax.Array:
+        _checks.given("each of the tree", array, jax.Array, "an array of JAX")
         if not array.is_fully_replicated:
             raise ValueError(f"an array of shape {array.shape} is spread over devices: `gathered` makes it whole")
         return array.addressable_data(0)

@@ -2,6 +2,8 @@
 
 import jax
 
+from jaxtriplet import _checks
+
 # A dead process is noticed after so many seconds without a sign of life; a live one gives ten in that time.
 HEARTBEAT = 10
 # The processes of a job may be started minutes apart.
@@ -68,6 +70,7 @@ def share_of(rows: int) -> slice:
         >>> share_of(90)
         slice(0, 90, None)
     """
+    _checks.whole_number("rows", rows)
     count, index = jax.process_count(), jax.process_index()
     if rows % count:
         raise ValueError(f"a batch of {rows} rows does not divide among {count} processes")

@@ -59,6 +59,8 @@ def sharded(
         >>> round(float(jax.jit(loss)(labels, jnp.ones((16, 8)), jnp.eye(8))), 4)  # log 8
         2.0794
     """
+    if not callable(loss):
+        raise ValueError(f"loss must be a function of rows; got {_checks.seen(loss)}")
     axes = axes_of(mesh, axis_name)
     apart = () if class_axis_name is None else axes_of(mesh, class_axis_name, name="class_axis_name")
     rows, classes, everywhere = PartitionSpec(axes), PartitionSpec(apart), PartitionSpec()
@@ -73,6 +75,18 @@ def sharded(
 
     def over_devices(*arguments: Any, where: jax.Array | None = None, **keywords: Any) -> Any:
         names, arguments = by_position(loss, arguments, keywords)
+        if "axis_name" in keywords:
+            raise ValueError(
+                "axis_name is told where the loss is spread: `parallel.sharded(loss, mesh, axis_name=...)`"
+            )
+        for name, one in zip(names, arguments, strict=True):
+            if isinstance(one, str):
+                raise ValueError(f"{name} must be an array or a number; got {one!r}")
+        if where is not None:
+            where = _checks.by_name("where", where)
+            if np.ndim(where) != 1:
+                raise ValueError(f"where must be bool, one for each row; got {_checks.seen(where)}")
+            check_divides(len(where), mesh, axes)
         if apart:
             keywords |= {name: as_weights(name, keywords[name]) for name in of_classes if name in keywords}
             held = [*zip(names, arguments, strict=True), *keywords.items()]

@@ -134,6 +134,9 @@ def embed_batches(
     if not 0 < speed < np.inf:
         raise ValueError(f"speed must be above 0; got {speed}")
     # As many samples as the model expects in a second are to last so many seconds.
+    _checks.given("index", index, Recordings, "what `jaxtriplet.data.recordings` returns")
+    if not hasattr(model, "sample_rate"):
+        raise ValueError(f"model must be an encoder of waveforms, a `SpeechEncoder`, say; got {_checks.seen(model)}")
     rate = round(model.sample_rate / speed)
     samples = index.samples(rate)
     by_length = np.argsort(samples, kind="stable")

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
+from flax import linen as nn, nnx
 
 from jaxtriplet import _checks
 from jaxtriplet.training.contract import LossFn, TrainState
@@ -47,6 +47,20 @@ def create_state(
         ValueError: The model keeps batch statistics, parameters are missing, the loss needs a size, or takes no memory,
             or a size is no whole number above 0.
     """
+    check_loss(loss_fn)
+    is_one = all(callable(getattr(optimizer, name, None)) for name in ("init", "update"))
+    if not is_one or isinstance(optimizer, type | nnx.Optimizer):
+        raise ValueError(
+            "optimizer must be a transformation of Optax, such as `jaxtriplet.training.make_optimizer(1e-3)`; got "
+            f"{_checks.seen(optimizer)}"
+        )
+    if isinstance(model, nn.Module):
+        raise ValueError("of a Flax Linen module, give the function and parameters: `model.apply, ..., params=params`")
+    if not callable(model) or isinstance(model, type):
+        made = f"`{model.__name__}(..., rngs=nnx.Rngs(0))`" if isinstance(model, type) else "a Flax NNX module, say"
+        raise ValueError(f"model must be a module that is made, {made}, or a function; got {_checks.seen(model)}")
+    if not hasattr(seed, "dtype") or not jnp.issubdtype(seed.dtype, jnp.integer):
+        _checks.whole_number("seed", seed)
     graph: Any = model
     encoder, rest = params, None
     if isinstance(model, nnx.Module):
@@ -82,6 +96,25 @@ def create_state(
     )
 
 
+def check_loss(loss_fn: Any, *, is_started: bool = False) -> None:
+    """Raises a `ValueError` unless something is a loss as a training step takes it.
+
+    Args:
+        loss_fn: What `jaxtriplet.losses.weighted` returns, or any other `LossFn`.
+        is_started: Whether a state has been made with it, so that it may do without `init`.
+    """
+    if callable(loss_fn) and not isinstance(loss_fn, type):
+        first = next(iter(inspect.signature(loss_fn).parameters), "")
+        if callable(getattr(loss_fn, "init", None)) or (is_started and first not in ("labels", "embeddings")):
+            return
+    name = loss_fn if isinstance(loss_fn, str) else getattr(loss_fn, "__name__", "")
+    such_as = name.replace("-", "_") if str(name).replace("-", "_").isidentifier() else "semi_hard"
+    raise ValueError(
+        f'loss_fn must be a sum of losses, `jaxtriplet.losses.weighted({{"{such_as}": 1.0}})`, say, or a function with '
+        f"their arguments and an `init`; got {_checks.seen(loss_fn)}"
+    )
+
+
 def embed(state: TrainState, encoder: Any, examples: tuple[Any, ...], keys: jax.Array, axis_name: AxisName) -> Any:
     """Returns what the model makes of inputs and, if there are any, lengths."""
     call = state.model
@@ -99,6 +132,7 @@ def embed(state: TrainState, encoder: Any, examples: tuple[Any, ...], keys: jax.
     else:
         takes = inspect.signature(call).parameters
         call = functools.partial(call, encoder)
+    _checks.fits("the model", call, ("inputs", "lengths")[: len(examples)])
     return call(*examples, keys=keys) if "keys" in takes else call(*examples)
 
 
@@ -111,6 +145,7 @@ def trained_model(state: TrainState) -> Any:
     Returns:
         The encoder, on memory of its own; of a plain function, the function with its parameters given.
     """
+    _checks.given("state", state, TrainState, "one of `create_state`, or what an update makes of it")
     average = jax.tree.map(jnp.copy, state.average)
     if not isinstance(state.model, nnx.GraphDef):
         return functools.partial(state.model, average)

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from jaxtriplet import _checks, parallel
 from jaxtriplet.engine import memory
 from jaxtriplet.training.contract import AugmentFn, Batch, LossFn, Metrics, TrainState, Update
-from jaxtriplet.training.state import embed
+from jaxtriplet.training.state import check_loss, embed
 from jaxtriplet.types import AxisName, Stats
 
 
@@ -67,14 +67,20 @@ def make_update(
         Micro-batches: Gao, Zhang, Han and Callan, "Scaling Deep Contrastive Learning Batch Size under Memory Limited
         Setup", 2021.
     """
+    check_loss(loss_fn, is_started=True)
+    if augment_fn is not None and not callable(augment_fn):
+        raise ValueError(f"augment_fn must be a function; got {_checks.seen(augment_fn)}")
     if mesh is not None and axis_name is not None:
         raise ValueError("mesh is the global view, axis_name a device's own: give one of them")
     if mesh is None and state_sharding is not None:
         raise ValueError("state_sharding says where the state lies in the global view: give its mesh too")
+    _checks.axes(axis_name)
+    if mesh is not None:
+        _checks.mesh(mesh)
     if micro_batch is not None:
         _checks.positive_integer("micro_batch", micro_batch)
     if not (isinstance(average_decay, Real) and 0 <= average_decay < 1):
-        raise ValueError(f"average_decay must be in [0, 1); got {average_decay}")
+        raise ValueError(f"average_decay must be in [0, 1); got {average_decay!r}")
     whole = None if mesh is None else parallel.replicated(mesh)
     lies = whole if state_sharding is None else state_sharding
     takes = inspect.signature(loss_fn).parameters
@@ -82,11 +88,15 @@ def make_update(
     def encode(state: TrainState, encoder: Any, rows: tuple[Any, ...]) -> jax.Array:
         examples, augment_keys, encoder_keys = rows
         if augment_fn is not None:
+            _checks.fits("augment_fn", augment_fn, ("key", "inputs", "length")[: 1 + len(examples)])
             changed = jax.vmap(augment_fn)(augment_keys, *examples)
             examples = changed if len(examples) > 1 else (changed,)
         return embed(state, encoder, examples, encoder_keys, axis_name)
 
     def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        _check(state, batch)
+        if axis_name is not None:
+            _checks.mapped(axis_name=axis_name)
         examples = (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
         rows = (examples, *_keys(state, len(batch.labels), axis_name))
         given: dict[str, Any] = {"step": state.step} if "step" in takes else {}
@@ -121,6 +131,18 @@ def make_update(
         in_shardings=(lies, parallel.by_rows(mesh)),
         out_shardings=(lies, whole),
     )
+
+
+def _check(state: Any, batch: Any) -> None:
+    """Checks what a step is given, before the model is."""
+    _checks.given("state", state, TrainState, "one of `create_state`, or what an update made of it")
+    _checks.given("batch", batch, Batch, "a `jaxtriplet.training.Batch(inputs, labels)`")
+    _checks.swapped("inputs", batch.inputs, "labels", batch.labels)
+    labels = _checks.integers(batch.labels)
+    of_rows = {"inputs": batch.inputs, "lengths": batch.lengths, "where": batch.where}
+    for name, leaf in ((name, leaf) for name, tree in of_rows.items() for leaf in jax.tree.leaves(tree)):
+        if jnp.shape(leaf)[:1] != labels.shape:
+            raise ValueError(f"{name} must have a row for each of {len(labels)} labels; got {_checks.seen(leaf)}")
 
 
 def _class_axes(lies: Any, state: TrainState) -> AxisName:

@@ -16,6 +16,7 @@ from jaxtriplet.types import AxisName, DistanceFn
 
 def same_kind(one: Any, other: Any) -> None:
     """Raises a `ValueError` unless two metrics can be merged."""
+    _checks.given("other", other, struct.PyTreeNode, f"a {type(one).__name__}")
     kinds = [(jax.tree.structure(tree), [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]) for tree in (one, other)]
     if kinds[0] != kinds[1]:
         seen = " and ".join(f"{type(tree).__name__}{_settings(tree)}" for tree in (one, other))
@@ -59,6 +60,7 @@ class RecallAtK(_Mean):
     @classmethod
     def empty(cls, *, k: int = 1) -> Self:
         """Returns the metric of no query."""
+        _checks.positive_integer("k", k)
         return cls(total=jnp.zeros(()), count=jnp.zeros((), jnp.int32), k=k)
 
     @classmethod
