@@ -29,11 +29,13 @@ HIDDEN = {
     "pages": "what the jobs write",
     "numerics": "below the losses; `l2_normalize` is a name of `jaxtriplet`",
 }
-# The engine's and the registry's inner names, which the engine's page explains, and what other names already say.
+# By which name users know what a module holds.
 _ELSEWHERE = {
     "jaxtriplet.losses": "jaxtriplet",
     "jaxtriplet.engine.memory": "jaxtriplet.memory",
 }
+# What losses alone need of a module that is a name of `jaxtriplet`.
+_INNER = {f"jaxtriplet.engine.memory.{name}" for name in ("Memory", "Rows", "meet")}
 
 
 def public_names() -> set[str]:
@@ -44,6 +46,6 @@ def public_names() -> set[str]:
         for name in getattr(owner, "__all__", [name for name in vars(owner) if not name.startswith("_")]):
             value = getattr(owner, name)
             ours = str(getattr(value, "__module__", "")).startswith("jaxtriplet")
-            if ours and (inspect.isfunction(value) or inspect.isclass(value) or hasattr(value, "lower")):
+            if ours and f"{module}.{name}" not in _INNER and (inspect.isfunction(value) or inspect.isclass(value) or hasattr(value, "lower")):
                 found.add(f"{_ELSEWHERE.get(module, module)}.{name}")
     return found
