@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from jaxtriplet import _files
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
 from jaxtriplet.jobs.meeting import warn
+from jaxtriplet.jobs.progress import Bar
 from jaxtriplet.parallel.shares import ALONE, Processes
 
 SHOWN = 20  # so many lines fit on a screen
@@ -19,23 +18,21 @@ _REMEDY = "put back a copy of it, or have `train --resume` write it again"
 
 
 @contextmanager
-def progress(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Shows a bar on standard error, once there is something to show.
+def progress(words: str, *, quiet: bool, compiles: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Shows on standard error how many files are done, once there is something to show.
 
     Args:
         words: What is done.
         quiet: Whether to show nothing.
+        compiles: Whether an encoder is compiled first.
 
     Yields:
         A function of how much is done and how much there is, as `progress_fn` takes it.
     """
-    with tqdm(desc=words, unit="file", disable=quiet, delay=0.5) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+    with Bar(words, "file", quiet=quiet, delay=0.5) as bar:
+        if compiles:
+            bar.doing("compiling")
+        yield bar.to
 
 
 def listen(

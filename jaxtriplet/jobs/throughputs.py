@@ -12,9 +12,12 @@ import numpy as np
 from jaxtriplet.data import load
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fresh_state, objective_of
+from jaxtriplet.jobs.progress import Bar
 from jaxtriplet.jobs.sources.recordings import FolderOfRecordings
 from jaxtriplet.speech import augment_waveforms, mask_features
 from jaxtriplet.training import Batch, make_update
+
+STAGES = 6
 
 
 class Stage(NamedTuple):
@@ -55,7 +58,12 @@ def throughput(
     config = Config.of_recipe(recipe)
     source = FolderOfRecordings(config, data=Path(data), allow_outside=allow_outside, quiet=quiet)
     source.report()
-    return list(_measured(source, rounds))
+    found = list[Stage]()
+    with Bar("measuring", "stage", STAGES, quiet=quiet) as bar:
+        for stage in _measured(source, rounds):
+            found.append(stage)
+            bar.to(len(found), figures=f"{stage.name}: {stage.milliseconds:.1f} ms")
+    return found
 
 
 def _measured(source: FolderOfRecordings, rounds: int) -> Iterator[Stage]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxtriplet import _checks, _files, pages
-from jaxtriplet.jobs import nonfinite, notes, runs
+from jaxtriplet.jobs import latest, nonfinite, notes, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fit
 from jaxtriplet.jobs.history import Row
@@ -67,7 +67,7 @@ def train(
         dev: The folder of other speakers, who choose the best checkpoint and judge it.
         dev_fraction: The share of the speakers in `data` that are held out for that.
         allow_outside: Whether Kaldi's `wav.scp` may name files outside `data` and `dev`.
-        out: The folder for the results; None for `runs/<time>`.
+        out: The folder for the results; None for `runs/<time>`, to which `runs/latest` leads from then on.
         overwrite: Whether the folder may hold something.
         resume: Whether to go on from the newest checkpoint in the folder.
         quiet: Whether to show no progress on standard error.
@@ -115,6 +115,8 @@ def train(
             # Once more, now that nobody else writes.
             runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
             runs.begin(folder, settings, content, overwrite=overwrite)
+            if out is None:
+                latest.point_at(folder)
             source.report()
             if words := unreached(asked):
                 warn(words)
@@ -124,6 +126,8 @@ def train(
         model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
         if jax.process_index():
             return Trained(folder, None, None, history)
+        if not quiet:
+            warn("judging the encoder, and drawing its report")
         run = source.run(model)
         runs.save_weights(folder, run)
         judgement, more, arrays, page = source.judge(run)

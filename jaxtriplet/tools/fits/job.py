@@ -35,10 +35,13 @@ def fits(
     with Compiler() as compiler:
 
         def compiled(program: Program) -> Compiled:
+            what = f"{program.target} x {program.devices}, {program.batch_size:,} rows"
+            if not quiet:
+                print(f"{what}: compiling", end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
             found = compiler(program)
             words = f"{size(found.peak_bytes)}, {'fits' if found.fits else 'does not fit'}, {found.seconds:.0f} s"
             if not quiet:
-                print(f"{program.target} x {program.devices}, {program.batch_size:,} rows: {words}", file=sys.stderr)
+                print(f"{what}: {words}", file=sys.stderr, flush=True)
             return found
 
         return [_answer(program, compiled, largest) for program in programs]
