@@ -147,7 +147,9 @@ def ending(error: BaseException) -> tuple[int, str] | None:
         if isinstance(error, _NAMED) and not jax.distributed.is_initialized():
             status = 2
             if error.strerror and error.filename:
-                words = f"{os.fsdecode(error.filename)}: {error.strerror[0].lower()}{error.strerror[1:]}"
+                is_folder = isinstance(error, IsADirectoryError)
+                reason = "a folder, not a file" if is_folder else f"{error.strerror[0].lower()}{error.strerror[1:]}"
+                words = f"{os.fsdecode(error.filename)}: {reason}"
     elif isinstance(error, EOFError):  # no command asks anything
         status, words = 2, f"a file ends too early: {error}"
     elif notes.is_out_of_memory(error):

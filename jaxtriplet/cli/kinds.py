@@ -45,6 +45,10 @@ class RunFolder(Place):
         return found
 
 
+MOST = 2**31 - 1
+"""The largest whole number where no other one is said: what is counted in arrays is a number of 32 bits."""
+
+
 class Whole(click.IntRange):
     """A whole number."""
 
@@ -52,11 +56,14 @@ class Whole(click.IntRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Reads it."""
+        bounds = _bounds(self.min, self.max)
         try:
-            return super().convert(value, param, ctx)
+            number = super().convert(value, param, ctx)
         except click.BadParameter:
-            bounds = _bounds(self.min, self.max)
-            self.fail(f"must be a whole number{f', {bounds}' * bool(bounds)}; got {value}", param, ctx)
+            self.fail(f"must be a whole number{f', {bounds}' * bool(bounds)}; got {value!r}", param, ctx)
+        if number > (MOST if self.max is None else self.max):
+            self.fail(f"must be a whole number, at most {MOST:,}; got {value!r}", param, ctx)
+        return number
 
     def _describe_range(self) -> str:
         return _in_help(self.min, self.max)
@@ -75,7 +82,7 @@ class Number(click.FloatRange):
             number = math.nan
         if not math.isfinite(number):
             bounds = _bounds(self.min, self.max)
-            self.fail(f"must be a finite number{f', {bounds}' * bool(bounds)}; got {value}", param, ctx)
+            self.fail(f"must be a finite number{f', {bounds}' * bool(bounds)}; got {value!r}", param, ctx)
         return number
 
     def _describe_range(self) -> str:

@@ -70,11 +70,17 @@ def listen(
             read = partial(recordings_of, folder, paths) if paths else whole
             index = read(progress_fn=show, processes=processes)
         except ValueError as error:
-            hinted = labelled and not (known or paths) and Path(folder).is_dir() and "`" not in str(error)  # one hint
+            hinted = labelled and not (known or paths) and lacks_speakers(error)
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     if not processes.index:
         name_problems(index.problems, len(index))
     return index
+
+
+def lacks_speakers(error: ValueError) -> bool:
+    """Returns whether a folder cannot be used for want of who speaks, and of no other hint."""
+    words = str(error)
+    return "`" not in words and (" lies " in words or "utt2spk" in words)
 
 
 def name_problems(problems: Sequence[Problem], used: int) -> None:

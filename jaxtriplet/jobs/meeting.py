@@ -157,7 +157,7 @@ def _check_divides(config: Config, mesh: Mesh) -> None:
     if config.data.batches == "balanced" and speakers % processes:
         lacks = "some would have none" if speakers < processes else "each loads its own"
         raise ValueError(
-            f"{speakers} speakers of a batch do not divide among {processes} processes, and {lacks}; give `speakers` "
+            f"{speakers} speakers do not divide among {processes} processes, and {lacks}; give as `speakers` "
             f"a multiple of {processes}"
         )
     parts, words = parts_of(config)
@@ -165,7 +165,8 @@ def _check_divides(config: Config, mesh: Mesh) -> None:
         parallel.check_divides(parts, mesh, mesh.axis_names)
     elif parts % mesh.size:
         raise ValueError(
-            f"the {parts} {words} of a batch do not divide among {mesh.size} devices; give other `speakers` or `utterances`"
+            f"the {parts} {words} of a batch do not divide among {mesh.size} devices; give other `speakers` or "
+            "`utterances`"
         )
 
 

@@ -255,8 +255,8 @@ def _why(folder: Path) -> str:
     if not folder.is_dir():
         return ": it is a file" if folder.exists() else ": there is no such folder"
     if not (folder / "config.json").exists():
-        return ""
-    return "; it is begun: wait for its end, or go on with `train --resume`"
+        return ": it has no config.json"
+    return ": it is begun; wait for its end, or go on with `train --resume`"
 
 
 def load_speech(folder: Path | str) -> SpeechRun:

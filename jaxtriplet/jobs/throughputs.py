@@ -53,9 +53,11 @@ def throughput(
         The stages.
 
     Raises:
-        ValueError: There is no such recipe or folder, or the recordings do not fill a batch.
+        ValueError: There is no such recipe of recordings or no such folder, or the recordings do not fill a batch.
     """
     config = Config.of_recipe(recipe)
+    if config.data.source != "recordings":
+        raise ValueError(f"`recipe`: {recipe} trains on no recordings; name another")
     source = FolderOfRecordings(config, data=Path(data), allow_outside=allow_outside, quiet=quiet)
     source.report()
     found = list[Stage]()

@@ -89,7 +89,7 @@ def train(
         >>> jobs.train(jobs.Config.of_recipe("best", steps=10))
         Traceback (most recent call last):
         ...
-        ValueError: `recipe`: of no use without `data`, a folder for best to train on
+        ValueError: the recipe best trains on recordings: name their folder, `data`
     """
     check_place(coordinator, num_processes, process_id, distributed=distributed)
     asked, folder = _settled(config, data), None if out is None else Path(out)
@@ -97,6 +97,8 @@ def train(
     _checks.positive_integer("`checkpoint_every`", checkpoint_every)
     if dev_fraction is not None:
         _checks.finite("`dev_fraction`", dev_fraction)
+        if not 0 < dev_fraction < 1:
+            raise ValueError(f"`dev_fraction` must lie between 0 and 1; got {dev_fraction}")
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
     folder = runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
     source = _source(asked, data, dev, dev_fraction, allow_outside=allow_outside, quiet=quiet)
@@ -154,7 +156,7 @@ def _source(
     if data is None and (dev, dev_fraction) != (None, None):
         raise ValueError("`dev` and `dev_fraction` belong to `data`")
     if data is None and kind.needs_data:
-        raise ValueError(f"`recipe`: of no use without `data`, a folder for {config.recipe} to train on")
+        raise ValueError(f"the recipe {config.recipe} trains on recordings: name their folder, `data`")
     if data is not None and not kind.needs_data:
         raise ValueError(f"`data`: of no use with the recipe {config.recipe}")
     data, dev = (None if one is None else Path(one) for one in (data, dev))

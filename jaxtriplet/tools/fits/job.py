@@ -32,6 +32,7 @@ def fits(
     for program in programs:
         targets.check(program.target, program.devices)
         program.checked()
+        targets.check_installed(program.target)
     with Compiler() as compiler:
 
         def compiled(program: Program) -> Compiled:
