@@ -515,8 +515,8 @@ def test_the_command_answers_in_json(call: Any) -> None:
         (["--loss", "semi-hart"], "'semi-hart' is not one of"),
         (["--target", "tpu-v1"], "'tpu-v1' is not one of 'tpu-v5e'"),
         (["--encoder", "cnn"], "'cnn' is not "),
-        (["--devices", "3"], "tpu-v5e is known with 1, 2, 4, 8, 16, 32, 64, 128, 256 devices, not 3"),
-        (["--devices", "1,four"], "'1,four' are not whole numbers"),
+        (["--devices", "3"], "--devices of tpu-v5e must be of 1, 2, 4, 8, 16, 32, 64, 128, 256; got 3"),
+        (["--devices", "1,four"], "--devices must be whole numbers, joined by commas; got '1,four'"),
         (
             ["--devices", "1,16", "--batch-size", "24"],
             "24 rows does not divide among 16 devices: take a multiple of 16",

@@ -229,7 +229,7 @@ class Sections(click.Command):
     def __init__(self, *args: Any, examples: Sequence[tuple[str, str]] = (), **settings: Any) -> None:
         """Remembers the examples."""
         super().__init__(*args, **settings)
-        self._examples = examples
+        self.examples = examples
 
     def invoke(self, ctx: click.Context) -> Any:
         """Says which run `runs/latest` is, unless all is to be quiet."""
@@ -239,9 +239,9 @@ class Sections(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the examples, then what the command does."""
-        if self._examples:
+        if self.examples:
             with formatter.section("Examples"):
-                for typed, what in self._examples:
+                for typed, what in self.examples:
                     formatter.write(f"  {' '.join(['jaxtriplet', str(ctx.info_name), *typed.split()])}\n")
                     with formatter.indentation(), formatter.indentation():
                         formatter.write_text(what)

@@ -6,25 +6,24 @@ from contextlib import suppress
 from pathlib import Path
 
 from jaxtriplet import _files
-from jaxtriplet.jobs.meeting import warn
 
 LATEST = Path("runs", "latest")
 _OURS = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 """The names that `runs.choose` gives: what leads elsewhere, or is no link, is somebody's own."""
 
 
-def point_at(folder: Path) -> None:
+def point_at(folder: Path) -> str | None:
     """Lets `latest` beside the folder of a run lead to it: a link or, where the system makes none, a text.
-
-    What a user has put there stays, which is told.
 
     Args:
         folder: The folder, with a name by the time.
+
+    Returns:
+        Why it does not: what a user has put there stays. None if it does.
     """
     link = folder.parent / LATEST.name
     if os.path.lexists(link) and _led_to(link) is None:
-        warn(f"{link} is your own, so it stays as it is, and does not lead to {folder}")
-        return
+        return f"{link} is your own, so it stays as it is, and does not lead to {folder}"
     draft = link.with_name(f".{link.name}.{os.getpid()}{_files.DRAFT}")
     try:
         with suppress(OSError):
@@ -33,9 +32,10 @@ def point_at(folder: Path) -> None:
             draft.write_text(f"{folder.name}\n", encoding="utf-8")
         os.replace(draft, link)
     except OSError as error:  # a run is worth more than its second name
-        warn(f"{link} cannot be made to lead to {folder}: {error}")
         with suppress(OSError):
             draft.unlink(missing_ok=True)
+        return f"{link} cannot be made to lead to {folder}: {error}"
+    return None
 
 
 def resolved(path: Path) -> Path:

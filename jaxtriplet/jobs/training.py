@@ -117,8 +117,8 @@ def train(
             # Once more, now that nobody else writes.
             runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
             runs.begin(folder, settings, content, overwrite=overwrite)
-            if out is None:
-                latest.point_at(folder)
+            if out is None and (words := latest.point_at(folder)):
+                warn(words)
             source.report()
             if words := unreached(asked):
                 warn(words)
