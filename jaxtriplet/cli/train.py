@@ -67,7 +67,7 @@ def _options(numbers: Mapping[str, Any]) -> str:
     cls=Train,
     params=[*_numbers()],
     examples=[
-        ("", "JapaneseVowels, which needs no download: half a minute. The results go to runs/<time>."),
+        ("", "JapaneseVowels, which needs no download: a minute. The results go to runs/<time>."),
         (
             "--data recordings --dev-fraction 0.2 --out runs/mine",
             "Recordings of yours, recordings/<speaker>/<utterance>.wav, judged on a fifth of the speakers.",

@@ -104,6 +104,7 @@ def _updates(
         with notes.shared():
             raise ValueError(f"{problem} at step {step + 1}; try a smaller `learning_rate`; {kept}")
 
+    bar.doing("compiling")
     begin, state, update = start()
     bar.start(begin)
     if begin:

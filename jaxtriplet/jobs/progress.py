@@ -86,6 +86,7 @@ class Bar:
         self._done = done
         if self._bar is not None:
             if begins and self._doing != self._words:
+                self._bar.initial = self._bar.n = self._bar.last_print_n = done
                 self._bar.unpause()
             self._bar.total = self._total
             self._bar.set_postfix_str(self._figures, refresh=False)
