@@ -421,7 +421,7 @@ def test_the_command_draws_its_picture(imagined: Any, monkeypatch: Any, call: An
         (["--losses", "info-nce", "--batch-sizes", "1"], "a batch of 1 rows is not two or more pairs"),
         (["--losses", "aam-softmax", "--batch-sizes", "1"], "a batch of 1 rows is not two or more rows"),
         (["--losses", "aam-softmax", "--classes", "1"], "--classes"),
-        (["--losses", ","], "no loss"),
+        (["--losses", ","], "--losses names none; known: "),
         (["--only", "torch"], "--only must be one of jaxtriplet, "),
         (["--batch-sizes", "12"], "a batch of 12 rows is not two or more classes of 8"),
         (["--batch-sizes", "8"], "a batch of 8 rows is not two or more classes of 8"),

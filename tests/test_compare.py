@@ -255,7 +255,7 @@ def broken(path: Path, content: bytes | None) -> None:
             "is no finished run, and tells nothing of its encoder; name --",
         ),
         (lambda a, b: broken(b / "embeddings.npz", None), "is no finished run"),
-        (lambda a, b: broken(b / "metrics.json", b"{"), "metrics.json is damaged (Expecting property name"),
+        (lambda a, b: broken(b / "metrics.json", b"{"), "metrics.json is damaged (it is no JSON: Expecting property"),
         (lambda a, b: broken(b / "metrics.json", b'{"equal_error_rate": NaN}'), "(its equal error rate is nan)"),
         (lambda a, b: broken(b / "metrics.json", b'{"min_dcf": 1}'), "(its equal error rate is None)"),
         (lambda a, b: broken(b / "embeddings.npz", b"PK"), "embeddings.npz is damaged ("),
