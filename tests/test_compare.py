@@ -297,7 +297,7 @@ def test_bad_runs_are_told_in_a_line(
         (lambda a, b: [a, b, "--data", a], "--data: of no use with what was evaluated already"),
         (lambda a, b: [a, b, "--out", a, "--overwrite"], "is one of the folders that are compared"),
         (lambda a, b: [a, b, "--out", a.parent], "is not empty; name another folder, or add --overwrite"),
-        (lambda a, b: [a, b, "--draws", "0"], "Invalid value for '--draws'"),
+        (lambda a, b: [a, b, "--draws", "0"], "--draws must be a whole number, at least 1; got '0'"),
     ],
 )
 def test_bad_evaluations_are_told_in_a_line(
