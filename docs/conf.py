@@ -1,13 +1,9 @@
 """The documentation site: `python -m sphinx -W -b html docs build/site`."""
 
-import os
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-# The pages about devices show eight, and pictures of losses take longer to optimise than to compute.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import jaxtriplet
 

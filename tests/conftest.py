@@ -232,7 +232,7 @@ SELDOM = {
     "test_many_centers_take_no_more_memory_than_as_many_classes",
 }
 
-# Groups of tests that take minutes, one after the other: all others would be done, and wait for them.
+# Groups of tests, by the first word of their names, that take minutes: all others would be done, and wait for them.
 LONG = {"processes", "notebooks"}
 
 
@@ -266,6 +266,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
     items.sort(
         key=lambda item: (
-            not any({*mark.args, *mark.kwargs.values()} & LONG for mark in item.iter_markers("xdist_group"))
+            not any(
+                str(name).split()[0] in LONG
+                for mark in item.iter_markers("xdist_group")
+                for name in (*mark.args, *mark.kwargs.values())
+            )
         )
     )

@@ -5,7 +5,14 @@ import sys
 import numpy as np
 import pytest
 
-from jaxtriplet.data import ShuffledSampler, SpeakerSampler, TripletSampler, japanese_vowels, sampler_of
+from jaxtriplet.data import (
+    EpochSampler,
+    ShuffledSampler,
+    SpeakerSampler,
+    TripletSampler,
+    japanese_vowels,
+    sampler_of,
+)
 
 RAGGED = np.array([5, 5, 5, 5, 5, 9, 9, 2, 7, 7, 7, -1, -1, -1, -1, 5])
 STEPS = range(20)
@@ -51,8 +58,9 @@ def test_japanese_vowels_without_sktime(monkeypatch):
         lambda seed: SpeakerSampler(RAGGED, speakers=3, utterances=3, seed=seed),
         lambda seed: TripletSampler(RAGGED, triplets=8, seed=seed),
         lambda seed: ShuffledSampler(len(RAGGED), rows=5, seed=seed),
+        lambda seed: EpochSampler(RAGGED, speakers=3, utterances=3, seed=seed),
     ],
-    ids=["speakers", "triplets", "shuffled"],
+    ids=["speakers", "triplets", "shuffled", "epochs"],
 )
 def test_a_step_is_a_function_of_seed_and_step(make):
     sampler = make(3)

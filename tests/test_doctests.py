@@ -4,9 +4,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -59,14 +57,3 @@ def test_every_public_function_is_documented(function: Callable[..., object]) ->
 def test_the_losses_are_among_them() -> None:
     assert {one.function for one in registry.LOSSES.values()} | {jt.ge2e_similarity} == set(LOSSES)
     assert {jt.distances.euclidean, jt.distances.kl} <= set(DISTANCES)
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize("page", ["docs/judging.md"])
-def test_the_programs_of_a_page_run_one_after_the_other(page: str) -> None:
-    text = (Path(__file__).parent.parent / page).read_text(encoding="utf-8")
-    names: dict[str, object] = {}
-    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert programs
-    for program in programs:
-        exec(program, names)

@@ -114,6 +114,13 @@ def test_filters_have_unit_area():
     np.testing.assert_allclose(mel_filters(RATE, 512, 40, 20, 7600)[-10:].sum(axis=1) * RATE / 512, 1, rtol=0.02)
 
 
+def test_bands_end_below_half_the_sample_rate():
+    telephone = jax.random.normal(jax.random.key(0), (1, 800)), jnp.array([800])
+    found, _ = log_mel(*telephone, sample_rate=8000, num_bands=BANDS)
+    expected, _ = log_mel(*telephone, sample_rate=8000, num_bands=BANDS, highest=3800.0)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize(
     ("waveforms", "lengths", "options", "message"),
     [
@@ -122,7 +129,12 @@ def test_filters_have_unit_area():
         (jnp.ones((1, 8000)), jnp.array([8000, 1]), {}, r"lengths must be integers of shape \[1\]"),
         (jnp.ones((1, 500)), jnp.array([500]), {}, "a frame of 512 samples must fit into the waveforms"),
         (jnp.ones((1, 8000)), jnp.array([8000]), {"window": 0.1}, "the window of 1600 into a frame"),
-        (jnp.ones((1, 8000)), jnp.array([8000]), {"sample_rate": 8000}, "between 0 and half the sample rate, 4000 Hz"),
+        (
+            jnp.ones((1, 800)),
+            jnp.array([800]),
+            {"sample_rate": 8000, "highest": 7600.0},
+            "half the sample rate, 4000 Hz",
+        ),
         (jnp.ones((1, 8000)), jnp.array([8000]), {"num_bands": 200}, "200 bands are too many"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Each loss is declared once, and found everywhere: by name, in sums, in commands, in these tests, in the README."""
+"""Each loss is declared once, and found everywhere: by name, in sums, in commands, in tests, in the index of pages."""
 
 import ast
 import inspect
@@ -44,22 +44,20 @@ def test_every_loss_is_a_name_of_the_package() -> None:
         assert getattr(jt, name) is getattr(losses, name) is one.function
 
 
-def of_readme() -> list[list[str]]:
-    """The rows of the table of losses."""
-    lines = (ROOT / "README.md").read_text().splitlines()
-    start = lines.index("| function | a term for | divided by |") + 2
-    ends = next(number for number, line in enumerate(lines[start:], start) if not line.startswith("|"))
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[start:ends]]
+def of_index() -> list[list[str]]:
+    """The rows of the tables of losses, without what each is for: a call that links to its page, and two cells more."""
+    lines = (ROOT / "docs" / "losses" / "index.md").read_text().splitlines()
+    return [line.strip("| ").split(" | ")[:-1] for line in lines if line.startswith("| [`")]
 
 
-def test_the_readme_says_what_the_declarations_say() -> None:
+def test_the_index_says_what_the_declarations_say() -> None:
     expected = []
     for one in registry.LOSSES.values():
         names = [name for name, each in one.signature.parameters.items() if each.kind is not each.KEYWORD_ONLY]
         given = ", ".join(one.sees if name == "embeddings" else name for name in names)
-        expected.append([f"`{one.name}({given})`", one.term, one.divided_by])
-        expected += [[f"`{one.name}(..., {option})`", words, one.divided_by] for option, words in one.also.items()]
-    told = of_readme()
+        calls = {given: one.term, **{f"..., {option}": words for option, words in one.also.items()}}
+        expected += [[f"[`{one.name}({call})`]({one.name}.md)", term, one.divided_by] for call, term in calls.items()]
+    told = of_index()
     assert [row for row in expected if row not in told] == []
     assert [row for row in told if row not in expected] == []
 

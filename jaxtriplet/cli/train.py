@@ -131,6 +131,12 @@ def _options(numbers: Mapping[str, Any]) -> str:
     help="Devices of this machine to use.  [default: as many as divide a batch]",
     section=options.DEVICES,
 )
+@options.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write the figures for TensorBoard too, into tensorboard/ in there.",
+    section=OUTPUT,
+)
 @options.distributed
 def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     """Train a speaker encoder on recordings, or without --data on JapaneseVowels.

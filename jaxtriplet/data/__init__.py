@@ -2,6 +2,7 @@
 
 from jaxtriplet.data.audio import read as read
 from jaxtriplet.data.entry import Problem as Problem
+from jaxtriplet.data.epochs import EpochSampler as EpochSampler
 from jaxtriplet.data.japanese_vowels import Utterances as Utterances, japanese_vowels as japanese_vowels
 from jaxtriplet.data.loader import (
     Crops as Crops,

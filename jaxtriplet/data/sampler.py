@@ -48,7 +48,7 @@ class SpeakerSampler:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
-        order, starts, counts = _grouped(_integers("labels", labels, "N"))
+        order, starts, counts = grouped(integers("labels", labels, "N"))
         rows = np.split(order, starts[1:])
         self._rows = [own for own, count in zip(rows, counts, strict=True) if count >= min(utterances, 2)]
         if not self._rows:
@@ -59,7 +59,7 @@ class SpeakerSampler:
                 f"the labels hold {len(self._rows)}"
             )
         self._speakers, self._utterances, self._seed = speakers, utterances, seed
-        self._sessions = _integers("sessions", np.zeros_like(order) if sessions is None else sessions, len(order))
+        self._sessions = integers("sessions", np.zeros_like(order) if sessions is None else sessions, len(order))
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [P * K] integers, speaker by speaker."""
@@ -71,7 +71,7 @@ class SpeakerSampler:
 
     def _spread(self, rows: np.ndarray) -> np.ndarray:
         """Returns the rows in rounds: the first of every session, then the second, each round in their old order."""
-        order, starts, counts = _grouped(self._sessions[rows])
+        order, starts, counts = grouped(self._sessions[rows])
         rounds = np.empty_like(order)
         rounds[order] = np.arange(len(rows)) - np.repeat(starts, counts)
         return rows[np.argsort(rounds, kind="stable")]
@@ -107,7 +107,7 @@ class TripletSampler:
         _checks.positive_integer("triplets", triplets)
         if triplets % shares:
             raise ValueError(f"{triplets} triplets do not divide among {shares} devices")
-        self._order, starts, counts = _grouped(_integers("labels", labels, "N"))
+        self._order, starts, counts = grouped(integers("labels", labels, "N"))
         if len(counts) < 2:
             raise ValueError(f"a negative needs a second speaker; the labels hold {len(counts)}")
         if counts.max() < 2:
@@ -198,17 +198,18 @@ def sampler_of(
             raise ValueError("triplets are drawn, and no shuffled rows")
         return TripletSampler(labels, triplets=speakers * utterances // 3, seed=seed, shares=triplet_shares)
     if shuffled:
-        return ShuffledSampler(len(_integers("labels", labels, "N")), rows=speakers * utterances, seed=seed)
+        return ShuffledSampler(len(integers("labels", labels, "N")), rows=speakers * utterances, seed=seed)
     return SpeakerSampler(labels, speakers=speakers, utterances=utterances, seed=seed, sessions=sessions)
 
 
-def _grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the rows in order of value, where in them each value starts, and how many rows each has."""
     _, starts, counts = np.unique(np.sort(values), return_index=True, return_counts=True)
     return np.argsort(values, kind="stable"), starts, counts
 
 
-def _integers(name: str, values: ArrayLike, size: int | str) -> np.ndarray:
+def integers(name: str, values: ArrayLike, size: int | str) -> np.ndarray:
+    """Returns values as an array if they are integers [size], or [N] of any size."""
     numbers = np.asarray(values)
     if numbers.ndim != 1 or size not in ("N", len(numbers)) or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(f"{name} must be integers of shape [{size}]; got {numbers.dtype}{numbers.shape}")

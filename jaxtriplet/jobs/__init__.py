@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxtriplet.jobs.checkpoints import Checkpoints
     from jaxtriplet.jobs.clustering import cluster
     from jaxtriplet.jobs.comparing import compare
     from jaxtriplet.jobs.config import Config
@@ -20,10 +21,22 @@ if TYPE_CHECKING:
     from jaxtriplet.jobs.throughputs import throughput
     from jaxtriplet.jobs.training import train
 
-__all__ = ["Config", "cluster", "compare", "embed", "evaluate", "export", "load_exported", "throughput", "train"]
+__all__ = [
+    "Checkpoints",
+    "Config",
+    "cluster",
+    "compare",
+    "embed",
+    "evaluate",
+    "export",
+    "load_exported",
+    "throughput",
+    "train",
+]
 
 # Where each job is; imported when it is asked for, since what one needs costs the others seconds.
 _JOBS = {
+    "Checkpoints": "jaxtriplet.jobs.checkpoints",
     "Config": "jaxtriplet.jobs.config",
     "train": "jaxtriplet.jobs.training",
     "evaluate": "jaxtriplet.jobs.evaluation",

@@ -13,7 +13,7 @@ from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,8 @@ from orbax.checkpoint import checkpoint_managers as keep
 
 from jaxtriplet import _files
 from jaxtriplet.jobs.meeting import by_first, warn
-from jaxtriplet.training import TrainState
+
+_State = TypeVar("_State")
 
 # Orbax writes these two after all others, when the folder has its checksums already; no number of a state is in them.
 _LATE = ("_CHECKPOINT_METADATA", "commit_success.txt")
@@ -43,10 +44,26 @@ class Checkpoints:
 
     Raises:
         ValueError: There are some, and none can be used.
+
+    Example:
+        >>> import tempfile
+        >>> import jax.numpy as jnp
+        >>> from jaxtriplet import jobs
+        >>> state = {"weights": jnp.zeros(3), "key": jax.random.key(0)}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with jobs.Checkpoints(folder, every=2, last=5) as checkpoints:
+        ...         for step in range(1, 6):
+        ...             state["weights"] += 1
+        ...             if checkpoints.due(step):
+        ...                 checkpoints.write(step, state)
+        ...     with jobs.Checkpoints(folder, every=2, last=5) as checkpoints:
+        ...         checkpoints.newest(), checkpoints.restore(state, step=4)["weights"].tolist()
+        (5, [4.0, 4.0, 4.0])
     """
 
-    def __init__(self, folder: Path, *, every: int, last: int) -> None:
+    def __init__(self, folder: Path | str, *, every: int, last: int) -> None:
         """Looks what the folder holds."""
+        folder = Path(folder)
         by_first(partial(_clear, folder))
         best = keep.BestN(get_metric_fn=_error, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
@@ -113,16 +130,17 @@ class Checkpoints:
         """
         return error is not None or step % self._every == 0 or step == self._last
 
-    def write(self, step: int, state: TrainState, error: float | None = None) -> None:
+    def write(self, step: int, state: Any, error: float | None = None) -> None:
         """Begins to write the state after so many steps.
 
         Args:
             step: After how many steps.
-            state: The state.
+            state: The state, any tree of arrays, such as a `TrainState`.
             error: By which the best is chosen, the least; None if it was not judged.
 
         Raises:
             OSError: It, or the one before, cannot be written.
+            ValueError: The state holds something else than arrays.
         """
         metrics = {"error": float("inf") if error is None else error}
         self.settle()
@@ -130,7 +148,7 @@ class Checkpoints:
             self._begun = step
             self._manager.save(step, args=ocp.args.StandardSave(arrays_of(state)), metrics=metrics)
 
-    def restore(self, state: TrainState, *, step: int | None = None) -> TrainState:
+    def restore(self, state: _State, *, step: int | None = None) -> _State:
         """Returns a state that was written.
 
         Args:
@@ -158,16 +176,17 @@ class Checkpoints:
             _files.seal(draft if draft.exists() else self._folder / str(self._begun), but=_LATE)
 
 
-def arrays_of(state: TrainState) -> dict[str, jax.Array]:
+def arrays_of(state: Any) -> dict[str, jax.Array]:
     """Returns the arrays of a state by their paths in it; a key as its numbers."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): jax.random.key_data(leaf) if _is_key(leaf) else leaf
-        for path, leaf in leaves
-    }
+    named = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
+    if strange := [name for name, leaf in named.items() if not hasattr(leaf, "dtype")]:
+        kind = type(named[strange[0]]).__name__
+        raise ValueError(f"a state must be a tree of arrays; {strange[0] or 'it'} is of type {kind}")
+    return {name: jax.random.key_data(leaf) if _is_key(leaf) else leaf for name, leaf in named.items()}
 
 
-def with_arrays(state: TrainState, arrays: Any) -> TrainState:
+def with_arrays(state: _State, arrays: Any) -> _State:
     """Returns a state of the same run with other arrays.
 
     Args:
@@ -187,7 +206,9 @@ def _clear(folder: Path) -> None:
     usable = [step for step, flaw in flaws.items() if flaw is None]
     if steps and not usable:
         what = f"{folder} holds no checkpoint that can be used ({steps[-1]}: {flaws[steps[-1]]})"
-        raise ValueError(f"{what}; put back a copy of what is damaged, or begin anew with `overwrite=True`")
+        raise ValueError(
+            f"{what}; put back a copy of what is damaged, or begin anew with `overwrite=True` or elsewhere"
+        )
     for step, flaw in flaws.items():
         if flaw is not None:
             newest = f", and the run goes on from {usable[-1]}" if step > usable[-1] else ""

@@ -1,6 +1,6 @@
 """The loop of updates, whatever is trained: its loss and optimizer, checkpoints, figures, warnings and the bar."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,10 +27,19 @@ from jaxtriplet.losses import Weighted, registry, weighted
 from jaxtriplet.training import Batch, TrainState, trained_model
 
 Batches = Callable[[int], Iterator[Batch]]
+OnMetrics = Callable[[int, dict[str, float]], object]
+"""Called after an update, with the number of updates so far and their figures by name."""
 
 
 def fit(
-    source: Source, batches: Batches, folder: Path, mesh: Mesh, *, checkpoint_every: int, quiet: bool
+    source: Source,
+    batches: Batches,
+    folder: Path,
+    mesh: Mesh,
+    *,
+    checkpoint_every: int,
+    quiet: bool,
+    told: Sequence[OnMetrics] = (),
 ) -> tuple[Any, int, list[Row]]:
     """Trains from the newest checkpoint on, watches, shows, and records each step.
 
@@ -41,6 +50,7 @@ def fit(
         mesh: The devices.
         checkpoint_every: Updates between checkpoints.
         quiet: Whether to show no progress.
+        told: Whom to tell the figures of each update, in this process.
 
     Returns:
         The trained model, on this process alone, with the average of its weights: of the best step, or of the last one
@@ -55,7 +65,7 @@ def fit(
             History(folder / "metrics.jsonl", after=checkpoints.newest(), writes=is_first) as history,
             Bar("training", "step", steps, quiet=quiet or not is_first) as bar,
         ):
-            state = _updates(source, batches, mesh, checkpoints, bar, history, folder / "nan")
+            state = _updates(source, batches, mesh, checkpoints, bar, history, folder / "nan", told)
         if (chosen := checkpoints.best()) != steps:
             state = checkpoints.restore(state, step=chosen)
     together()
@@ -71,6 +81,7 @@ def _updates(
     bar: Bar,
     history: History,
     inspected: Path,
+    told: Sequence[OnMetrics],
 ) -> TrainState:
     """Returns the last state."""
     config = source.config
@@ -136,6 +147,8 @@ def _updates(
         if checkpoints.due(step + 1, error):
             history.settle()
             checkpoints.write(step + 1, state, error)
+        for on_metrics in told:
+            on_metrics(step + 1, {name: figure for name, figure in row.items() if name != "step"})
         shown |= row
         bar.to(step + 1, figures=", ".join(_words(shown, source.watched)))
     return state

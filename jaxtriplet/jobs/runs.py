@@ -24,6 +24,7 @@ _RESULTS = (
     "nan",
     "metrics.jsonl",
     "metrics.json",
+    "tensorboard",
     "embeddings.npz",
     "report.html",
     "data.json",

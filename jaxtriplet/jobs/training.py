@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxtriplet import _checks, _files, pages
-from jaxtriplet.jobs import latest, nonfinite, notes, runs
+from jaxtriplet.jobs import event_files, latest, nonfinite, notes, runs
 from jaxtriplet.jobs.config import Config
-from jaxtriplet.jobs.fit import fit
+from jaxtriplet.jobs.fit import OnMetrics, fit
 from jaxtriplet.jobs.history import Row
 from jaxtriplet.jobs.meeting import by_first, check_place, devices_for, meet, warn
 from jaxtriplet.jobs.recipes import usual
@@ -46,6 +46,8 @@ def train(
     overwrite: bool = False,
     resume: bool = False,
     quiet: bool = False,
+    on_metrics: OnMetrics | None = None,
+    tensorboard: bool = False,
     devices: int | None = None,
     checkpoint_every: int = 100,
     distributed: bool = False,
@@ -71,6 +73,12 @@ def train(
         overwrite: Whether the folder may hold something.
         resume: Whether to go on from the newest checkpoint in the folder.
         quiet: Whether to show no progress on standard error.
+        on_metrics: Called after each update, in process 0 alone, with the number of updates so far and their figures by
+            name, such as `loss`, `gradient_norm` and, where the encoder was judged, `equal_error_rate`: for Weights &
+            Biases, MLflow or a plot. What it raises ends the run, which can then be resumed; a resumed run tells the
+            updates after its newest checkpoint once more.
+        tensorboard: Whether to write the same figures for TensorBoard, into tensorboard/ in the folder; a resumed run
+            writes those from before anew, so that none is there twice.
         devices: How many devices of this process to use; None for as many as divide a batch.
         checkpoint_every: Updates between checkpoints.
         distributed: Whether this is one of several processes, which all call this with the same arguments.
@@ -83,6 +91,7 @@ def train(
 
     Raises:
         ValueError: The config, the data, the folder or the devices do not fit, or the loss is no longer finite.
+        ImportError: `tensorboard` needs a library that is not installed.
 
     Example:
         >>> from jaxtriplet import jobs
@@ -99,6 +108,8 @@ def train(
         _checks.finite("`dev_fraction`", dev_fraction)
         if not 0 < dev_fraction < 1:
             raise ValueError(f"`dev_fraction` must lie between 0 and 1; got {dev_fraction}")
+    if tensorboard:
+        event_files.library()  # not installed, that is said before anything is made
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
     folder = runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
     source = _source(asked, data, dev, dev_fraction, allow_outside=allow_outside, quiet=quiet)
@@ -125,7 +136,11 @@ def train(
 
         by_first(begin)
         held.enter_context(notes.resumable(folder))  # before, there is nothing to go on from
-        model, step, history = fit(source, batches, folder, mesh, checkpoint_every=checkpoint_every, quiet=quiet)
+        told = [] if on_metrics is None else [on_metrics]
+        if tensorboard:
+            told.append(held.enter_context(event_files.EventFiles(folder)))
+        how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "quiet": quiet}
+        model, step, history = fit(source, batches, folder, mesh, told=() if jax.process_index() else told, **how)
         if jax.process_index():
             return Trained(folder, None, None, history)
         if not quiet:

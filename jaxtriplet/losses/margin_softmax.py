@@ -139,7 +139,7 @@ def aam_softmax(
 
     Reference:
         Deng, Guo, Xue and Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", 2019;
-        sub-centres: Deng et al., "Sub-center ArcFace", 2020; `inter_top_k`: Zhao, Ma, Yang and Li, "The SpeakIn System
+        sub-centres: Deng et al., "Sub-center ArcFace", 2020; `inter_top_k`: Zhao, Ma, Liu and Xu, "The SpeakIn System
         for VoxCeleb Speaker Recognition Challenge 2021".
     """
     met = engine.against(labels, embeddings, weights, where, axis_name, class_axis_name, precision)

@@ -180,7 +180,7 @@ def loss(
     docstring says of them itself stands, the rest is put in.
 
     Args:
-        term: For what it has a term, in words, as README's table says it.
+        term: For what it has a term, in words, as `docs/losses/index.md` says it.
         also: Other words for that, by the option that makes them true.
         sees: What its rows are.
         trained: Which of its numbers are trained along with the encoder.

@@ -40,7 +40,7 @@ def multi_similarity(
     Args:
         alpha: How sharply to pull.
         beta: How sharply to push.
-        base: The similarity b between the near and the far; these three are the paper's.
+        base: The similarity b between the near and the far. The paper has 2, 50 and 1, its code a base of 0.5.
 
     Example:
         >>> import jax.numpy as jnp

@@ -25,7 +25,7 @@ def log_mel(
     hop: float = 0.010,
     fft_size: int = 512,
     lowest: float = 20.0,
-    highest: float = 7600.0,
+    highest: float | None = None,
     floor: float = 1e-6,
 ) -> tuple[jax.Array, jax.Array]:
     r"""Returns the natural logarithm of the power in each mel band and frame.
@@ -46,7 +46,8 @@ def log_mel(
         hop: Time from one frame to the next in seconds.
         fft_size: Samples in a frame, K, of which the window takes the middle.
         lowest: Lower edge of the first band in Hz; below it there is hum and no speech.
-        highest: Upper edge of the last band in Hz; beyond it the filters of recorders differ more than speakers do.
+        highest: Upper edge of the last band in Hz; None for 7,600 or, if that is less, 95 % of half the sample rate:
+            beyond it the filters of recorders differ more than speakers do.
         floor: Least power, 70 dB below the loudest bands of speech at the level that `normalize_level` gives. Beneath
             it is what tells recorders apart, not speakers, and float32 is no longer exact to 0.001 dB.
 
@@ -76,6 +77,7 @@ def log_mel(
             f"got waveforms of {waveforms.shape[1]} samples"
         )
     counts = jnp.maximum(0, 1 + (lengths - fft_size) // step)
+    highest = min(7600.0, 0.475 * sample_rate) if highest is None else highest
     filters = mel_filters(sample_rate, fft_size, num_bands, lowest, highest).astype(waveforms.dtype)
     starts = jnp.arange(1 + (waveforms.shape[1] - fft_size) // step) * step + (fft_size - taps) // 2
     frames = padding.keep(waveforms, lengths)[:, starts[:, None] + jnp.arange(taps)[None, :]]

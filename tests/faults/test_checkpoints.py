@@ -214,3 +214,11 @@ def test_a_threshold_is_a_finite_number(tmp_path: Path) -> None:
         (tmp_path / "metrics.json").write_text(f'{{"threshold": {word}}}')
         with pytest.raises(ValueError, match=f"its threshold is {said}"):
             listening.threshold_of(tmp_path)
+
+
+def test_a_state_of_ones_own_is_a_tree_of_arrays(tmp_path: Path) -> None:
+    with (
+        Checkpoints(str(tmp_path), every=1, last=1) as checkpoints,
+        pytest.raises(ValueError, match="a state must be a tree of arrays; apply is of type builtin_function"),
+    ):
+        checkpoints.write(1, {"weights": np.ones(2), "apply": len})
