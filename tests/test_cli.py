@@ -61,6 +61,7 @@ def test_saved_weights_give_the_saved_embeddings_and_those_the_figures(trained: 
     folder, _ = trained
     test = japanese_vowels("test")
     saved = np.load(folder / "embeddings.npz")
+    assert saved["speakers"].tolist() == [str(label + 1) for label in test.labels]  # as on the page
     again = runs.load(folder).embed(test.features, test.lengths)
     np.testing.assert_allclose(again, saved["embeddings"], atol=1e-6)
     rate = json.loads((folder / "metrics.json").read_text())["equal_error_rate"]

@@ -123,7 +123,7 @@ def test_the_page_of_runs(pair: tuple[Path, Path], tmp_path: Path) -> None:
     assert "Against plain" in page.text
     differing = page.text.partition("What differs in their settings")[2].partition("All figures")[0]
     assert "seed03" in differing
-    assert "embedding_dim" in differing
+    assert "embedding dimension" in differing
     assert "bands" not in differing
     assert "trained on" not in differing
     assert ODD in page.text
@@ -210,7 +210,7 @@ def test_runs_are_evaluated_on_the_same_trials(tmp_path: Path, call: Any) -> Non
         assert one[name] == pytest.approx(other[name], abs=1e-12)
     page = (tmp_path / "out" / "report.html").read_text()
     assert "What differs in their settings" in page
-    assert "<th>pairs</th><td><code>20</code>" in page
+    assert '<th scope="row">pairs</th><td>20</td>' in page
 
 
 @pytest.mark.parametrize(

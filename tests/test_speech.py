@@ -152,6 +152,7 @@ def test_the_run_read_again_gives_the_saved_embeddings(trained: tuple[Path, Call
     out, _ = trained
     saved = np.load(out / "embeddings.npz")
     run, dev = runs.load_speech(out), recordings(folder / "dev")
+    assert saved["speakers"].tolist() == [path.split("/")[0] for path in saved["paths"].tolist()]
     np.testing.assert_allclose(run.embed_recordings(dev), saved["embeddings"], atol=1e-6)
     waveforms = np.random.default_rng(0).normal(size=(2, 9600)).astype(np.float32)
     lengths = np.array([9600, 7000], np.int32)

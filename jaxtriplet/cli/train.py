@@ -145,9 +145,10 @@ def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     either, all speakers are trained on to the last update. JapaneseVowels is judged on its 370 test utterances.
 
     The folder gets config.json, metrics.jsonl (a line per update), checkpoints/, weights/ (both with SHA256SUMS),
-    metrics.json, embeddings.npz (those that were judged), report.html and, of recordings, data.json (which were used,
-    and what is wrong with the others). While a run writes into it, there is a file .lock; a loss that is not finite
-    leaves nan/, the batch and the state before it.
+    metrics.json, embeddings.npz (those that were judged, with the names of their speakers, and labels, which count
+    these from 0), report.html and, of recordings, data.json (which were used, and what is wrong with the others). While
+    a run writes into it, there is a file .lock; a loss that is not finite leaves nan/, the batch and the state before
+    it.
 
     Defaults are those of the recipe: of the two that are used where none is named, they stand below.
     """

@@ -11,6 +11,7 @@ from jaxtriplet import _checks, _files, metrics, pages
 from jaxtriplet.data import Recordings
 from jaxtriplet.jobs import listening, runs
 from jaxtriplet.jobs.scoring import Comparison
+from jaxtriplet.jobs.told import asked_words
 from jaxtriplet.metrics.agglomerative import agglomerative, agglomerative_within, silhouettes
 
 ESTIMATES = ("threshold", "silhouette")
@@ -20,7 +21,7 @@ class Grouped(NamedTuple):
     """Recordings in clusters.
 
     Attributes:
-        clusters: The cluster of each recording, [N], numbered from 0 by size, the largest first.
+        clusters: The number of the cluster of each recording, [N], from 1 by size, the largest first.
         estimated_by: How their number was found: "given", "threshold" or "silhouette".
         threshold: Down to which mean cosine clusters were merged, where that decided.
         tried: Numbers of clusters and their silhouettes, where these decided.
@@ -40,7 +41,8 @@ class Clustered(NamedTuple):
         figures: The content of `metrics.json`.
         recordings: The recordings, N of them.
         embeddings: Of each recording, [N, E], of unit length.
-        clusters: The cluster of each recording, [N], numbered from 0 by size, the largest first.
+        clusters: The number of the cluster of each recording, [N], from 1 by size, the largest first: in speakers.rttm,
+            whoever speaks in cluster 1 is called speaker1.
     """
 
     folder: Path
@@ -144,7 +146,19 @@ def cluster(
         clusters=grouped.clusters,
         speakers=[index.speakers[label] for label in index.labels] if labelled else None,
         tried=grouped.tried,
-        settings={"run": str(run), "data": str(data), "num_speakers": num_speakers, "estimate": estimate},
+        settings=asked_words(
+            {
+                "run": run,
+                "data": data,
+                "num_speakers": num_speakers,
+                "estimate": None if num_speakers else estimate,
+                "threshold": grouped.threshold,
+                "max_speakers": None if grouped.tried is None else max_speakers,
+                **comparison._asdict(),
+                "crops": crops or None,
+                "crop_seconds": crop_seconds if crops else None,
+            }
+        ),
     )
     return Clustered(folder, figures, index, embeddings, grouped.clusters)
 
@@ -168,12 +182,12 @@ def group(
 
     >>> from jaxtriplet.jobs.clustering import group
     >>> group([[0.0, 1.0], [1.0, 0.1], [1.0, 0.0]], threshold=0.5).clusters
-    array([1, 0, 0])
+    array([2, 1, 1])
     """
     rows = np.asarray(embeddings)
     if len(rows) == 1 and num_speakers in (None, 1):
         by = "given" if num_speakers else "silhouette" if threshold is None else "threshold"
-        return Grouped(np.zeros(1, np.intp), by, threshold if num_speakers is None else None)
+        return Grouped(np.ones(1, np.intp), by, threshold if num_speakers is None else None)
     if num_speakers is not None:
         if not 1 <= num_speakers <= len(rows):
             raise ValueError(f"`num_speakers` must be 1 to {len(rows)}, the number of utterances; got {num_speakers}")
@@ -192,14 +206,14 @@ def group(
 
 
 def _by_size(clusters: np.ndarray) -> np.ndarray:
-    """Returns clusters numbered by size, the largest first."""
+    """Returns clusters numbered from 1 by size, the largest first."""
     ranks = np.argsort(np.argsort(-np.bincount(clusters), kind="stable"))
-    return ranks[clusters]
+    return 1 + ranks[clusters]
 
 
 def _figures(index: Recordings, grouped: Grouped, *, judged: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {
-        "num_clusters": int(grouped.clusters.max()) + 1,
+        "num_clusters": int(grouped.clusters.max()),
         "estimated_by": grouped.estimated_by,
         "num_recordings": len(index),
     }
@@ -222,4 +236,4 @@ def _rttm(index: Recordings, clusters: np.ndarray) -> Iterator[str]:
     starts = index.starts / index.sample_rates
     for path, start, seconds, number in zip(index.paths.tolist(), starts, index.seconds, clusters, strict=True):
         name = "%20".join(path.split())
-        yield f"SPEAKER {name} 1 {start:.3f} {seconds:.3f} <NA> <NA> speaker{number + 1} <NA> <NA>\n"
+        yield f"SPEAKER {name} 1 {start:.3f} {seconds:.3f} <NA> <NA> speaker{number} <NA> <NA>\n"

@@ -12,6 +12,7 @@ from jaxtriplet.jobs import contestants, runs
 from jaxtriplet.jobs.contestants import Contestant
 from jaxtriplet.jobs.evaluation import evaluate
 from jaxtriplet.jobs.judging import LEVEL
+from jaxtriplet.jobs.told import asked_words
 
 _WRITTEN = ("metrics.json", "comparison.csv", "report.html")
 
@@ -102,7 +103,7 @@ def compare(
         contestants.require_own_scores(own)
     figures = _figures(found, draws)
     told = {"data": data, **evaluation, "draws": draws}
-    settings = {"run": ", ".join(map(str, folders))} | {name: str(value) for name, value in told.items() if value}
+    settings = asked_words({"run": folders, **told})
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, found, figures, settings)
     return Compared(folder, figures)

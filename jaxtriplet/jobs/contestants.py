@@ -16,6 +16,7 @@ from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.evaluation import Evaluated
 from jaxtriplet.jobs.history import Row, read_history
 from jaxtriplet.jobs.results import KINDS
+from jaxtriplet.jobs.told import flat_words
 from jaxtriplet.jobs.trials import first_folders
 from jaxtriplet.pages.comparison import COMPARED
 
@@ -38,7 +39,7 @@ class Contestant(NamedTuple):
         scores: Of each trial, [T], by the prefix of their figures.
         source: What tells trials of the same names from each other, for a message: "" if nothing does.
         history: The figures of its updates; () of an evaluation.
-        settings: What it was trained with, by flat names; {} of an evaluation.
+        settings: What it was trained with, in words by flat names; {} of an evaluation.
     """
 
     name: str
@@ -197,7 +198,7 @@ def _sides(trials: Trials) -> np.ndarray | None:
 
 def _course(folder: Path) -> tuple[list[Row], dict[str, Any]]:
     """Returns the figures of a run's updates, and what it was trained with and on."""
-    settings = Config.read(folder / "config.json").flat()
+    settings = {name: told.value for name, told in flat_words(Config.read(folder / "config.json")).items()}
     if known := _content(folder, "training"):
         speakers, recordings, hours = len(known["speakers"]), known["recordings"], known["hours"]
         told = f"{speakers:,} speakers, {recordings:,} recordings, {hours} h ({known['sha256'][:8]})"

@@ -16,6 +16,7 @@ from jaxtriplet.jobs.hearing import hearing_for
 from jaxtriplet.jobs.meeting import meet_to_share
 from jaxtriplet.jobs.scoring import Comparison, disjoint
 from jaxtriplet.jobs.sources.speech_run import SpeechRun
+from jaxtriplet.jobs.told import asked_words
 from jaxtriplet.jobs.trial_scores import ByRun, Normalizing, by_run
 from jaxtriplet.jobs.trials import Listed, Wanted
 from jaxtriplet.metrics import Calibration
@@ -200,8 +201,16 @@ def evaluate(
         **wanted._asdict(),
         "calibrate": calibrate,
         "calibrate_data": calibrate_data,
+        "retrieval": retrieval,
+        "as_norm": normalizes,
         "cohort": cohort,
+        "top": top if normalizes else None,
         **comparison._asdict(),
+        "crops": crops or None,
+        "crop_seconds": crop_seconds if crops else None,
+        "seed": None if pairs is None else seed,
+        "same_session": same_session if trials is None else None,
+        "draws": draws,
     }
 
     def finish(heard: Sequence[ByRun]) -> Evaluated:
@@ -218,8 +227,7 @@ def evaluate(
         runs.claim(folder, overwrite=overwrite)
         if file is not None:
             results.write_trials(file, judged.trials)
-        told = {name: value if value is None else str(value) for name, value in settings.items()}
-        results.write(folder, judged, verdict, figures, told)
+        results.write(folder, judged, verdict, figures, asked_words(settings))
         return Evaluated(folder, figures, judged.trials, verdict.scores, verdict.calibrations, judged.sides)
 
     with hearing_for(folder, processes, distributed=distributed, overwrite=overwrite, quiet=quiet) as hearing:

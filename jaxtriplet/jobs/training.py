@@ -17,6 +17,7 @@ from jaxtriplet.jobs.recipes import usual
 from jaxtriplet.jobs.schedules import unreached
 from jaxtriplet.jobs.sources import find
 from jaxtriplet.jobs.sources.source import Run, Source
+from jaxtriplet.jobs.told import section_words
 
 
 class Trained(NamedTuple):
@@ -58,9 +59,9 @@ def train(
     """Trains an encoder, judges it, and writes the results into a folder.
 
     The folder gets config.json, metrics.jsonl (a line per update), checkpoints/, weights/ (both with SHA256SUMS),
-    metrics.json, embeddings.npz (those that were judged), report.html and, of recordings, data.json (which were used,
-    and what is wrong with the others). While a run writes into it, there is a file .lock; a loss that is not finite
-    leaves nan/, for `jobs.nonfinite` to read.
+    metrics.json, embeddings.npz (those that were judged, with the names of their speakers, and labels, which count
+    these from 0), report.html and, of recordings, data.json (which were used, and what is wrong with the others). While
+    a run writes into it, there is a file .lock; a loss that is not finite leaves nan/, for `jobs.nonfinite` to read.
 
     Args:
         config: The numbers of the run, or the file that holds them, such as the config.json of another run; None for
@@ -153,7 +154,11 @@ def train(
         _files.write_json(folder / "metrics.json", figures)
         arrays = {"embeddings": judgement.embeddings, "labels": judgement.labels, **arrays}
         _files.write_arrays(folder / "embeddings.npz", **arrays)
-        pages.run_page(folder, config=settings, history=history, judgement=judgement, figures=figures, **page)
+        chosen = None if source.watched == "training" else step
+        words = section_words(source.config)
+        pages.run_page(
+            folder, config=words, history=history, judgement=judgement, figures=figures, chosen=chosen, **page
+        )
         nonfinite.remove(folder / "nan")  # An earlier attempt may have left it.
         return Trained(folder, figures, run, history)
 

@@ -104,11 +104,21 @@ def matched_counts(labels: ArrayLike, clusters: ArrayLike) -> NDArray[np.int64]:
     Reference:
         Kuhn, "The Hungarian method for the assignment problem", 1955 (SciPy's `linear_sum_assignment`).
     """
+    return match(labels, clusters)[0]
+
+
+def match(labels: ArrayLike, clusters: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return what `matched_counts` does, and which cluster each column is: its place in sorted order, -1 for none.
+
+    >>> match([0, 0, 1, 1], [9, 5, 5, 5])[1], match([0, 1], [5, 5])[1]
+    (array([1, 0]), array([ 0, -1]))
+    """
     counts = _counts(labels, clusters)
     speakers, found = counts.shape
     counts = np.pad(counts, ((0, 0), (0, max(0, speakers - found))))
     _, own = linear_sum_assignment(counts, maximize=True)
-    return counts[:, [*own, *np.setdiff1d(np.arange(counts.shape[1]), own)]]
+    order = np.array([*own, *np.setdiff1d(np.arange(counts.shape[1]), own)], np.int64)
+    return counts[:, order], np.where(order < found, order, -1)
 
 
 def _counts(labels: ArrayLike, clusters: ArrayLike) -> NDArray[np.int64]:

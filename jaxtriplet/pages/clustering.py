@@ -29,7 +29,7 @@ def clustering_page(
             "threshold" or "silhouette"). Others are listed too; recordings left out under `left_out`, rows of `path`
             and `reason`.
         embeddings: One row a recording, [N, D].
-        clusters: The cluster of each, [N], from 0.
+        clusters: The number of the cluster of each, [N], as it is to be shown.
         settings: What was asked for.
         speakers: Who speaks in each recording, N names, if that is known.
         tried: The mean silhouette by number of clusters, if silhouettes decided.
@@ -41,7 +41,7 @@ def clustering_page(
         ValueError: A figure is missing, or shapes do not match.
     """
     require(figures, ("num_recordings", "num_clusters", "estimated_by"), "jobs.cluster")
-    names = {"cluster": [str(number + 1) for number in np.asarray(clusters).tolist()]}
+    names = {"cluster": [str(number) for number in np.asarray(clusters).tolist()]}
     if speakers is not None:
         names["speaker"] = list(speakers)
     return page.write(

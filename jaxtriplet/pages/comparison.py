@@ -41,6 +41,7 @@ COMPARED = {
     "training_seconds": None,
 }
 """The figures that are set beside each other, in their order, each with what picks the best of a few; None: nothing."""
+_OF_LOSSES = {"loss", "margin", "temperature", "scale", "hinge", "centers", "class_sample", "memory", "outputs"}
 NOTHING = "-"
 """What stands where a run has no such figure."""
 
@@ -130,6 +131,13 @@ def comparison_page(
         },
         histories=histories,
         recorded=set().union(*(row for history in histories.values() for row in history)),
+        chosen={
+            name: runs[name]["step"]
+            for name in histories
+            if runs[name].get("judged") == "development" and "step" in runs[name]
+        },
         differing=differing,
+        other_losses=not _OF_LOSSES.isdisjoint(differing),
+        nothing=NOTHING,
         overlays=overlays,
     )

@@ -1,9 +1,12 @@
 """What the figures of every page are called, how they are written, and what they mean; `figures.toml` says it."""
 
+import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from jaxtriplet.pages import wording
 
 AS_NORM = "as_norm_"
 """What the names of figures after AS-norm begin with."""
@@ -23,17 +26,29 @@ class Figure(NamedTuple):
     meaning: str
 
 
+def _written(form: str) -> Callable[[Any], str]:
+    """Returns a style: a form for numbers, and words for what is none."""
+    return lambda value: form.format(value) if value is not None and math.isfinite(value) else wording.in_words(value)
+
+
 STYLES: Mapping[str, Callable[[Any], str]] = {
-    "percent": "{:.2%}".format,
-    "number": "{:.4f}".format,
-    "count": "{:,}".format,
+    "percent": _written("{:.2%}"),
+    "number": _written("{:.4f}"),
+    "count": _written("{:,}"),
     "interval": lambda bounds: "{:.2%} to {:.2%}".format(*bounds),
-    "text": str,
+    "seconds": _written("{:,.1f} s"),
+    "text": wording.in_words,
 }
 """How a figure is written, by the word for it in `figures.toml` and, as a filter, in the templates."""
 
+
+def _style(row: Mapping[str, Any]) -> Callable[[Any], str]:
+    words: Mapping[str, str] = row.get("words", {})
+    return (lambda value: words.get(value, str(value))) if words else STYLES[row["style"]]
+
+
 _READ = {
-    page: {name: Figure(row["title"], STYLES[row["style"]], row["meaning"]) for name, row in rows.items()}
+    page: {name: Figure(row["title"], _style(row), row["meaning"]) for name, row in rows.items()}
     for page, rows in tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")).items()
 }
 

@@ -8,10 +8,12 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 from scipy.stats import norm
@@ -25,7 +27,13 @@ _SHOWN = 56  # characters of a name that have room in a line
 
 
 def draw_courses(
-    ax: Axes, histories: Mapping[str, Sequence[Mapping[str, float]]], key: str, ylabel: str, *, scale: float = 1.0
+    ax: Axes,
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+    key: str,
+    ylabel: str,
+    *,
+    scale: float = 1.0,
+    chosen: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Draw one quantity of several trainings against the step; many values as a moving average.
 
@@ -36,6 +44,7 @@ def draw_courses(
         key: Which quantity.
         ylabel: Its name with the unit.
         scale: What to multiply it with, 100 for percent.
+        chosen: After which update the weights of a run were kept, where that is to be marked.
     """
     top = 0.0
     for (name, history), style in zip(histories.items(), _styles(), strict=False):
@@ -48,10 +57,13 @@ def draw_courses(
             values = uniform_filter1d(values, max(2, len(values) // 20))
         every = max(1, len(values) // 8)
         ax.plot(steps, values, label=_short(name), linewidth=1.8, markersize=5, markevery=every, **style)
+        if (kept := steps == chosen.get(name, np.nan)).any():
+            ax.plot(steps[kept], values[kept], color=style["color"], marker=style["marker"], markersize=11, alpha=0.6)
         top = max(top, values.max()) if values.min() >= 0 else np.nan
     if top > 0:  # from zero up, unless something is below it
         ax.set_ylim(-0.03 * top, 1.1 * top)
     ax.set(xlabel="training step", ylabel=ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     pictures.legend_above(ax, columns=_columns(histories))
 
 

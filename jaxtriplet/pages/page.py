@@ -1,10 +1,8 @@
 """One HTML page with pictures in it, which needs neither a network nor a script to be read."""
 
-import json
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +14,7 @@ from matplotlib.figure import Figure
 
 from jaxtriplet import _files
 from jaxtriplet.metrics import det_curve
-from jaxtriplet.pages import figures as tables, panels, pictures
+from jaxtriplet.pages import figures as tables, panels, pictures, wording
 
 _FOLDER = Path(__file__).parent
 _LIGHT = (_FOLDER / "style.css").read_text(encoding="utf-8").partition("}")[0]
@@ -31,7 +29,7 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {**tables.STYLES, "json": partial(json.dumps, default=str)}
+_TEMPLATES.filters |= {**tables.STYLES, "in_words": wording.in_words, "name_in_words": wording.name_in_words}
 
 
 class Section(NamedTuple):
@@ -63,7 +61,7 @@ def write(
         figures: All figures, by name; those without a meaning are listed as they are, and the rows of `left_out`
             (each a `path` and a `reason`) in a table of their own.
         meanings: What they are.
-        settings: What was asked for; those of a mapping inside are listed under `outer.inner`.
+        settings: What was asked for, in words or as it is; each mapping inside has a table of its own.
         **data: What the template asks for beside this.
 
     Returns:
@@ -112,4 +110,5 @@ _TEMPLATES.globals |= {
     "det_curve": det_curve,
     "laid_out": panels.laid_out,
     "table_of_clusters": panels.table_of_clusters,
+    "sections": wording.sections,
 }

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxtriplet.metrics import matched_counts
+from jaxtriplet.metrics.clustering import match
 from jaxtriplet.pages import pictures
 
 MAX_POINTS = 1000  # t-SNE takes some five seconds for so many, and more points hide each other.
@@ -37,18 +37,25 @@ def laid_out(
 
 
 def table_of_clusters(
-    labels: ArrayLike, clusters: ArrayLike, names: Sequence[str]
-) -> tuple[NDArray[np.int64], list[str]]:
+    labels: ArrayLike, clusters: ArrayLike, names: Sequence[str], numbered: bool
+) -> tuple[NDArray[np.int64], list[str], list[str]]:
     """Count the utterances of every speaker in every cluster.
 
     Args:
         labels: The speakers of the utterances, [N].
         clusters: Their clusters, [N].
         names: Their names, N.
+        numbered: Whether the clusters have numbers that are told elsewhere; else each is named after its place.
 
     Returns:
-        Counts, a row a speaker, and the rows' names: none if the table would be too wide to be read.
+        Counts, a row a speaker; the rows' names, none if the table would be too wide to be read; the columns' names,
+        "" where a speaker has no cluster.
     """
     first = np.unique(labels, return_index=True)[1]
-    counts = matched_counts(labels, clusters)
-    return counts, [names[i] for i in first] if max(counts.shape) <= MAX_CONFUSION else []
+    counts, order = match(labels, clusters)
+    if max(counts.shape) > MAX_CONFUSION:
+        return counts, [], []
+    columns = ["" if place < 0 else str(np.unique(clusters)[place]) for place in order]
+    if not numbered:
+        columns = [str(place) if name else "" for place, name in enumerate(columns, 1)]
+    return counts, [names[i] for i in first], columns

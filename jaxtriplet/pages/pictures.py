@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.stats import norm
@@ -37,7 +37,13 @@ THEME: Mapping[Any, Any] = MappingProxyType(rc_params_from_file(_STYLE, use_defa
 
 
 def draw_history(
-    ax: Axes, history: Iterable[Mapping[str, float]], key: str, ylabel: str, *, scale: float = 1.0
+    ax: Axes,
+    history: Iterable[Mapping[str, float]],
+    key: str,
+    ylabel: str,
+    *,
+    scale: float = 1.0,
+    chosen: int | None = None,
 ) -> None:
     """Draw one quantity of a training run against the step; many values get a moving average on top.
 
@@ -47,6 +53,8 @@ def draw_history(
         key: Which quantity.
         ylabel: Its name with the unit.
         scale: What to multiply it with, 100 for percent.
+        chosen: After which update the weights were kept, if that is to be marked: a line, and a point where there is a
+            value.
     """
     rows = [(row["step"], scale * row[key]) for row in history if np.isfinite(row.get(key, np.nan))]
     steps, values = np.asarray(rows, float).reshape(-1, 2).T
@@ -57,12 +65,17 @@ def draw_history(
         # A twentieth of the run smooths the noise of single batches and keeps every trend that matters.
         smooth = uniform_filter1d(values, max(2, len(values) // 20))
         ax.plot(steps, smooth, color=SAME, linewidth=2, label="moving average")
-        ax.legend(loc="best")
+    if chosen is not None:
+        ax.axvline(chosen, color=INK, linestyle="--", linewidth=1.2, label=f"kept: update {chosen:,}")
+        ax.plot(steps[steps == chosen], values[steps == chosen], "D", color=INK, markersize=7, clip_on=False)
+    if ax.get_legend_handles_labels()[1]:
+        legend_above(ax, columns=1 if chosen is not None and len(steps) < 60 else 3)
     if values.size and values.min() >= 0:
         # From zero up, so that a flat line is seen to be flat; a line of zeros has no scale of its own.
         top = 1.1 * values.max() or 1.0
         ax.set_ylim(-0.03 * top, top)
     ax.set(xlabel="training step", ylabel=ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def draw_features(ax: Axes, features: ArrayLike, *, hop: float = 0.01) -> None:
@@ -228,13 +241,14 @@ def draw_embedding_map(ax: Axes, points: ArrayLike, names: Sequence[str], *, met
     ax.margins(0.06)
 
 
-def draw_confusion(ax: Axes, counts: ArrayLike, names: Sequence[str]) -> None:
+def draw_confusion(ax: Axes, counts: ArrayLike, names: Sequence[str], *, clusters: Sequence[str] | None = None) -> None:
     """Draw how many utterances of every speaker lie in every cluster, the shade by share of the speaker.
 
     Args:
         ax: Where to draw.
         counts: Utterances [S, C], a row a speaker and a column a cluster, as `metrics.matched_counts` gives them.
         names: The speakers, S strings.
+        clusters: The clusters, C strings; None to number them from 1.
     """
     counts = np.asarray(counts)
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
@@ -244,7 +258,7 @@ def draw_confusion(ax: Axes, counts: ArrayLike, names: Sequence[str]) -> None:
         ax.text(column + 0.5, row + 0.5, f"{counts[row, column]}", ha="center", va="center", fontsize="small")
     rows, columns = (np.arange(n) + 0.5 for n in counts.shape)
     ax.set_yticks(rows, names)
-    ax.set_xticks(columns, [str(n + 1) for n in range(counts.shape[1])])
+    ax.set_xticks(columns, [str(n + 1) for n in range(counts.shape[1])] if clusters is None else clusters)
     ax.set(xlabel="cluster", ylabel="speaker", aspect="equal")
     ax.grid(visible=False)
     ax.tick_params(length=0)
@@ -262,6 +276,7 @@ def draw_silhouettes(ax: Axes, tried: Mapping[int, float]) -> None:
     ax.plot(list(tried), list(tried.values()), color=SAME, marker="o", markersize=3)
     ax.plot(best, tried[best], "D", color=DIFFERENT, markersize=7, label=f"{best} clusters")
     ax.set(xlabel="clusters", ylabel="mean silhouette (no unit)")
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     ax.legend(loc="best")
 
 

@@ -161,7 +161,7 @@ class FolderOfRecordings(Source):
         figures["untrained_equal_error_rate"] = equal_error_rate(*pair_scores(untrained, index.labels))
         return Judged(
             judgement,
-            arrays={"paths": index.paths},
+            arrays={"paths": index.paths, "speakers": np.array(index.speakers)[index.labels]},
             figures=figures,
             page={"label_names": index.speakers, "untrained": untrained, "more": [stage_pictures(run.model, first)]},
         )
