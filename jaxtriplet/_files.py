@@ -82,13 +82,18 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 def read_object(path: Path) -> dict[str, Any]:
     """Returns the object in a JSON file; a ValueError says what else there is, and not where."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no text in UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from None
     if not text.strip():
         raise ValueError("it is empty")
     try:
         content = json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
     if not isinstance(content, dict):
         raise ValueError("it is no object")
     return content

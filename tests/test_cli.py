@@ -151,7 +151,7 @@ def test_no_name_is_left_out() -> None:
         (["--out", str(Path(__file__).parent), "--resume"], "holds no run to resume"),
         (["--resume"], "--resume needs --out"),
         (["--resume", "--overwrite", "--out", "x"], "give one of them"),
-        (["--devices", "7"], "90 rows of a batch cannot be spread over 7 of 8 devices"),
+        (["--devices", "7"], "90 rows of a batch do not divide among 7 devices"),
         (["--distributed"], "--distributed needs --out"),
         (["--process-id", "1"], "belong to --distributed"),
         (

@@ -5,6 +5,7 @@ import itertools
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -216,7 +217,8 @@ def test_an_interrupted_embed_goes_on_where_it_stopped(
     file, partial = tmp_path / "rows.npz", tmp_path / "rows.npz.partial"
     words = ("embed", run, "--data", root, "--out", file, "--quiet", "--json")
     status, out, err = call(*words)
-    assert (status, out, err.strip()) == (130, "", "jaxtriplet: stopped")
+    typed = shlex.join(["jaxtriplet", *map(str, words)])
+    assert (status, out, err) == (130, "", f"jaxtriplet: stopped; to go on: {typed}\n")
     assert not file.exists()
     assert len(rows) == 4
 

@@ -255,7 +255,7 @@ def broken(path: Path, content: bytes | None) -> None:
             "is no finished run, and tells nothing of its encoder; name --",
         ),
         (lambda a, b: broken(b / "embeddings.npz", None), "is no finished run"),
-        (lambda a, b: broken(b / "metrics.json", b"{"), "metrics.json is damaged (Expecting property name"),
+        (lambda a, b: broken(b / "metrics.json", b"{"), "metrics.json is damaged (it is no JSON: Expecting property"),
         (lambda a, b: broken(b / "metrics.json", b'{"equal_error_rate": NaN}'), "(its equal error rate is nan)"),
         (lambda a, b: broken(b / "metrics.json", b'{"min_dcf": 1}'), "(its equal error rate is None)"),
         (lambda a, b: broken(b / "embeddings.npz", b"PK"), "embeddings.npz is damaged ("),
@@ -297,7 +297,7 @@ def test_bad_runs_are_told_in_a_line(
         (lambda a, b: [a, b, "--data", a], "--data: of no use with what was evaluated already"),
         (lambda a, b: [a, b, "--out", a, "--overwrite"], "is one of the folders that are compared"),
         (lambda a, b: [a, b, "--out", a.parent], "is not empty; name another folder, or add --overwrite"),
-        (lambda a, b: [a, b, "--draws", "0"], "Invalid value for '--draws'"),
+        (lambda a, b: [a, b, "--draws", "0"], "--draws must be a whole number, at least 1; got '0'"),
     ],
 )
 def test_bad_evaluations_are_told_in_a_line(

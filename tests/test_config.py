@@ -334,7 +334,7 @@ def test_numbers_stay_with_their_loss() -> None:
 def test_as_many_devices_as_divide_what_is_drawn_share_a_batch(numbers: dict[str, Any], devices: int) -> None:
     config = Config.of_recipe("japanese-vowels", **numbers)
     assert devices_for(config).size == devices
-    with pytest.raises(ValueError, match=r"of a batch cannot be spread over 7 of 8 devices"):
+    with pytest.raises(ValueError, match=r"of a batch do not divide among 7 devices"):
         devices_for(config, 7)
 
 
@@ -402,7 +402,7 @@ def test_runs_of_version_0_1_embed_as_they_did(tmp_path: Path) -> None:
     test = japanese_vowels("test")
     now, then = (one.embed(test.features, test.lengths) for one in (runs.load(vowels), of_vowels))
     np.testing.assert_array_equal(now, then)
-    with pytest.raises(ValueError, match=r"holds a run of japanese-vowels; recordings need one"):
+    with pytest.raises(ValueError, match=r"holds a run on japanese-vowels, which hears no recordings"):
         runs.load_speech(vowels)
 
 

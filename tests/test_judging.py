@@ -513,7 +513,7 @@ LISTS = {
         ("--trials BOTH --write-trials x.txt", "--write-trials: of no use with --trials"),
         ("--seed 3", "--seed: of no use without --pairs"),
         ("--pairs 1", "--pairs"),
-        ("--same-session leave", "Did you mean 'leave-out'?"),
+        ("--same-session leave", "did you mean leave-out?"),
         ("--write-trials EMPTY", "EMPTY is there already; name another file, or add --overwrite"),
         ("--write-trials DATA", "is a folder, not a file"),
         ("--write-trials out", "out is where results go; name another file for the trials"),

@@ -96,7 +96,7 @@ def test_a_deeper_tree_is_refused_with_a_hint(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda root: None, "no recording that can be used: expected <speaker>/"),
+        (lambda root: None, "no recording that can be used: it is empty; expected <speaker>/"),
         (lambda root: write(root / "1.wav", voice(0.3)), r"the first of 1: 1\.wav: lies in no speaker's folder"),
         (lambda root: root.rmdir(), "no such folder"),
     ],

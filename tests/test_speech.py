@@ -184,7 +184,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(trained: tuple[Path, Called], fo
     [
         (["--data", "TRAIN", "--recipe", "bets"], "recipe"),
         (["--data", "TRAIN", "--hidden", "8"], "--hidden: of no use with --data"),
-        (["--recipe", "ge2e"], "--recipe: of no use without --data"),
+        (["--recipe", "ge2e"], "the recipe ge2e trains on recordings: name their folder, --data"),
         (["--dev-fraction", "0.2"], "belong to --data"),
         (["--data", "TRAIN", "--dev", "DEV", "--dev-fraction", "0.2"], "give one of them"),
         (["--data", "TRAIN", "--dev", "TRAIN"], "must be others"),

@@ -5,11 +5,13 @@ the signal for an interruption. `jobs.notes` are what an error has been given to
 """
 
 import os
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -76,7 +78,8 @@ def _again(lost: "sys.UnraisableHookArgs") -> None:
 def _stop_at_once(number: int, frame: FrameType | None) -> NoReturn:
     del frame
     if not _said:
-        os.write(2, b"jaxtriplet: stopped at once; a training goes on with --resume\n")
+        words = "; ".join(filter(None, ["jaxtriplet: stopped at once", notes.at_once(again)]))
+        os.write(2, f"{words}\n".encode(errors="backslashreplace"))
     os._exit(128 + number)
 
 
@@ -102,6 +105,21 @@ def is_cut_short(status: int) -> bool:
     return status not in (0, 2)
 
 
+def again(folder: Path | None) -> str:
+    """Returns what to type to go on with what was typed.
+
+    Args:
+        folder: The folder of a training; None for a command that goes on if it is given once more.
+    """
+    program, *words = sys.argv
+    if folder is not None:
+        words = [word for word in words if word not in ("--overwrite", "--resume")]
+        if not any(word == "--out" or word.startswith("--out=") for word in words):
+            words += ["--out", str(folder)]
+        words.append("--resume")
+    return f"{'python -m ' * (Path(program).name == '__main__.py')}jaxtriplet {shlex.join(words)}"
+
+
 def ending(error: BaseException) -> tuple[int, str] | None:
     """Returns the exit status and the line for an error, None for a fault of the program itself.
 
@@ -109,7 +127,7 @@ def ending(error: BaseException) -> tuple[int, str] | None:
         error: What came out of a command.
 
     >>> ending(FileNotFoundError(2, "No such file or directory", "a.txt"))
-    (2, "[Errno 2] No such file or directory: 'a.txt'")
+    (2, 'a.txt: no such file or directory')
     >>> ending(OSError(28, "No space left on device"))
     (1, '[Errno 28] No space left on device')
     >>> ending(Stopped(15))
@@ -122,11 +140,16 @@ def ending(error: BaseException) -> tuple[int, str] | None:
     elif isinstance(error, KeyboardInterrupt | click.Abort):
         status, words = 128 + signal.SIGINT, "stopped"
     elif isinstance(error, click.ClickException | ValueError):
-        status, words = 2, error.format_message() if isinstance(error, click.ClickException) else str(error)
+        status, words = 2, mistyped(error) if isinstance(error, click.ClickException) else str(error)
     elif isinstance(error, OSError):
+        status, words = 1, str(error)
         # What one of several processes does not find was there when they met.
-        status = 2 if isinstance(error, _NAMED) and not jax.distributed.is_initialized() else 1
-        words = str(error)
+        if isinstance(error, _NAMED) and not jax.distributed.is_initialized():
+            status = 2
+            if error.strerror and error.filename:
+                is_folder = isinstance(error, IsADirectoryError)
+                reason = "a folder, not a file" if is_folder else f"{error.strerror[0].lower()}{error.strerror[1:]}"
+                words = f"{os.fsdecode(error.filename)}: {reason}"
     elif isinstance(error, EOFError):  # no command asks anything
         status, words = 2, f"a file ends too early: {error}"
     elif notes.is_out_of_memory(error):
@@ -137,4 +160,28 @@ def ending(error: BaseException) -> tuple[int, str] | None:
         status, words = 1, f"{this}: another process is gone, so the job ends; start all again ({reason})"
     else:
         return None
-    return status, "; ".join([words, *notes.advice(error)])
+    return status, "; ".join([words, *notes.advice(error, again)])
+
+
+def mistyped(error: click.ClickException) -> str:
+    """Returns what click finds wrong with what was typed, and what to do.
+
+    Args:
+        error: What click raises.
+
+    >>> mistyped(click.BadParameter("must be above 0; got -1", param=click.Option(["--steps"])))
+    '--steps must be above 0; got -1'
+    """
+    words = error.format_message()
+    parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if isinstance(error, click.BadParameter) and parameter is not None:
+        name = parameter.opts[-1] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        if not isinstance(error, click.MissingParameter):
+            return f"{name} {error.message}" if error.message.startswith("must ") else f"{name}: {error.message}"
+        wanted = getattr(parameter, "help", None)
+        words = f"{name} is missing" + (f": name the {wanted[0].lower()}{wanted[1:].rstrip('.')}" if wanted else "")
+        if wanted:
+            return words
+    if context is None or "Did you mean" in words or "(Possible" in words:
+        return words
+    return f"{words.rstrip('.')}; see {context.command_path} --help"

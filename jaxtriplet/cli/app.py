@@ -10,6 +10,7 @@ import click
 
 import jaxtriplet
 from jaxtriplet.cli._ending import Ended, ending, is_cut_short, say
+from jaxtriplet.cli.options import Context
 from jaxtriplet.jobs.notes import is_shared
 
 # What the first page of help says of each command, which it need not import for that.
@@ -23,11 +24,14 @@ COMMANDS = {
     "throughput": "Measure how fast the recordings of a folder pass the stages of training.",
     "bench": "Measure the losses beside other libraries and beside the least that such a loss can cost.",
     "fits": "Tell whether a batch fits an accelerator, which need not be there.",
+    "completion": "Print what makes a shell complete commands, options and words.",
 }
 
 
 class Lazy(click.Group):
     """A group that imports a command, `jaxtriplet.cli.NAME:NAME`, when it is called; until then a short text stands."""
+
+    context_class = Context
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names in their own order."""
@@ -61,16 +65,19 @@ class Lazy(click.Group):
     cls=Lazy,
     commands={name: click.Command(name, short_help=words) for name, words in COMMANDS.items()},
     epilog="Exit status: 0; 2 for what you can mend in what was typed or named; 1 for what the machine refused; 130 "
-    "after Ctrl-C and 143 after SIGTERM.",
+    "after Ctrl-C and 143 after SIGTERM. jaxtriplet completion prints what makes a shell complete words at TAB.",
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "max_content_width": 120,
+        "max_content_width": 80,
         "token_normalize_func": lambda word: word.replace("_", "-"),
     },
 )
 @click.version_option(jaxtriplet.__version__, message="%(version)s")
 def app() -> None:
-    """Exact metric-learning losses for JAX, and speaker embeddings trained with them."""
+    """Metric-learning losses for JAX that are exact at any batch size, and an encoder of voices trained with them.
+
+    Begin with `jaxtriplet train`, which needs no data; then `jaxtriplet train --data DIR`, with recordings of yours.
+    """
 
 
 _interrupted: list[BaseException] = []

@@ -6,17 +6,36 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli.options import options_of
+from jaxtriplet.cli import options
+from jaxtriplet.jobs.fields import Field
 from jaxtriplet.tools.bench.plan import Plan
 
+MEASURED, LIMITS = "What is measured", "Limits"
 
-@click.command(params=options_of(Plan))
-@click.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: some minutes.")
-@click.option("--plot/--no-plot", default=None, help="The picture; on the CPU an hour.  [default: not if --quick]")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results.  [default: runs/bench-<time>]")
-@click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+
+def _section(field: Field) -> str:
+    return LIMITS if field.name in ("rounds", "memory_limit", "time_limit") else MEASURED
+
+
+@click.command(
+    cls=options.Sections,
+    params=options.options_of(Plan, _section),
+    examples=[
+        ("--quick", "Some minutes on this machine's CPU."),
+        ("--device gpu --losses semi-hard,nt-xent --batch-sizes 8192", "Two losses on a GPU."),
+    ],
+)
+@options.option("--quick", is_flag=True, help="Small batches and few rounds, no picture: some minutes.", section=LIMITS)
+@options.option(
+    "--plot/--no-plot",
+    default=None,
+    help="The picture; on the CPU an hour.  [default: not if --quick]",
+    section=options.OUTPUT,
+)
+@options.out_folder("bench")
+@options.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.", section=options.OUTPUT)
+@options.JSON
+@options.QUIET
 def bench(
     quick: bool, plot: bool | None, out: Path | None, overwrite: bool, as_json: bool, quiet: bool, **numbers: Any
 ) -> None:

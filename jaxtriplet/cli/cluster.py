@@ -6,20 +6,44 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli import options
+from jaxtriplet.cli import kinds, options
 
-ESTIMATE = options.Choice(["threshold", "silhouette"])
+SPEAKERS = "How many speak"
+ESTIMATE = kinds.Choice(["threshold", "silhouette"])
 
 
-@click.command()
+@click.command(
+    cls=options.Sections,
+    examples=[
+        ("runs/latest --data calls", "As many speakers as there seem to be, by the newest run."),
+        ("runs/mine --data calls --unlabelled --num-speakers 2", "Two speakers, in any tree of folders."),
+    ],
+)
 @options.RUN
 @options.DATA
-@click.option("--num-speakers", type=click.IntRange(1), help="How many speak, if that is known.")
-@click.option("--estimate", type=ESTIMATE, default="threshold", show_default=True, help="How to find their number.")
-@click.option(
-    "--threshold", type=options.Number(), help="Mean cosine of two clusters of one speaker.  [default: the run's]"
+@options.option("--num-speakers", type=kinds.Whole(1), help="How many speak, if that is known.", section=SPEAKERS)
+@options.option(
+    "--estimate",
+    type=ESTIMATE,
+    default="threshold",
+    show_default=True,
+    help="How to find their number.",
+    section=SPEAKERS,
 )
-@click.option("--max-speakers", type=click.IntRange(2), default=100, show_default=True, help="Silhouettes to try.")
+@options.option(
+    "--threshold",
+    type=kinds.Number(),
+    help="Mean cosine of two clusters of one speaker.  [default: the run's]",
+    section=SPEAKERS,
+)
+@options.option(
+    "--max-speakers",
+    type=kinds.Whole(2),
+    default=100,
+    show_default=True,
+    help="Silhouettes to try.",
+    section=SPEAKERS,
+)
 @options.comparing()
 @options.LABELLED
 @options.ALLOW_OUTSIDE
@@ -29,6 +53,8 @@ ESTIMATE = options.Choice(["threshold", "silhouette"])
 @options.QUIET
 def cluster(as_json: bool, **asked: Any) -> None:
     """Group the recordings of a folder by speaker, with the encoder in the folder RUN.
+
+    RUN is the folder of a finished run on recordings; runs/latest, if none is named.
 
     The two clusters of the highest mean cosine are merged, again and again: until --num-speakers are left or, if that
     is not known, while the mean is at least --threshold; the run's own is the score that told its development speakers

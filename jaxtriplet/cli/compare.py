@@ -8,17 +8,31 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from jaxtriplet.cli import options
+from jaxtriplet.cli import kinds, options
 from jaxtriplet.cli.evaluate import evaluate
 
 _OWN = {"run", "data", "draws", "out", "overwrite", "as_json", "quiet"}
 _ALONE = {"distributed", "coordinator", "num_processes", "process_id"}
 
 
-@click.command(cls=options.Sections)
-@click.argument("run", type=options.PATH, nargs=-1, required=True)
-@click.option("--data", type=options.PATH, help="Folder of recordings to evaluate runs on.")
-@click.option("--draws", type=click.IntRange(1), default=1000, show_default=True, help="Draws of the bootstrap.")
+@click.command(
+    cls=options.Sections,
+    examples=[
+        ("runs/mine runs/latest", "By what training has judged both on."),
+        ("runs/mine runs/latest --data others", "On other speakers, whom neither was trained on."),
+    ],
+)
+@click.argument("run", type=kinds.RunFolder(), nargs=-1, required=True)
+@options.option(
+    "--data",
+    type=options.PATH,
+    metavar="DIR",
+    help="Folder of recordings to evaluate runs on.",
+    section="Recordings",
+)
+@options.option(
+    "--draws", type=kinds.Whole(1), default=1000, show_default=True, help="Draws of the bootstrap.", section="Judging"
+)
 @options.out_folder("compare")
 @options.OVERWRITE
 @options.JSON
@@ -46,10 +60,10 @@ def compare(ctx: click.Context, /, as_json: bool, **asked: Any) -> None:
 
 
 def _of_evaluate() -> Iterator[click.Parameter]:
-    """Yields what evaluate is told beside this, under a title."""
+    """Yields what evaluate is told beside this, under titles of its own."""
     for one in map(copy, evaluate.params):
         if one.name not in _OWN | _ALONE:
-            vars(one)["section"] = "With --data, as of evaluate"
+            vars(one)["section"] = f"{vars(one)['section']}, as of evaluate with --data"
             yield one
 
 

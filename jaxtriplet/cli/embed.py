@@ -8,10 +8,23 @@ import click
 from jaxtriplet.cli import options
 
 
-@click.command()
+@click.command(
+    cls=options.Sections,
+    examples=[
+        ("runs/latest --data calls --out calls.npz", "A vector for each recording, by the newest run."),
+        ("runs/mine --data calls --unlabelled --out calls.npz", "Of nobody knows whom, in any tree of folders."),
+    ],
+)
 @options.RUN
 @options.DATA
-@click.option("--out", type=options.PATH, required=True, help="File for the embeddings, FILE.npz.")
+@options.option(
+    "--out",
+    type=options.PATH,
+    metavar="FILE.npz",
+    required=True,
+    help="File for the embeddings, FILE.npz.",
+    section=options.OUTPUT,
+)
 @options.comparing()
 @options.LABELLED
 @options.ALLOW_OUTSIDE
@@ -21,6 +34,8 @@ from jaxtriplet.cli import options
 @options.distributed
 def embed(as_json: bool, **asked: Any) -> None:
     """Embed every recording of a folder with the encoder in the folder RUN.
+
+    RUN is the folder of a finished run on recordings; runs/latest, if none is named.
 
     The file holds `embeddings` [N, E], `paths` [N] (relative to --data) and, where the folder tells who speaks,
     `labels` [N] and `speakers` [S]: recording i is of speakers[labels[i]]. Of Kaldi's folders it also holds the names,

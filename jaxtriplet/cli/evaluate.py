@@ -6,31 +6,85 @@ from typing import Any
 
 import click
 
-from jaxtriplet.cli import options
+from jaxtriplet.cli import kinds, options
+
+TRIALS, CALIBRATION, NORMALISATION, JUDGING = "Trials", "Calibration", "Normalisation", "Judging"
 
 
-@click.command()
-@click.argument("run", type=options.PATH, nargs=-1, required=True)
+@click.command(
+    cls=options.Sections,
+    examples=[
+        ("runs/latest --data others", "All pairs of recordings in a folder of speakers, by the newest run."),
+        ("runs/mine --data voxceleb1 --trials list.txt", "A published list of trials."),
+    ],
+)
+@options.RUNS
 @options.DATA
-@click.option("--trials", type=options.PATH, help="List of pairs to score.  [default: pairs of all in --data]")
-@click.option("--pairs", type=click.IntRange(2), help="Without --trials: how many pairs to draw.  [default: all]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of that draw.")
-@click.option(
+@options.option(
+    "--trials",
+    type=options.PATH,
+    metavar="FILE",
+    help="List of pairs to score.  [default: pairs of all in --data]",
+    section=TRIALS,
+)
+@options.option(
+    "--pairs", type=kinds.Whole(2), help="Without --trials: how many pairs to draw.  [default: all]", section=TRIALS
+)
+@options.option("--seed", type=kinds.Whole(0), default=0, show_default=True, help="Of that draw.", section=TRIALS)
+@options.option(
     "--same-session",
-    type=options.Choice(("keep", "leave-out", "apart")),
+    type=kinds.Choice(("keep", "leave-out", "apart")),
     default="keep",
     show_default=True,
     help="Without --trials: what becomes of pairs of one speaker in one session.",
+    section=TRIALS,
 )
-@click.option("--write-trials", type=options.PATH, help="File for the pairs, which --trials reads.")
-@click.option("--retrieval", is_flag=True, help="Add recall, R-precision, MAP@R and reciprocal rank.")
-@click.option("--calibrate", type=options.PATH, help="List of trials of other speakers to calibrate scores on.")
-@click.option("--calibrate-data", type=options.PATH, help="Folder of their recordings.  [default: --data]")
+@options.option(
+    "--write-trials",
+    type=options.PATH,
+    metavar="FILE",
+    help="File for the pairs, which --trials reads.",
+    section=TRIALS,
+)
+@options.option(
+    "--retrieval", is_flag=True, help="Add recall, R-precision, MAP@R and reciprocal rank.", section=JUDGING
+)
+@options.option(
+    "--draws", type=kinds.Whole(1), default=1000, show_default=True, help="Draws of the bootstrap.", section=JUDGING
+)
+@options.option(
+    "--calibrate",
+    type=options.PATH,
+    metavar="FILE",
+    help="List of trials of other speakers to calibrate scores on.",
+    section=CALIBRATION,
+)
+@options.option(
+    "--calibrate-data",
+    type=options.PATH,
+    metavar="DIR",
+    help="Folder of their recordings.  [default: --data]",
+    section=CALIBRATION,
+)
 @options.comparing()
-@click.option("--as-norm", is_flag=True, help="Normalise scores as well, by recordings of others.")
-@click.option("--cohort", type=options.PATH, help="Those others, for --as-norm.  [default: some of those trained on]")
-@click.option("--top", type=click.IntRange(2), default=300, show_default=True, help="Nearest of the cohort to use.")
-@click.option("--draws", type=click.IntRange(1), default=1000, show_default=True, help="Draws of the bootstrap.")
+@options.option(
+    "--as-norm", is_flag=True, help="Normalise scores as well, by recordings of others.", section=NORMALISATION
+)
+@options.option(
+    "--cohort",
+    type=options.PATH,
+    metavar="DIR",
+    help="Those others, for --as-norm.  [default: some of those trained on]",
+    section=NORMALISATION,
+)
+@options.option(
+    "--top",
+    type=kinds.Whole(2),
+    default=300,
+    show_default=True,
+    help="Nearest of the cohort to use.",
+    section=NORMALISATION,
+)
 @options.ALLOW_OUTSIDE
 @options.out_folder("evaluate")
 @options.OVERWRITE
@@ -40,7 +94,8 @@ from jaxtriplet.cli import options
 def evaluate(as_json: bool, **asked: Any) -> None:
     """Judge the encoder in the folder RUN by trials: is it one speaker in both recordings?
 
-    Of several folders, RUN RUN ..., the mean of their scores is judged.
+    RUN is the folder of a finished run on recordings; runs/latest, if none is named. Of several, RUN RUN ..., the mean
+    of their scores is judged.
 
     Lists: a trial is a line `1 path path` (one speaker) or `0 path path` (two), or `path path target` or `path path
     nontarget`, all lines alike; paths are relative to --data, or names of utterances if that is Kaldi's folder. Names

@@ -24,9 +24,14 @@ a row is NaN where its length is another, or a sample of it NaN or infinite.
 """
 
 
-@click.command()
+@click.command(
+    cls=options.Sections,
+    examples=[("runs/latest --out encoder.jax", "One file of the newest run; how to use it is printed.")],
+)
 @options.RUN
-@click.option("--out", type=options.PATH, required=True, help="File to write.")
+@options.option(
+    "--out", type=options.PATH, metavar="FILE", required=True, help="File to write.", section=options.OUTPUT
+)
 @options.comparing(crops=False)
 @options.ALLOW_OUTSIDE
 @options.OVERWRITE
@@ -35,7 +40,8 @@ a row is NaN where its length is another, or a sample of it NaN or infinite.
 def export(as_json: bool, **asked: Any) -> None:
     """Write the encoder in the folder RUN into one file that needs JAX and flatbuffers alone.
 
-    Front end, weights and back-end are in it.
+    RUN is the folder of a finished run on recordings; runs/latest, if none is named. Front end, weights and back-end
+    are in the file.
 
     It takes any number of waveforms of any length from 0.1 s up, and runs on cpu, cuda and tpu. A recording is embedded
     at once, however long it is; `embed` averages windows of what is longer than 10 s. `embed` leaves silences of 0.3 s

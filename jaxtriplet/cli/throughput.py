@@ -6,20 +6,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jaxtriplet.cli import options
+from jaxtriplet.cli import kinds, options
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import fields_of
 
 if TYPE_CHECKING:
     from jaxtriplet.jobs.throughputs import Stage
 
-RECIPE = options.Words(fields_of(Config)["recipe"])
+MEASURED = "What is measured"
+RECIPE = kinds.Words(fields_of(Config)["recipe"])
 
 
-@click.command()
+@click.command(
+    cls=options.Sections,
+    examples=[("--data calls --recipe aam", "Does the disk keep up with the encoder of this recipe?")],
+)
 @options.DATA
-@click.option("--recipe", type=RECIPE, default="best", show_default=True, help="What to train.")
-@click.option("--rounds", type=click.IntRange(2), default=20, show_default=True, help="Batches to measure.")
+@options.option(
+    "--recipe",
+    type=RECIPE,
+    metavar="NAME",
+    default="best",
+    show_default=True,
+    help="What to train; jaxtriplet train --help lists the recipes.",
+    section=MEASURED,
+)
+@options.option(
+    "--rounds",
+    type=kinds.Whole(2),
+    default=20,
+    show_default=True,
+    help="Batches to measure.",
+    section=MEASURED,
+)
 @options.ALLOW_OUTSIDE
 @options.JSON
 @options.QUIET

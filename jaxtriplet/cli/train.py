@@ -1,74 +1,142 @@
 """The command `train`."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from jaxtriplet.cli import options
+from jaxtriplet.cli import kinds, options
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import Field, fields_of
 from jaxtriplet.jobs.recipes import RECIPES, usual
 
-USUAL = RECIPES[usual(None)]
-SECTIONS = {
-    None: "Numbers",
-    "recordings": "Numbers, with --data alone",
-    "japanese-vowels": "Numbers, without --data alone",
+START, DATA, OUTPUT = "What to begin with", "Data", options.OUTPUT
+TITLES = {
+    "data": DATA,
+    "encoder": "Encoder",
+    "loss": "Loss",
+    "optimizer": "Optimizer",
+    "augmentation": "Augmentation",
+    "training": "Updates",
+    "fine_tuning": "Fine-tuning, the last updates",
+    "backend": "Back-end, fitted when training is over",
+    "judging": "Judging on the way",
 }
+ONLY = {"recordings": "only with --data", "japanese-vowels": "only without --data"}
 
 
 def _numbers() -> Iterator[click.Parameter]:
     for field in fields_of(Config).values():
         if field.extra["option"]:
-            only = field.extra["only"]
-            yield options.FieldOption(field, _in_help, SECTIONS.get(only, f"Numbers, with {only} alone"))
+            yield options.FieldOption(field, _in_help, TITLES.get(field.path.partition(".")[0], START))
 
 
 def _in_help(field: Field) -> str:
-    """Returns what a field is, and its default, which may be that of a recipe."""
-    default: Any
+    """Returns what a field is, where it is of use, and its default: on JapaneseVowels, and with --data."""
+    only, words = field.extra["only"], str(field.meta.description)
     if field.name == "recipe":
-        default = f"{usual('data')} with --data, else {usual(None)}"
-    elif field.extra["only"] is None:
-        default = USUAL.get(field.name, field.of(Config()))
-        default = None if default is None else f"{default}; with --data that of the recipe"
-    else:
-        by_recipe = any(field.name in numbers for numbers in RECIPES.values())
-        words = ["that of the recipe"] if by_recipe else []
-        words += [] if (usual_one := field.of(Config())) is None else [str(usual_one)]
-        default = ", or ".join(words) or None
-    return f"{field.meta.description}{'' if default is None else f'  [default: {default}]'}"
+        return f"{words}  [default: {usual('data')} with --data, else {usual(None)}]"
+    vowels, recordings = (RECIPES[usual(data)].get(field.name, field.of(Config())) for data in (None, "data"))
+    default = recordings if only == "recordings" else vowels
+    told = [ONLY.get(only, f"only with {only}")] if only else []
+    told += [] if default is None else [f"default: {default}"]
+    if only is None and vowels != recordings:
+        told.append(f"with --data: {'none' if recordings is None else recordings}")
+    return f"{words}  [{'; '.join(told)}]" if told else words
 
 
-def _recipes() -> str:
-    """Returns what each recipe sets."""
-    lines = ["Recipes, and what they set; each loss can be had with any of them:"]
-    for name, numbers in RECIPES.items():
-        lines.append(f"  {name}: {', '.join(f'{key} {value}' for key, value in numbers.items() if key != 'source')}")
-    return "\n\n".join(lines)
+class Train(options.Sections):
+    """The command whose help ends with the recipes."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes what each recipe sets, as options."""
+        del ctx
+        with formatter.section("Recipes, and what they set; each loss can be had with any of them"):
+            formatter.write_dl([(name, _options(numbers)) for name, numbers in RECIPES.items()])
 
 
-@click.command(cls=options.Sections, params=[*_numbers()], epilog=_recipes())
-@click.option("--data", type=options.PATH, help="Train on <speaker>/[<session>/]<utterance> in here.")
-@click.option("--dev", type=options.PATH, help="Judge on the speakers in here.")
-@click.option("--dev-fraction", type=options.Number(), help="Judge on this share of the speakers in --data, held out.")
-@options.ALLOW_OUTSIDE
-@click.option(
-    "--config", type=options.PATH, help="The config.json of a run, whose numbers to take where none is given."
+def _options(numbers: Mapping[str, Any]) -> str:
+    given = {name: value for name, value in numbers.items() if name != "source" and value is not None}
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
+
+
+@click.command(
+    cls=Train,
+    params=[*_numbers()],
+    examples=[
+        ("", "JapaneseVowels, which needs no download: a minute. The results go to runs/<time>."),
+        (
+            "--data recordings --dev-fraction 0.2 --out runs/mine",
+            "Recordings of yours, recordings/<speaker>/<utterance>.wav, judged on a fifth of the speakers.",
+        ),
+    ],
 )
-@click.option("--out", type=options.PATH, help="Folder for the results.  [default: runs/<time>]")
-@click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.")
+@options.option(
+    "--data",
+    type=options.PATH,
+    metavar="DIR",
+    help="Train on <speaker>/[<session>/]<utterance> in here.",
+    section=START,
+)
+@options.option("--dev", type=options.PATH, metavar="DIR", help="Judge on the speakers in here.", section=START)
+@options.option(
+    "--dev-fraction",
+    type=kinds.Number(),
+    help="Judge on this share of the speakers in --data, held out.",
+    section=START,
+)
+@options.option(
+    "--config",
+    type=options.PATH,
+    metavar="FILE",
+    help="The config.json of a run, whose numbers to take where none is given.",
+    section=START,
+)
+@options.option(
+    "--allow-outside",
+    is_flag=True,
+    help="Read what lists name outside the folder of the recordings, too.",
+    section=DATA,
+)
+@options.option(
+    "--out",
+    type=options.PATH,
+    metavar="DIR",
+    help="Folder for the results.  [default: runs/<time>, to which runs/latest leads]",
+    section=OUTPUT,
+)
+@options.option("--overwrite", is_flag=True, help="Write into a folder that is not empty.", section=OUTPUT)
+@options.option(
+    "--resume",
+    is_flag=True,
+    help="Go on from the newest checkpoint in --out, with the same numbers.",
+    section=OUTPUT,
+)
+@options.option(
+    "--checkpoint-every",
+    type=kinds.Whole(1),
+    default=100,
+    show_default=True,
+    help="Updates between checkpoints.",
+    section=OUTPUT,
+)
 @options.JSON
 @options.QUIET
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in the folder, with the same numbers.")
-@click.option(
-    "--checkpoint-every", type=click.IntRange(1), default=100, show_default=True, help="Updates between checkpoints."
+@options.option(
+    "--devices",
+    type=kinds.Whole(1),
+    help="Devices of this machine to use.  [default: as many as divide a batch]",
+    section=options.DEVICES,
 )
-@click.option("--tensorboard", is_flag=True, help="Write the figures for TensorBoard too, into tensorboard/ in there.")
-@click.option("--devices", type=click.IntRange(1), help="Devices to use.  [default: as many as divide a batch]")
+@options.option(
+    "--tensorboard",
+    is_flag=True,
+    help="Write the figures for TensorBoard too, into tensorboard/ in there.",
+    section=OUTPUT,
+)
 @options.distributed
 def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     """Train a speaker encoder on recordings, or without --data on JapaneseVowels.
@@ -81,6 +149,8 @@ def train(config: Path | None, as_json: bool, **asked: Any) -> None:
     these from 0), report.html and, of recordings, data.json (which were used, and what is wrong with the others). While
     a run writes into it, there is a file .lock; a loss that is not finite leaves nan/, the batch and the state before
     it.
+
+    Defaults are those of the recipe: of the two that are used where none is named, they stand below.
     """
     from jaxtriplet import jobs
 
@@ -103,9 +173,27 @@ def _in_words(figures: Mapping[str, Any], folder: Path) -> str:
         f"clustering into {figures['num_speakers']}: purity {figures['purity']:.2%}, NMI {figures['nmi']:.3f}, "
         f"misclassification rate {figures['misclassification_rate']:.2%}",
         f"pictures: {folder / 'report.html'}",
+        "",
+        *(_after_vowels(folder) if figures["judged"] == "test" else _after_recordings(folder)),
     ]
     if "accuracy" in figures:
         lines.insert(1, f"identification accuracy {figures['accuracy']:.2%}")
     if figures["judged"] != "test":
         lines.insert(0, f"weights of update {figures['step']}")
     return "\n".join(lines)
+
+
+def _after_vowels(folder: Path) -> Iterator[str]:
+    yield "This encoder knows the cepstra of JapaneseVowels, and hears no audio. Compare it with another such run:"
+    yield f"  jaxtriplet compare {shlex.quote(str(folder))} RUN"
+    yield "For an encoder of recordings, in DIR/<speaker>/<utterance>.wav:"
+    yield "  jaxtriplet train --data DIR --dev-fraction 0.2"
+
+
+def _after_recordings(folder: Path) -> Iterator[str]:
+    run = shlex.quote(str(folder))
+    yield "Next, on recordings of other speakers, in DIR/<speaker>/<utterance>.wav:"
+    yield f"  jaxtriplet evaluate {run} --data DIR"
+    yield f"  jaxtriplet embed {run} --data DIR --out embeddings.npz"
+    yield f"  jaxtriplet cluster {run} --data DIR"
+    yield f"  jaxtriplet export {run} --out encoder.jax"

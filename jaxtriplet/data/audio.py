@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shlex
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -199,7 +200,12 @@ def opened(path: str | Path) -> Iterator[Any]:
             yield file
     except soundfile.LibsndfileError as error:
         if error.code in _FOREIGN:
-            raise ValueError("no audio that libsndfile can read (it reads wav, flac, ogg, mp3 and more)") from error
+            reason = "no audio that libsndfile can read (it reads wav, flac, ogg, mp3 and more)"
+            name = Path(path)
+            if name.suffix.lower().removeprefix(".") in _REFUSED.split():
+                given, made = (shlex.quote(str(one)) for one in (name.name, name.with_suffix(".wav").name))
+                reason = f"no audio that libsndfile can read; convert it with ffmpeg: ffmpeg -i {given} {made}"
+            raise ValueError(reason) from error
         raise ValueError(f"broken or cut short: {error.error_string}") from error
 
 

@@ -160,7 +160,7 @@ def recordings(
 
     def look() -> tuple[list[Entry], list[Problem]]:
         if not root.is_dir():
-            raise ValueError(f"{root}: no such folder")
+            raise ValueError(f"{root}: {'a file, not a folder' if root.exists() else 'no such folder'}")
         return entries(root, labelled=labelled, allow_outside=allow_outside)
 
     return _read(root, look, cache_dir, progress_fn, processes)
@@ -235,7 +235,7 @@ def _index(root: Path, listed: Sequence[Entry], problems: Iterable[Problem], fou
         else:
             usable.append((entry.path, entry.speaker, entry.session, count, content.sample_rate, piece))
     if not usable:
-        first = f"; the first of {len(problems)}: {': '.join(problems[0])}" if problems else f": expected {LAYOUT}"
+        first = f"; the first of {len(problems)}: {': '.join(problems[0])}" if problems else _others(root)
         raise ValueError(f"{root} holds no recording that can be used{first}")
     paths, speakers, sessions, frames, sample_rates, pieces = zip(*usable, strict=True)
     names, labels = _numbered(speakers)
@@ -250,6 +250,16 @@ def _index(root: Path, listed: Sequence[Entry], problems: Iterable[Problem], fou
         tuple(problems),
         pieces,
     )
+
+
+def _others(root: Path) -> str:
+    """Returns what a folder holds in place of recordings."""
+    names = [name for _, _, files in os.walk(root) for name in files if not name.startswith(".")]
+    if not names:
+        return f": it is empty; expected {LAYOUT}"
+    endings = sorted({os.path.splitext(name)[1] or name for name in names})
+    more = " and others" if len(endings) > 5 else ""
+    return f": of {len(names):,} files, none ends as audio does ({', '.join(endings[:5])}{more}); expected {LAYOUT}.wav"
 
 
 def _numbered(values: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

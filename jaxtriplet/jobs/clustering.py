@@ -131,7 +131,7 @@ def cluster(
     index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, quiet=quiet)
     known = comparison.recordings(judged=index, allow_outside=allow_outside, quiet=quiet)
     encoder = comparison.fit(encoder, known, quiet=quiet)
-    with listening.progress("embedding", quiet=quiet) as show:
+    with listening.progress("embedding", quiet=quiet, compiles=True) as show:
         embeddings = encoder.embed_recordings(index, show)
     grouped = group(embeddings, num_speakers=num_speakers, threshold=threshold, max_speakers=max_speakers)
     figures = _figures(index, grouped, judged=labelled)

@@ -66,7 +66,8 @@ def is_run(folder: Path) -> bool:
         return True
     if all((folder / name).is_file() for name in ("metrics.json", "scores.txt")):
         return False
-    raise ValueError(f"{folder} is neither the folder of a run of `train` nor one that `evaluate` wrote")
+    reason = "" if folder.is_dir() else ": it is a file" if folder.exists() else ": there is no such folder"
+    raise ValueError(f"{folder} is neither the folder of a run of `train` nor one that `evaluate` wrote{reason}")
 
 
 def of_run(name: str, folder: Path) -> Contestant:

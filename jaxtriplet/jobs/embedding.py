@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxtriplet import _files
 from jaxtriplet.data import Recordings
-from jaxtriplet.jobs import listening, lock, runs
+from jaxtriplet.jobs import listening, lock, notes, runs
 from jaxtriplet.jobs.meeting import meet_to_share, say
 from jaxtriplet.jobs.parts import Parts
 from jaxtriplet.jobs.scoring import Comparison
@@ -125,7 +125,8 @@ def embed(
         parts = Parts(file.with_name(f"{file.name}.partial"), made_by, overwrite=overwrite, processes=processes)
         index = listening.listen(data, labelled=labelled, allow_outside=allow_outside, processes=processes, quiet=quiet)
         encoder = comparison.fit(encoder, known, processes=processes, quiet=quiet)
-        rows, kept = embed_in_parts(encoder, index, parts, processes=processes, quiet=quiet)
+        with notes.resumable():
+            rows, kept = embed_in_parts(encoder, index, parts, processes=processes, quiet=quiet)
 
         def write() -> Embedded:
             embeddings = encoder.embedded(rows)
@@ -224,7 +225,7 @@ def _embed_share(
 
     heard = embed_batches(run.model, index.take(mine), layer=run.layer, excerpts=run.excerpts) if len(mine) else ()
     with (
-        listening.progress(words, quiet=quiet or processes.index > 0) as bar,
+        listening.progress(words, quiet=quiet or processes.index > 0, compiles=bool(len(mine))) as bar,
         processes.rounds(lambda done, _: bar(before + done, len(index))) as show,
     ):
         saved = time.monotonic()

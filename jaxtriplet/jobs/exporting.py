@@ -13,6 +13,7 @@ from jaxtriplet import _files
 from jaxtriplet.data.audio import library
 from jaxtriplet.data.inspection import SHORTEST
 from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.meeting import warn
 from jaxtriplet.jobs.scoring import Comparison
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -81,6 +82,8 @@ def export(
     runs.choose_file(_files.sum_of(file), overwrite=overwrite)
     comparison = Comparison(backend, backend_layer, fit_on)
     encoder = comparison.settled(run, allow_outside=allow_outside, quiet=quiet)
+    if not quiet:
+        warn(f"compiling for {', '.join(PLATFORMS)}")
     content = serialized(encoder.forward, encoder.sample_rate)
     file.parent.mkdir(parents=True, exist_ok=True)
     _files.sum_of(file).unlink(missing_ok=True)  # A kill may come before there is another: an old one would not fit.

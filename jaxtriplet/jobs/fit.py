@@ -10,7 +10,6 @@ import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from jaxtriplet import models, parallel, training
 from jaxtriplet.engine import memory as memories
@@ -21,6 +20,7 @@ from jaxtriplet.jobs.history import History, Row
 from jaxtriplet.jobs.meeting import say, together
 from jaxtriplet.jobs.monitor import CollapseMonitor
 from jaxtriplet.jobs.objective import NUMBERS, losses_of, parse_loss, takes, terms_of
+from jaxtriplet.jobs.progress import Bar
 from jaxtriplet.jobs.schedules import margin_of, rate_of
 from jaxtriplet.jobs.sources.source import Source
 from jaxtriplet.losses import Weighted, registry, weighted
@@ -49,7 +49,7 @@ def fit(
         folder: The folder of the run.
         mesh: The devices.
         checkpoint_every: Updates between checkpoints.
-        quiet: Whether to show no progress bar.
+        quiet: Whether to show no progress.
         told: Whom to tell the figures of each update, in this process.
 
     Returns:
@@ -63,7 +63,7 @@ def fit(
     with Checkpoints(folder / "checkpoints", every=checkpoint_every, last=steps) as checkpoints:
         with (
             History(folder / "metrics.jsonl", after=checkpoints.newest(), writes=is_first) as history,
-            tqdm(total=steps, disable=quiet or not is_first, unit="step") as bar,
+            Bar("training", "step", steps, quiet=quiet or not is_first) as bar,
         ):
             state = _updates(source, batches, mesh, checkpoints, bar, history, folder / "nan", told)
         if (chosen := checkpoints.best()) != steps:
@@ -78,7 +78,7 @@ def _updates(
     batches: Batches,
     mesh: Mesh,
     checkpoints: Checkpoints,
-    bar: "tqdm[Any]",
+    bar: Bar,
     history: History,
     inspected: Path,
     told: Sequence[OnMetrics],
@@ -115,25 +115,31 @@ def _updates(
         with notes.shared():
             raise ValueError(f"{problem} at step {step + 1}; try a smaller `learning_rate`; {kept}")
 
+    bar.doing("compiling")
     begin, state, update = start()
+    bar.start(begin)
     if begin:
-        bar.update(begin)
         say(f"goes on after {begin} updates")
     collapsed, chooses = CollapseMonitor(), source.watched != "training"
     losses = losses_of(config.loss.name)
     shown: Row = {}
+    compiled = set[tuple[int, ...]]()
     for step, batch in zip(range(begin, numbers.steps), batches(begin), strict=False):
+        if (shape := batch.inputs.shape) not in compiled:
+            bar.doing("compiling")
         state, metrics = update(state, parallel.spread_rows(batch, mesh))
+        compiled.add(shape)
         row = _row(step, jax.device_get(metrics), losses)
         for name in ("loss", "gradient_norm"):
             if not np.isfinite(row[name]):
                 stop(step, f"the {name.replace('_', ' ')} is {row[name]}", batch)
         if warning := collapsed(metrics.stats):
-            bar.write(f"jaxtriplet: step {step + 1}: {warning}")
+            bar.note(f"step {step + 1}: {warning}")
         judges = (step + 1) % config.judging.evaluate_every == 0 or (chooses and step + 1 == numbers.steps)
         if (judges or checkpoints.due(step + 1)) and not _is_finite(state):
             stop(step, "a weight is no longer finite", batch)
         if judges:
+            bar.doing("judging")
             rate = source.rate(_model_of(state))
             row |= {} if rate is None else {"equal_error_rate": rate}
         error = row.get("equal_error_rate") if chooses else None
@@ -144,8 +150,7 @@ def _updates(
         for on_metrics in told:
             on_metrics(step + 1, {name: figure for name, figure in row.items() if name != "step"})
         shown |= row
-        bar.set_postfix_str(", ".join(_words(shown, source.watched)))
-        bar.update()
+        bar.to(step + 1, figures=", ".join(_words(shown, source.watched)))
     return state
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxtriplet.data import Recordings
-from jaxtriplet.jobs import listening, lock
+from jaxtriplet.jobs import listening, lock, notes
 from jaxtriplet.jobs.embedding import embed_in_parts, fingerprint
 from jaxtriplet.jobs.parts import Parts
 from jaxtriplet.jobs.scoring import Comparison
@@ -61,7 +61,7 @@ class Hearing(NamedTuple):
             A row a recording, [N, P]; in other processes than the first, none.
         """
         if self.folder is None:
-            with listening.progress(words, quiet=self.quiet) as show:
+            with listening.progress(words, quiet=self.quiet, compiles=True) as show:
                 return run.rows(index, show)
         parts = Parts(self.folder / words, self.made_by, overwrite=self.overwrite, processes=self.processes)
         return embed_in_parts(run, index, parts, processes=self.processes, words=words, quiet=self.quiet)[0]
@@ -90,7 +90,8 @@ def hearing_for(
     with ExitStack() as held:
         alone = lock.writing(folder.with_name(f".{folder.name}.lock"), folder)
         processes.by_first(lambda: held.enter_context(alone), doing="begin")
-        yield Hearing(quiet, processes, kept, overwrite=overwrite)
+        with notes.resumable():
+            yield Hearing(quiet, processes, kept, overwrite=overwrite)
         processes.by_first(lambda: _forget(kept))
 
 

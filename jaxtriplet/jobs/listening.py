@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from jaxtriplet import _files
 from jaxtriplet.data import Problem, Recordings, recordings, recordings_of
 from jaxtriplet.jobs.meeting import warn
+from jaxtriplet.jobs.progress import Bar
 from jaxtriplet.parallel.shares import ALONE, Processes
 
 SHOWN = 20  # so many lines fit on a screen
@@ -19,23 +18,21 @@ _REMEDY = "put back a copy of it, or have `train --resume` write it again"
 
 
 @contextmanager
-def progress(words: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Shows a bar on standard error, once there is something to show.
+def progress(words: str, *, quiet: bool, compiles: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Shows on standard error how many files are done, once there is something to show.
 
     Args:
         words: What is done.
         quiet: Whether to show nothing.
+        compiles: Whether an encoder is compiled first.
 
     Yields:
         A function of how much is done and how much there is, as `progress_fn` takes it.
     """
-    with tqdm(desc=words, unit="file", disable=quiet, delay=0.5) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+    with Bar(words, "file", quiet=quiet, delay=0.5) as bar:
+        if compiles:
+            bar.doing("compiling")
+        yield bar.to
 
 
 def listen(
@@ -73,11 +70,17 @@ def listen(
             read = partial(recordings_of, folder, paths) if paths else whole
             index = read(progress_fn=show, processes=processes)
         except ValueError as error:
-            hinted = labelled and not (known or paths) and Path(folder).is_dir() and "`" not in str(error)  # one hint
+            hinted = labelled and not (known or paths) and lacks_speakers(error)
             raise ValueError(f"{error}{'; with `labelled=False`, any tree of folders will do' * hinted}") from error
     if not processes.index:
         name_problems(index.problems, len(index))
     return index
+
+
+def lacks_speakers(error: ValueError) -> bool:
+    """Returns whether a folder cannot be used for want of who speaks, and of no other hint."""
+    words = str(error)
+    return "`" not in words and (" lies " in words or "utt2spk" in words)
 
 
 def name_problems(problems: Sequence[Problem], used: int) -> None:

@@ -53,8 +53,15 @@ def devices_for(config: Config, asked: int | None = None) -> Mesh:
     if asked is not None:
         _checks.positive_integer("`devices`", asked)
     number = asked or max(n for n in range(1, len(local) + 1) if parts % n == 0)
-    if number > len(local) or parts % number:
-        raise ValueError(f"{parts} {words} of a batch cannot be spread over {number} of {len(local)} devices")
+    if number > len(local):
+        there = "is 1 device" if len(local) == 1 else f"are {len(local)} devices"
+        raise ValueError(f"`devices` is {number}, and there {there} here; leave it out for as many as divide a batch")
+    if parts % number:
+        counts = [str(n) for n in range(1, len(local) + 1) if parts % n == 0]
+        raise ValueError(
+            f"the {parts} {words} of a batch do not divide among {number} devices: give `devices` of "
+            f"{', '.join(counts)}, or other numbers of `speakers` or `utterances`"
+        )
     return parallel.data_mesh(local[:number])
 
 
@@ -149,12 +156,18 @@ def _check_divides(config: Config, mesh: Mesh) -> None:
     processes, speakers = jax.process_count(), config.data.speakers
     if config.data.batches == "balanced" and speakers % processes:
         lacks = "some would have none" if speakers < processes else "each loads its own"
-        raise ValueError(f"{speakers} speakers do not divide among {processes} processes, and {lacks}")
+        raise ValueError(
+            f"{speakers} speakers do not divide among {processes} processes, and {lacks}; give as `speakers` "
+            f"a multiple of {processes}"
+        )
     parts, words = parts_of(config)
     if words == "rows":
         parallel.check_divides(parts, mesh, mesh.axis_names)
     elif parts % mesh.size:
-        raise ValueError(f"{parts} {words} do not divide among {mesh.size} devices")
+        raise ValueError(
+            f"the {parts} {words} of a batch do not divide among {mesh.size} devices; give other `speakers` or "
+            "`utterances`"
+        )
 
 
 def _keep_standard_output() -> None:

@@ -58,7 +58,7 @@ def terms_of(text: str) -> list[Term]:
         factor, star, named = (part.strip() for part in term.rpartition("*"))
         name, colon, gap = (part.strip() for part in named.partition(":"))
         if not name:
-            raise ValueError(f"{text!r} lacks a loss; known: {', '.join(registry.trainable())}")
+            raise ValueError(f"`loss`: {text!r} lacks a loss; known: {', '.join(registry.trainable())}")
         if name[0] in "0123456789.":
             raise ValueError(f"{term.strip()!r} in {text!r}: a weight and * stand before a loss, as in 0.5*semi-hard")
         loss = registry.find_trainable(name)

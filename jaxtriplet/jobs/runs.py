@@ -123,7 +123,7 @@ def choose_to_train(numbers: Mapping[str, Any], out: Path | None, *, overwrite: 
     if overwrite:
         raise ValueError("`resume=True` goes on with what is there, `overwrite=True` begins anew: give one of them")
     if out is None:
-        raise ValueError("`resume=True` needs `out`, the folder of the run that is to go on")
+        raise ValueError("`resume=True` needs `out`, the folder of the run that is to go on, such as runs/latest")
     if not _holds_something(out):
         return choose(out, overwrite=False)
     if not (out / "config.json").is_file():
@@ -232,7 +232,7 @@ def load(folder: Path | str) -> Run:
     folder = Path(folder)
     path = folder / "weights"
     if not path.is_dir():
-        raise ValueError(f"{folder} holds no weights of a finished run")
+        raise ValueError(f"{folder} holds no weights of a finished run{_why(folder)}")
     config, number = Config.read_with_format(folder / "config.json")
     remedy = "put back a copy of them, or write them again from its checkpoints with `train --resume`"
     if number >= SEALED and (what := _files.flaw(path)):
@@ -251,6 +251,15 @@ def load(folder: Path | str) -> Run:
         raise ValueError(f"{path}: {error}") from None
 
 
+def _why(folder: Path) -> str:
+    """Returns why a folder holds no weights, as far as it shows."""
+    if not folder.is_dir():
+        return ": it is a file" if folder.exists() else ": there is no such folder"
+    if not (folder / "config.json").exists():
+        return ": it has no config.json"
+    return ": it is begun; wait for its end, or go on with `train --resume`"
+
+
 def load_speech(folder: Path | str) -> SpeechRun:
     """Reads an encoder of recordings again.
 
@@ -265,5 +274,8 @@ def load_speech(folder: Path | str) -> SpeechRun:
     """
     run = load(folder)
     if not isinstance(run, SpeechRun):
-        raise ValueError(f"{folder} holds a run of {run.config.recipe}; recordings need one that was trained on `data`")
+        raise ValueError(
+            f"{folder} holds a run on {run.config.data.source}, which hears no recordings: train one with "
+            "`jaxtriplet train --data DIR`"
+        )
     return run

@@ -138,7 +138,7 @@ class Comparison(NamedTuple):
         if index is None:
             return run
         run = run._replace(layer=cast(Layer, self.backend_layer or run.config.backend.backend_layer))
-        with listening.progress("back-end", quiet=quiet or processes.index > 0) as show:
+        with listening.progress("back-end", quiet=quiet or processes.index > 0, compiles=True) as show:
             known = hear(run, index, run.config.backend.speed_factors, show, processes=processes)
         return processes.by_first(lambda: fitted(run, self.kind(run), known)) or run
 

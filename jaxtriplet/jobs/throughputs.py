@@ -12,9 +12,12 @@ import numpy as np
 from jaxtriplet.data import load
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import fresh_state, objective_of
+from jaxtriplet.jobs.progress import Bar
 from jaxtriplet.jobs.sources.recordings import FolderOfRecordings
 from jaxtriplet.speech import augment_waveforms, mask_features
 from jaxtriplet.training import Batch, make_update
+
+STAGES = 6
 
 
 class Stage(NamedTuple):
@@ -50,12 +53,19 @@ def throughput(
         The stages.
 
     Raises:
-        ValueError: There is no such recipe or folder, or the recordings do not fill a batch.
+        ValueError: There is no such recipe of recordings or no such folder, or the recordings do not fill a batch.
     """
     config = Config.of_recipe(recipe)
+    if config.data.source != "recordings":
+        raise ValueError(f"`recipe`: {recipe} trains on no recordings; name another")
     source = FolderOfRecordings(config, data=Path(data), allow_outside=allow_outside, quiet=quiet)
     source.report()
-    return list(_measured(source, rounds))
+    found = list[Stage]()
+    with Bar("measuring", "stage", STAGES, quiet=quiet) as bar:
+        for stage in _measured(source, rounds):
+            found.append(stage)
+            bar.to(len(found), figures=f"{stage.name}: {stage.milliseconds:.1f} ms")
+    return found
 
 
 def _measured(source: FolderOfRecordings, rounds: int) -> Iterator[Stage]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxtriplet import _checks, _files, pages
-from jaxtriplet.jobs import event_files, nonfinite, notes, runs
+from jaxtriplet.jobs import event_files, latest, nonfinite, notes, runs
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fit import OnMetrics, fit
 from jaxtriplet.jobs.history import Row
@@ -70,7 +70,7 @@ def train(
         dev: The folder of other speakers, who choose the best checkpoint and judge it.
         dev_fraction: The share of the speakers in `data` that are held out for that.
         allow_outside: Whether Kaldi's `wav.scp` may name files outside `data` and `dev`.
-        out: The folder for the results; None for `runs/<time>`.
+        out: The folder for the results; None for `runs/<time>`, to which `runs/latest` leads from then on.
         overwrite: Whether the folder may hold something.
         resume: Whether to go on from the newest checkpoint in the folder.
         quiet: Whether to show no progress on standard error.
@@ -99,7 +99,7 @@ def train(
         >>> jobs.train(jobs.Config.of_recipe("best", steps=10))
         Traceback (most recent call last):
         ...
-        ValueError: `recipe`: of no use without `data`, a folder for best to train on
+        ValueError: the recipe best trains on recordings: name their folder, `data`
     """
     check_place(coordinator, num_processes, process_id, distributed=distributed)
     asked, folder = _settled(config, data), None if out is None else Path(out)
@@ -107,6 +107,8 @@ def train(
     _checks.positive_integer("`checkpoint_every`", checkpoint_every)
     if dev_fraction is not None:
         _checks.finite("`dev_fraction`", dev_fraction)
+        if not 0 < dev_fraction < 1:
+            raise ValueError(f"`dev_fraction` must lie between 0 and 1; got {dev_fraction}")
     if tensorboard:
         event_files.library()  # not installed, that is said before anything is made
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
@@ -127,6 +129,8 @@ def train(
             # Once more, now that nobody else writes.
             runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
             runs.begin(folder, settings, content, overwrite=overwrite)
+            if out is None and (words := latest.point_at(folder)):
+                warn(words)
             source.report()
             if words := unreached(asked):
                 warn(words)
@@ -140,6 +144,8 @@ def train(
         model, step, history = fit(source, batches, folder, mesh, told=() if jax.process_index() else told, **how)
         if jax.process_index():
             return Trained(folder, None, None, history)
+        if not quiet:
+            warn("judging the encoder, and drawing its report")
         run = source.run(model)
         runs.save_weights(folder, run)
         judgement, more, arrays, page = source.judge(run)
@@ -170,7 +176,7 @@ def _source(
     if data is None and (dev, dev_fraction) != (None, None):
         raise ValueError("`dev` and `dev_fraction` belong to `data`")
     if data is None and kind.needs_data:
-        raise ValueError(f"`recipe`: of no use without `data`, a folder for {config.recipe} to train on")
+        raise ValueError(f"the recipe {config.recipe} trains on recordings: name their folder, `data`")
     if data is not None and not kind.needs_data:
         raise ValueError(f"`data`: of no use with the recipe {config.recipe}")
     data, dev = (None if one is None else Path(one) for one in (data, dev))

@@ -96,7 +96,7 @@ class Wanted(NamedTuple):
         try:
             index = listening.listen(data, known=True, allow_outside=allow_outside, processes=processes, quiet=quiet)
         except ValueError as error:
-            hinted = Path(data).is_dir() and "`" not in str(error)  # one hint
+            hinted = listening.lacks_speakers(error)
             raise ValueError(f"{error}{'; whoever speaks, a list of `trials` can be judged' * hinted}") from error
         return processes.agree(lambda: self._of(index))
 

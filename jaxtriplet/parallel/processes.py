@@ -30,7 +30,7 @@ def initialize(
     """
     given = [coordinator is not None, num_processes is not None, process_id is not None]
     if any(given) and not all(given):
-        raise ValueError("coordinator, number of processes and process id belong together: give all three, or none")
+        raise ValueError("`coordinator`, `num_processes` and `process_id` belong together: give all three, or none")
     if coordinator is not None and num_processes is not None and process_id is not None:
         host, _, port = coordinator.rpartition(":")
         if not host or not port.isdigit():
@@ -47,7 +47,7 @@ def initialize(
         )
     except ValueError as error:
         raise ValueError(
-            "neither SLURM, Open MPI nor Kubernetes tells where the other processes are; name coordinator, number of "
+            "neither SLURM, Open MPI nor Kubernetes tells where the other processes are; name `coordinator`, number of "
             f"processes and process id ({error})"
         ) from None
 

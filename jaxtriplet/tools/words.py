@@ -17,7 +17,7 @@ def whole_numbers(name: str, words: str) -> list[int]:
     """Returns numbers that are joined by commas.
 
     Args:
-        name: What they are.
+        name: What they are called.
         words: The numbers.
 
     Raises:
@@ -30,7 +30,7 @@ def whole_numbers(name: str, words: str) -> list[int]:
     try:
         return [int(word) for word in split(words) or [words]]
     except ValueError:
-        raise ValueError(f"the {name} {words!r} are not whole numbers joined by commas") from None
+        raise ValueError(f"`{name}` must be whole numbers, joined by commas; got {words!r}") from None
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

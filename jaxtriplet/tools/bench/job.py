@@ -4,10 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from jaxtriplet import _files
 from jaxtriplet.jobs import runs
+from jaxtriplet.jobs.progress import Bar
 from jaxtriplet.tools.bench import machine, picture, race, report
 from jaxtriplet.tools.bench.plan import Plan
 
@@ -29,7 +28,7 @@ def bench(
         quick: Whether what the plan leaves open is to take some minutes.
         plot: Whether to draw the picture, and measure what it needs, which takes an hour on the processor.
         overwrite: Whether the folder may hold something.
-        quiet: Whether to show no progress bar.
+        quiet: Whether to show no progress.
 
     Returns:
         The folder, and the content of `bench.json`.
@@ -52,8 +51,9 @@ def bench(
     found["left_out"] = [*left_out.values()]
     results: list[race.Result] = []
     table, lines = plan.table(), list(plan.lines(plot=plot))
-    with tqdm(total=len({setting for line in lines for setting in line.settings}), disable=quiet) as bar:
-        for result in race.run(plan, lines, present, bar.set_postfix_str):
+    total = len({setting for line in lines for setting in line.settings})
+    with Bar("measuring", "setting", total, quiet=quiet) as bar:
+        for result in race.run(plan, lines, present, bar.says):
             results.append(result)
             # After every setting, so that an interrupted run keeps what it measured.
             measured = [one for one in results if one[0] in table]
@@ -62,7 +62,7 @@ def bench(
             _files.write_json(folder / "bench.json", found)
             with _files.replacing(folder / "bench.md") as file:
                 file.write(report.markdown(found["machine"], plan, measured, found["left_out"]))
-            bar.update()
+            bar.to(len(results))
     if plot:
         with _files.replacing(folder / "bench.png", "wb") as file:
             picture.draw(results, plan.rows_per_class, plan.device).savefig(file, format="png", dpi=130)

@@ -117,30 +117,31 @@ class Plan:
             >>> Plan(rounds=5).resolved(quick=True).batch_sizes
             '512'
         """
+        usual_sizes = "512" if quick else "1024,2048" if self.on_processor else "2048,8192"
         plan = dataclasses.replace(
             self,
             losses=self.losses.replace("_", "-"),
-            batch_sizes=self.batch_sizes or ("512" if quick else "1024,2048" if self.on_processor else "2048,8192"),
+            batch_sizes=usual_sizes if self.batch_sizes is None else self.batch_sizes,
             rounds=self.rounds or (3 if quick else 9),
             memory_limit=self.memory_limit or (memory or machine_memory()) / 2**31,
         )
         for kind, named, known in (
-            ("device", plan.device, PLATFORMS),
-            ("loss", plan.losses, losses.known()),
-            ("contender", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS),
+            ("`device`", plan.device, PLATFORMS),
+            ("`losses`", plan.losses, losses.known()),
+            ("`only`", ",".join(CONTENDERS) if plan.only is None else plan.only, CONTENDERS),
         ):
             if not split(named):
-                raise ValueError(f"no {kind} is named; known: {', '.join(known)}")
+                raise ValueError(f"{kind} names none; known: {', '.join(known)}")
             for word in split(named):
                 _checks.option(kind, word, known)
         for loss in split(plan.losses):
             if not any(contender.computes(loss) for contender in plan.contenders):
-                raise ValueError(f"{plan.only} cannot compute {loss}")
+                raise ValueError(f"`only`: {plan.only} cannot compute {loss}")
         for setting in plan.table():
             if not _divides(setting):
                 kind = "rows" if setting.classes else "pairs"
                 kind = f"classes of {setting.rows_per_class}" if setting.rows_per_class else kind
-                raise ValueError(f"a batch of {setting.batch_size} rows is not two or more {kind}")
+                raise ValueError(f"`batch_sizes`: a batch of {setting.batch_size} rows is not two or more {kind}")
         return plan
 
     @property
@@ -156,7 +157,7 @@ class Plan:
     @property
     def table_sizes(self) -> list[int]:
         """The batch sizes of the table."""
-        return whole_numbers("batch sizes", self.batch_sizes or "")
+        return whole_numbers("batch_sizes", self.batch_sizes or "")
 
     @property
     def contenders(self) -> list[Contender]:

@@ -71,4 +71,4 @@ class Compiler(Worker):
             said = f"the compiler's process ended with status {end.status}: {end.words[:200] or 'it said nothing'}"
         if isinstance(said, Compiled):
             return said
-        raise ValueError(f"{program.target} with {program.devices} devices: {said}")
+        raise ValueError(f"{program.target} x {program.devices}: {said}")

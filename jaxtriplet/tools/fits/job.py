@@ -32,13 +32,17 @@ def fits(
     for program in programs:
         targets.check(program.target, program.devices)
         program.checked()
+        targets.check_installed(program.target)
     with Compiler() as compiler:
 
         def compiled(program: Program) -> Compiled:
+            what = f"{program.target} x {program.devices}, {program.batch_size:,} rows"
+            if not quiet:
+                print(f"{what}: compiling", end="\r" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
             found = compiler(program)
             words = f"{size(found.peak_bytes)}, {'fits' if found.fits else 'does not fit'}, {found.seconds:.0f} s"
             if not quiet:
-                print(f"{program.target} x {program.devices}, {program.batch_size:,} rows: {words}", file=sys.stderr)
+                print(f"{what}: {words}", file=sys.stderr, flush=True)
             return found
 
         return [_answer(program, compiled, largest) for program in programs]

@@ -51,12 +51,16 @@ TARGETS: dict[str, Target] = {
 
 
 def check(name: str, devices: int) -> None:
-    """Raises a `ValueError` if there is no such slice of the target, or what compiles for it is not installed."""
-    _checks.option("target", name, TARGETS)
+    """Raises a `ValueError` if there is no such slice of the target."""
+    _checks.option("`target`", name, TARGETS)
     target = TARGETS[name]
     if devices not in target.slices:
-        raise ValueError(f"{name} is known with {', '.join(map(str, target.slices))} devices, not {devices}")
-    if missing := [distribution for distribution in target.needs if not compilers.installed(distribution)]:
+        raise ValueError(f"`devices` of {name} must be of {', '.join(map(str, target.slices))}; got {devices}")
+
+
+def check_installed(name: str) -> None:
+    """Raises a `ValueError` if what compiles for a target is not installed."""
+    if missing := [distribution for distribution in TARGETS[name].needs if not compilers.installed(distribution)]:
         raise ValueError(f"{name} needs {', '.join(missing)}: fetch the compilers (600 MB, once) with `install=True`")
 
 
