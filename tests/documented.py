@@ -46,6 +46,7 @@ def public_names() -> set[str]:
         for name in getattr(owner, "__all__", [name for name in vars(owner) if not name.startswith("_")]):
             value = getattr(owner, name)
             ours = str(getattr(value, "__module__", "")).startswith("jaxtriplet")
-            if ours and f"{module}.{name}" not in _INNER and (inspect.isfunction(value) or inspect.isclass(value) or hasattr(value, "lower")):
+            is_named = inspect.isfunction(value) or inspect.isclass(value) or hasattr(value, "lower")  # a jitted one
+            if ours and is_named and f"{module}.{name}" not in _INNER:
                 found.add(f"{_ELSEWHERE.get(module, module)}.{name}")
     return found
