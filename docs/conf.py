@@ -9,6 +9,7 @@ import jaxtriplet
 
 project = "jaxtriplet"
 author = "The jaxtriplet authors"
+copyright = "2026, the jaxtriplet authors"
 release = version = jaxtriplet.__version__
 html_title = f"jaxtriplet {release}"
 
