@@ -95,10 +95,18 @@ def test_a_platforms_numbers_change_nothing(case: Case, word: str) -> None:
 
 
 # Sums in another order: a distance is an eps of the squared norms off, 10 at most, which logits multiply by a scale of
-# 5 or divide by a temperature of 0.3; the largest difference of all lines is 72 eps, of a gradient.
+# 5 or divide by a temperature of 0.3; the largest difference was 72 eps, of a gradient. In float64 every tuning is seen
+# to change nothing: here are those that sum in the most pieces.
+PIECES = (TINIEST, "weights in a loop, down the columns")
+
+
 @trials(
     ("case", "word"),
-    [(case, word) for case, word in LINES if case.name in (*BY_SIZE, "batch_hard", "ge2e", "normalized_softmax")],
+    [
+        (case, word)
+        for case, word in LINES
+        if word in PIECES and case.name in ("semi_hard", "batch_all", "batch_hard", "ge2e", "normalized_softmax")
+    ],
     always=lambda case, word: name_of(case, word) == "semi_hard-picks, in tiny tiles",
     ids=name_of,
 )
