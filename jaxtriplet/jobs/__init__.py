@@ -4,7 +4,7 @@
 >>> jobs.cluster("runs/never", "recordings", num_speakers=2)
 Traceback (most recent call last):
 ...
-ValueError: runs/never holds no weights of a finished run
+ValueError: runs/never holds no weights of a finished run: there is no such folder
 """
 
 from importlib import import_module

@@ -75,7 +75,7 @@ def export(
         >>> jobs.export("runs/never", "encoder.jax")
         Traceback (most recent call last):
         ...
-        ValueError: runs/never holds no weights of a finished run
+        ValueError: runs/never holds no weights of a finished run: there is no such folder
     """
     library("flatbuffers")
     file = runs.choose_file(out, overwrite=overwrite)
