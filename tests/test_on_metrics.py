@@ -62,6 +62,12 @@ def test_figures_are_told_and_event_files_have_none_twice(tmp_path: Path, call: 
     assert not events.exists()
 
 
+def test_who_cannot_be_told_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="`on_metrics` must be a function of a step and its figures; got 5"):
+        jobs.train(out=tmp_path / "run", on_metrics=5)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_the_library_a_line_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

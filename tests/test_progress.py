@@ -1,6 +1,7 @@
 """What a job shows of its progress, how to go on is told, and where `runs/latest` leads."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from jaxtriplet import jobs
 from jaxtriplet.cli import _ending, kinds
-from jaxtriplet.jobs import latest, notes, progress
+from jaxtriplet.jobs import latest, notes, progress, runs
 from jaxtriplet.jobs.progress import Bar
 
 RUN = "2026-01-02_03-04-05"
@@ -28,6 +30,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
+
+
+def test_times_are_rounded_before_they_are_worded() -> None:
+    assert [progress._clock(seconds) for seconds in (59.4, 59.6, 3599.7)] == ["0:59", "1:00", "1:00:00"]
+    assert progress._pace(0.9999, "step") == progress._pace(1.0, "step") == "1.0 steps a second"
+    assert progress._pace(0.5, "step") == "2.0 seconds a step"
 
 
 def test_where_nobody_watches_there_is_a_line_every_so_often(capsys: Any, clock: list[float]) -> None:
@@ -91,17 +99,27 @@ def test_a_terminal_gets_a_bar_that_says_when_it_compiles(monkeypatch: pytest.Mo
         (["train", "--steps", "5"], "runs/x y", "jaxtriplet train --steps 5 --out 'runs/x y' --resume"),
         (["train", "--out=a", "--overwrite"], "a", "jaxtriplet train --out=a --resume"),
         (["train", "--out", "a", "--resume"], "a", "jaxtriplet train --out a --resume"),
+        (["train", "--out", "runs/latest"], f"runs/{RUN}", f"jaxtriplet train --out runs/{RUN} --resume"),
+        (["train", "--out=runs/latest"], f"runs/{RUN}", f"jaxtriplet train --out=runs/{RUN} --resume"),
         (["embed", "run", "--data", "a b", "--overwrite"], None, "jaxtriplet embed run --data 'a b' --overwrite"),
+        (["embed", "k  run", "--data", "a\nb"], None, r"jaxtriplet embed 'k  run' --data $'a\nb'"),
+        (["embed", "\udcff", "--data", "it's\xa0"], None, r"jaxtriplet embed $'\xff' --data $'it\'s\xc2\xa0'"),
     ],
 )
 def test_to_go_on_the_whole_command_is_told(
-    typed: list[str], folder: str | None, told: str, monkeypatch: pytest.MonkeyPatch
+    typed: list[str], folder: str | None, told: str, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["jaxtriplet", *typed])
     with pytest.raises(KeyboardInterrupt) as caught, notes.resumable(None if folder is None else Path(folder)):
         raise KeyboardInterrupt
     assert _ending.ending(caught.value) == (130, f"stopped; to go on: {told}")
     assert notes.at_once(_ending.again) == f"to go on: {told}"
+    monkeypatch.setattr(_ending, "_said", [])
+    _ending.say(f"stopped;\n  to go on: {told}")
+    assert capsys.readouterr().err == f"jaxtriplet: stopped; to go on: {told}\n"
+    shell = subprocess.run(["bash", "-c", f"printf '%s\\0' {told}"], capture_output=True, check=True).stdout
+    if folder is None:
+        assert shell.split(b"\0")[1:-1] == [os.fsencode(word) for word in typed]
     monkeypatch.setattr(sys, "argv", ["/lib/jaxtriplet/__main__.py", *typed])
     assert notes.at_once(_ending.again) == f"to go on: python -m {told}"
     with notes.resumable():
@@ -112,34 +130,61 @@ def test_to_go_on_the_whole_command_is_told(
 def test_latest_leads_to_the_newest_run_and_spares_what_is_somebodys_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = tmp_path / "runs"
-    link = runs / "latest"
+    place = tmp_path / "runs"
+    link = place / "latest"
     for name in (RUN, RUN[:-1] + "6"):
-        (runs / name).mkdir(parents=True)
-        assert latest.point_at(runs / name) is None
+        (place / name).mkdir(parents=True)
+        assert latest.point_at(place / name) is None
         assert link.readlink() == Path(name)
-        assert latest.resolved(link) == runs / name
-        assert kinds.RunFolder().convert(str(link), None, None) == runs / name
-    assert {path.name for path in runs.iterdir()} == {RUN, RUN[:-1] + "6", "latest"}
+        assert latest.resolved(link) == place / name
+        assert kinds.RunFolder().convert(str(link), None, None) == place / name
+    assert {path.name for path in place.iterdir()} == {RUN, RUN[:-1] + "6", "latest"}
 
     def no_links(*_: Any, **__: Any) -> None:
         raise OSError("no links here")
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "symlink_to", no_links)
-        latest.point_at(runs / RUN)
+        latest.point_at(place / RUN)
     assert link.read_text() == f"{RUN}\n"
-    assert latest.resolved(link) == runs / RUN
-    latest.point_at(runs / RUN)  # a text of ours is replaced by a link
+    assert latest.resolved(link) == place / RUN
+    latest.point_at(place / RUN)  # a text of ours is replaced by a link
     assert link.is_symlink()
 
     for make in (link.mkdir, link.touch, lambda: link.symlink_to("mine"), lambda: link.write_text("mine")):
         link.unlink(missing_ok=True)
         make()
-        assert "is your own, so it stays as it is" in str(latest.point_at(runs / RUN))
+        assert "is your own, so it stays as it is" in str(latest.point_at(place / RUN))
         assert latest.resolved(link) == link
         if link.is_dir():
             link.rmdir()
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_a_training_stays_in_the_run_that_latest_led_to_when_it_began(
+    is_link: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, folder = tmp_path / "latest", tmp_path / RUN
+    folder.mkdir()
+    link.symlink_to(RUN) if is_link else link.write_text(f"{RUN}\n")
+    used = []
+
+    def choose(numbers: object, out: Path, **_: bool) -> Path:
+        used.append(out)
+        (tmp_path / (later := RUN[:-1] + "6")).mkdir(exist_ok=True)
+        latest.point_at(tmp_path / later)  # another run ends meanwhile
+        return out
+
+    def begin(place: Path, *_: object, **__: object) -> None:
+        used.append(place)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "choose_to_train", choose)
+    monkeypatch.setattr(runs, "begin", begin)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.train(out=link, resume=True, quiet=True)
+    assert used == [folder] * 3
+    assert latest.resolved(link) != folder
 
 
 def test_a_shell_reads_the_script_of_completion(call: Any) -> None:

@@ -5,6 +5,7 @@ the signal for an interruption. `jobs.notes` are what an error has been given to
 """
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -87,10 +88,11 @@ def say(words: str, *, shared: bool = False) -> None:
     """Writes the one line on standard error that tells why the program ends.
 
     Args:
-        words: Why.
+        words: Why; spaces are kept, since a command to type and the name of a folder may hold several in a row.
         shared: Whether every process of a job ends for this reason.
     """
-    print(f"jaxtriplet: {_checks.printable(' '.join(words.split()))}", file=sys.stderr, flush=True)
+    line = re.sub(r"\s*[\r\n]\s*", " ", words.strip())
+    print(f"jaxtriplet: {_checks.printable(line)}", file=sys.stderr, flush=True)
     _said.append(shared)
 
 
@@ -114,10 +116,37 @@ def again(folder: Path | None) -> str:
     program, *words = sys.argv
     if folder is not None:
         words = [word for word in words if word not in ("--overwrite", "--resume")]
-        if not any(word == "--out" or word.startswith("--out=") for word in words):
+        for at, word in enumerate(words):  # what was named may be a link that leads to another run by now
+            if word == "--out" and at + 1 < len(words):
+                words[at + 1] = str(folder)
+                break
+            if word.startswith("--out="):
+                words[at] = f"--out={folder}"
+                break
+        else:
             words += ["--out", str(folder)]
         words.append("--resume")
-    return f"{'python -m ' * (Path(program).name == '__main__.py')}jaxtriplet {shlex.join(words)}"
+    return f"{'python -m ' * (Path(program).name == '__main__.py')}jaxtriplet {' '.join(map(quoted, words))}"
+
+
+def quoted(word: str) -> str:
+    r"""Returns a word as a shell reads it, on one line and in characters that can be seen.
+
+    >>> print(quoted("k  run"), quoted("a\nb\xa0c'"), quoted("\udcff"))
+    'k  run' $'a\nb\xc2\xa0c\'' $'\xff'
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    return f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(one: str) -> str:
+    if one.isprintable():
+        return f"\\{one}" if one in "\\'" else one
+    if one in "\n\t\r":
+        return repr(one)[1:-1]
+    # What a byte would be that is none of a name is a lone surrogate here.
+    return "".join(f"\\x{byte:02x}" for byte in one.encode(errors="surrogateescape"))
 
 
 def ending(error: BaseException) -> tuple[int, str] | None:

@@ -130,13 +130,14 @@ class Bar:
 
 
 def _pace(rate: float, unit: str) -> str:
-    return f"{rate:,.1f} {unit}s a second" if rate >= 1 else f"{1 / rate:,.1f} seconds a {unit}"
+    return f"{rate:,.1f} {unit}s a second" if round(rate, 1) >= 1 else f"{1 / rate:,.1f} seconds a {unit}"
 
 
 def _clock(seconds: float) -> str:
     """Returns a time as a clock shows it.
 
-    >>> _clock(75), _clock(3725.4)
-    ('1:15', '1:02:05')
+    >>> _clock(75), _clock(3725.4), _clock(59.6)
+    ('1:15', '1:02:05', '1:00')
     """
-    return tqdm.format_interval(seconds).lstrip("0") if seconds >= 60 else f"0:{round(seconds):02}"
+    whole = round(seconds)
+    return tqdm.format_interval(whole).lstrip("0") if whole >= 60 else f"0:{whole:02}"

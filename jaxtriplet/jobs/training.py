@@ -102,13 +102,16 @@ def train(
         ValueError: the recipe best trains on recordings: name their folder, `data`
     """
     check_place(coordinator, num_processes, process_id, distributed=distributed)
-    asked, folder = _settled(config, data), None if out is None else Path(out)
+    # A link is followed once: another run may move it meanwhile.
+    asked, folder = _settled(config, data), None if out is None else latest.resolved(Path(out))
     settings, numbers = asked.nested(), asked.flat()
     _checks.positive_integer("`checkpoint_every`", checkpoint_every)
     if dev_fraction is not None:
         _checks.finite("`dev_fraction`", dev_fraction)
         if not 0 < dev_fraction < 1:
             raise ValueError(f"`dev_fraction` must lie between 0 and 1; got {dev_fraction}")
+    if on_metrics is not None and not callable(on_metrics):
+        raise ValueError(f"`on_metrics` must be a function of a step and its figures; got {_checks.seen(on_metrics)}")
     if tensorboard:
         event_files.library()  # not installed, that is said before anything is made
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
