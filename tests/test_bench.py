@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
+from jaxtriplet.jobs import progress
 from jaxtriplet.tools import losses
 from jaxtriplet.tools.bench import picture, race, report, with_jax, worker
 from jaxtriplet.tools.bench.contenders import CONTENDERS, RACED, USUAL, Contender
@@ -373,7 +374,10 @@ def test_defaults_depend_on_being_quick_and_can_be_overruled() -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_writes_its_table_and_names_who_is_not_installed(imagined: Any, call: Any, tmp_path: Path) -> None:
+def test_the_command_writes_its_table_and_names_who_is_not_installed(
+    imagined: Any, call: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)  # nobody watches here, so that a step is told only now and then
     imagined("fine", FINE)
     imagined("absent", FINE, "jax", "no-such-distribution")
     out = tmp_path / "out"

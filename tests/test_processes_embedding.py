@@ -84,7 +84,12 @@ def test_two_processes_embed_what_one_does(run: Path, data: Path, call: Any, tmp
     assert [path.name for path in tmp_path.glob("*two.npz*")] == ["two.npz"]
     # Process 0 says what concerns all; who has the longer one has few others.
     assert [line for line in lines(errors) if "left out" in line] == ["1 file left out, 13 recordings used"] * 2
-    assert lines(errors)[-1] == "process 0 of 2: embeds 4 of 13 recordings, 0.00 h"
+    # Of progress it tells alone, and of the files of both.
+    progress = [line for line in lines(errors) if line.startswith("embedding: ")]
+    assert progress[-1].startswith("embedding: 13 of 13 files, ")
+    assert [line for line in lines(errors) if line not in progress][-1] == (
+        "process 0 of 2: embeds 4 of 13 recordings, 0.00 h"
+    )
     assert lines(other_errors) == ["process 1 of 2: embeds 9 of 13 recordings, 0.00 h"]
     # Each has read some of the files, and remembers what all have read.
     known = [(tmp_path / cache).rglob("recordings-*.json") for cache in ("cache0", "cache1")]
