@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ import numpy as np
 
 DRAFT = ".jaxtriplet-draft"
 """The end of a draft's name, which nobody else gives to a file."""
+_ORBAX = re.compile(r"(weights|[0-9]+)\.orbax-checkpoint-tmp(-[0-9]+)?")
+"""The drafts of what is written with Orbax: weights, and checkpoints after so many steps."""
 SUMS = "SHA256SUMS"
 """The file of a sealed folder's checksums: `cd FOLDER; sha256sum --check SHA256SUMS` reads it too."""
 
@@ -115,7 +118,7 @@ def settle(folder: Path) -> None:
 
 def leftovers(folder: Path) -> list[Path]:
     """Returns what a process that was killed has left in a folder: drafts of files, and of Orbax's folders."""
-    return [*folder.glob(f".*{DRAFT}"), *folder.glob("*.orbax-checkpoint-tmp*")]
+    return [*folder.glob(f".*{DRAFT}"), *(path for path in folder.glob("*.orbax*") if _ORBAX.fullmatch(path.name))]
 
 
 def clear(folder: Path) -> None:

@@ -15,9 +15,10 @@ from jax.sharding import PartitionSpec as P
 import jaxtriplet as jt
 from jaxtriplet import losses, parallel
 from jaxtriplet.jobs import Config
-from jaxtriplet.jobs.checkpoints import Checkpoints, arrays_of
+from jaxtriplet.jobs.checkpoints import Checkpoints
 from jaxtriplet.jobs.fit import fresh_state
 from jaxtriplet.jobs.sources import find
+from jaxtriplet.jobs.states import arrays_of
 from jaxtriplet.training import Batch, TrainState, create_state, make_optimizer, make_update
 
 from .modes import trials

@@ -14,7 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import jaxtriplet as jt
 from jaxtriplet import jobs, losses, parallel
 from jaxtriplet.jobs import sources
-from jaxtriplet.jobs.checkpoints import Checkpoints, arrays_of
+from jaxtriplet.jobs.checkpoints import Checkpoints
+from jaxtriplet.jobs.states import arrays_of
 from jaxtriplet.training import Batch, create_state, make_optimizer, make_update
 
 from .modes import trials

@@ -16,18 +16,22 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as keep
 
 from jaxtriplet import _files
 from jaxtriplet.jobs.meeting import by_first, warn
+from jaxtriplet.jobs.states import arrays_of, with_arrays
 
 _State = TypeVar("_State")
 
 # Orbax writes these two after all others, when the folder has its checksums already; no number of a state is in them.
 _LATE = ("_CHECKPOINT_METADATA", "commit_success.txt")
 _DRAFT = ".orbax-checkpoint-tmp"
+_ITEMS = "default", "metrics"
+"""The folders in a checkpoint: of the state, and of what the best is chosen by."""
+_STEP = re.compile(r"0|[1-9]\d*")
+"""The names that Orbax takes for those of steps, whatever is in them."""
 
 
 class Checkpoints:
@@ -35,15 +39,15 @@ class Checkpoints:
 
     Use it in a `with` statement, which at its end waits for what is still being written. A process that dies in the
     middle of writing leaves the checkpoint before usable. Each is sealed by checksums: what is damaged is told, removed
-    and made again.
+    and made again. What is not a checkpoint stays as it is.
 
     Args:
-        folder: Where they are or will be; every process sees the same.
+        folder: Where they are or will be; every process sees the same. Nothing else in it has a number for its name.
         every: How many steps apart.
         last: The number of steps of the run, after which there is one too.
 
     Raises:
-        ValueError: There are some, and none can be used.
+        ValueError: There are some, and none can be used, or something else has a number for its name.
 
     Example:
         >>> import tempfile
@@ -135,12 +139,12 @@ class Checkpoints:
 
         Args:
             step: After how many steps.
-            state: The state, any tree of arrays, such as a `TrainState`.
+            state: The state, any tree of arrays, such as a `TrainState`; a number of Python's is no array.
             error: By which the best is chosen, the least; None if it was not judged.
 
         Raises:
             OSError: It, or the one before, cannot be written.
-            ValueError: The state holds something else than arrays.
+            ValueError: The state holds something else than arrays, none at all, or two by one name.
         """
         metrics = {"error": float("inf") if error is None else error}
         self.settle()
@@ -176,32 +180,14 @@ class Checkpoints:
             _files.seal(draft if draft.exists() else self._folder / str(self._begun), but=_LATE)
 
 
-def arrays_of(state: Any) -> dict[str, jax.Array]:
-    """Returns the arrays of a state by their paths in it; a key as its numbers."""
-    leaves = jax.tree_util.tree_leaves_with_path(state)
-    named = {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
-    if strange := [name for name, leaf in named.items() if not hasattr(leaf, "dtype")]:
-        kind = type(named[strange[0]]).__name__
-        raise ValueError(f"a state must be a tree of arrays; {strange[0] or 'it'} is of type {kind}")
-    return {name: jax.random.key_data(leaf) if _is_key(leaf) else leaf for name, leaf in named.items()}
-
-
-def with_arrays(state: _State, arrays: Any) -> _State:
-    """Returns a state of the same run with other arrays.
-
-    Args:
-        state: The state.
-        arrays: What `arrays_of` made of another one.
-    """
-    leaves, tree = jax.tree.flatten(state)
-    named = zip(leaves, arrays_of(state), strict=True)
-    return jax.tree.unflatten(tree, [_like(leaf, arrays[name]) for leaf, name in named])
-
-
 def _clear(folder: Path) -> None:
     """Removes what a kill has left, and what cannot be used, if anything can."""
+    there = [path for path in folder.glob("*") if _STEP.fullmatch(path.name)]
+    for path in there:
+        if not _is_checkpoint(path):  # Orbax would take it for one, and remove it when there are newer ones.
+            raise ValueError(f"{path} is no checkpoint, though its name is a number as theirs are: move it elsewhere")
     _files.clear(folder)
-    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+    steps = sorted(int(path.name) for path in there)
     flaws = {step: _flaw(folder / str(step)) for step in steps}
     usable = [step for step, flaw in flaws.items() if flaw is None]
     if steps and not usable:
@@ -216,10 +202,16 @@ def _clear(folder: Path) -> None:
             _files.remove(folder / str(step))
 
 
+def _is_checkpoint(folder: Path) -> bool:
+    """Returns whether a folder is a checkpoint, or what is left of one whose removal was cut short."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return bool(names & {_files.SUMS, _LATE[0]}) or names <= {*_ITEMS, *_LATE}
+
+
 def _flaw(folder: Path) -> str | None:
     """Returns what is wrong with a checkpoint, None if nothing is."""
-    if not folder.is_dir():
-        return "it is a file, not a folder"
     try:
         _files.read_object(folder / _LATE[0])
     except FileNotFoundError:
@@ -276,11 +268,3 @@ def _is_not_orbax(record: logging.LogRecord) -> bool:
 
 def _error(metrics: dict[str, float]) -> float:
     return metrics["error"]
-
-
-def _like(leaf: Any, array: jax.Array) -> jax.Array:
-    return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

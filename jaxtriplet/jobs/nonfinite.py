@@ -35,7 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtriplet import _files
-from jaxtriplet.jobs.checkpoints import arrays_of, with_arrays
+from jaxtriplet.jobs.states import arrays_of, with_arrays
 from jaxtriplet.training import Batch, TrainState
 
 

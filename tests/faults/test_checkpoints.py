@@ -36,7 +36,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "checksums emptied": lambda step: os.truncate(step / "SHA256SUMS", 0),
     "checksums cut": lambda step: os.truncate(step / "SHA256SUMS", 200),
     "checksums flipped": lambda step: flip(step / "SHA256SUMS", 7),
-    "a file in its place": lambda step: [shutil.rmtree(step), step.touch()],
     "everything gone": lambda step: [shutil.rmtree(step), step.mkdir()],
 }
 
@@ -50,6 +49,40 @@ def test_a_broken_newest_checkpoint_is_passed_over(damage: str, run: Path, capsy
     assert err.startswith(f"jaxtriplet: {run}/checkpoints/6 cannot be used (")
     assert err.endswith("): it is removed, and the run goes on from 4\n")
     assert err.count("\n") == 1
+
+
+def test_what_is_no_checkpoint_is_nobody_elses_to_remove(tmp_path: Path) -> None:
+    mine = [tmp_path / name for name in ("007/a", "-5/a", "notes/a", "a.orbax-checkpoint-tmp-notes.txt")]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    with Checkpoints(tmp_path, every=1, last=3) as checkpoints:
+        assert checkpoints.newest() == 0
+    for path in (tmp_path / "2024" / "photo.jpg", tmp_path / "77"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+        with pytest.raises(ValueError, match=r"is no checkpoint, though its name is a number as theirs are: move it"):
+            Checkpoints(tmp_path, every=1, last=3)
+        assert {one.read_text() for one in [*mine, path]} == {"mine"}
+        path.rename(tmp_path / f"moved-{path.name}")
+        if path.parent != tmp_path:
+            path.parent.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("state", "complaint"),
+    [
+        ({"a.b": np.ones(1), "a": {"b": np.ones(1)}}, "must have different names; two are called a.b"),
+        ({}, "a state must be a tree of arrays; it holds none"),
+        ({"step": 3}, r"a state must be a tree of arrays; step is of type int: give `jnp.asarray\(3\)`"),
+    ],
+)
+def test_a_state_that_cannot_be_read_again_is_not_written(
+    state: dict[str, Any], complaint: str, tmp_path: Path
+) -> None:
+    with Checkpoints(tmp_path, every=1, last=3) as checkpoints, pytest.raises(ValueError, match=complaint):
+        checkpoints.write(1, state)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_as_if_undisturbed(run: Path, base: Path, call: Any) -> None:
