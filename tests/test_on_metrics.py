@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jaxtriplet import cli, jobs
-from jaxtriplet.jobs import runs
+from jaxtriplet.jobs import event_files, runs
 
 
 def events_of(folder: Path) -> list[tuple[int, str, float]]:
@@ -57,9 +57,27 @@ def test_figures_are_told_and_event_files_have_none_twice(tmp_path: Path, call: 
     expected = [(row["step"], name, row[name]) for row in history for name in row if name != "step"]
     assert events_of(events) == [(*where, pytest.approx(figure)) for *where, figure in expected]
     assert (events / "mine.txt").read_text() == "kept"
-    # Another run in its place begins without them.
-    runs.begin(folder, {}, None, overwrite=True)
+
+
+def test_a_run_in_the_place_of_another_removes_event_files_and_nothing_else(tmp_path: Path) -> None:
+    events, shared = tmp_path / "run" / "tensorboard", tmp_path / "shared"
+    for place in (events, shared):
+        place.mkdir(parents=True)
+        (place / "events.out.tfevents.1.host").touch()
+    (events / "mine.txt").touch()
+    runs.begin(events.parent, {}, None, overwrite=True)
+    assert [path.name for path in events.iterdir()] == ["mine.txt"]
+    (events / "mine.txt").unlink()
+    runs.begin(events.parent, {}, None, overwrite=True)
     assert not events.exists()
+    events.symlink_to(shared)
+    runs.begin(events.parent, {}, None, overwrite=True)
+    assert events.is_symlink()
+    with pytest.raises(ValueError, match="tensorboard is a link, and event files need a folder of their own: move it"):
+        jobs.train(out=events.parent, overwrite=True, tensorboard=True, quiet=True)
+    with pytest.raises(ValueError, match="is a link"):
+        event_files.EventFiles(events.parent)(1, {"loss": 1.0})
+    assert [path.name for path in shared.iterdir()] == ["events.out.tfevents.1.host"]
 
 
 def test_who_cannot_be_told_is_refused_before_anything_is_made(tmp_path: Path) -> None:

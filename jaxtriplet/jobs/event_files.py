@@ -51,9 +51,8 @@ class EventFiles:
 
     def _begun(self, step: int) -> Any:
         """Returns a writer that has what happened before a step."""
-        place = self._folder / "tensorboard"
-        for file in place.glob("events.out.tfevents.*"):
-            file.unlink()
+        place = place_in(self._folder)
+        remove(self._folder)
         with _files.naming(place):
             writer = self._library.SummaryWriter(str(place))
             for row in read_history(self._folder / "metrics.jsonl"):
@@ -65,6 +64,37 @@ class EventFiles:
     def _write(writer: Any, step: int, figures: Mapping[str, float]) -> None:
         for name, figure in figures.items():
             writer.add_scalar(name, figure, step)
+
+
+def place_in(folder: Path) -> Path:
+    """Returns where the event files of a run are.
+
+    Args:
+        folder: The folder of the run.
+
+    Raises:
+        ValueError: There is a link or a file: what a link leads to may be shared, and event files in it of other runs.
+    """
+    place = folder / "tensorboard"
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        kind = "link" if place.is_symlink() else "file"
+        raise ValueError(f"{place} is a {kind}, and event files need a folder of their own: move it elsewhere")
+    return place
+
+
+def remove(folder: Path) -> None:
+    """Removes the event files of a run, and their folder if it holds nothing else; a link stays as it is.
+
+    Args:
+        folder: The folder of the run.
+    """
+    place = folder / "tensorboard"
+    if place.is_symlink() or not place.is_dir():
+        return
+    for file in place.glob("events.out.tfevents.*"):
+        _files.remove(file)
+    if not any(place.iterdir()):
+        place.rmdir()
 
 
 def library() -> Any:

@@ -10,7 +10,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from jaxtriplet import _files
-from jaxtriplet.jobs import lock
+from jaxtriplet.jobs import event_files, lock
 from jaxtriplet.jobs.config import Config
 from jaxtriplet.jobs.fields import fields_of
 from jaxtriplet.jobs.sources import find
@@ -24,7 +24,6 @@ _RESULTS = (
     "nan",
     "metrics.jsonl",
     "metrics.json",
-    "tensorboard",
     "embeddings.npz",
     "report.html",
     "data.json",
@@ -188,6 +187,7 @@ def begin(folder: Path, settings: dict[str, Any], content: dict[str, Any] | None
     if overwrite:
         for name in _RESULTS:  # Beside the numbers of this run, those of the one before would be taken for its own.
             _files.remove(folder / name)
+        event_files.remove(folder)
     _files.write_json(folder / "config.json", settings)
     if content is not None:
         _files.write_json(folder / "data.json", content)

@@ -116,6 +116,8 @@ def train(
         event_files.library()  # not installed, that is said before anything is made
     # Before the processes meet: until then none of them writes, and all see the folder as it was.
     folder = runs.choose_to_train(numbers, folder, overwrite=overwrite, resume=resume)
+    if tensorboard:
+        event_files.place_in(folder)
     source = _source(asked, data, dev, dev_fraction, allow_outside=allow_outside, quiet=quiet)
     content = source.content()
     if resume:
