@@ -18,6 +18,7 @@ import pytest
 from jax import export as jax_export
 
 from jaxtriplet import _files, jobs, metrics
+from jaxtriplet.cli import evaluate, train
 from jaxtriplet.data import recordings, recordings_of
 from jaxtriplet.jobs import embedding, exporting, runs
 from jaxtriplet.jobs.clustering import group
@@ -122,6 +123,20 @@ def test_evaluate_leaves_what_it_promises(
     assert figures["development_threshold"] == THRESHOLD
     rates = metrics.error_rates(scores, same, THRESHOLD)
     assert (figures["false_acceptance_rate"], figures["false_rejection_rate"]) == rates
+
+
+def test_what_is_said_at_the_end_has_its_caveats_and_thresholds(tmp_path: Path) -> None:
+    names = ["equal_error_rate", "min_dcf", "purity", "nmi", "misclassification_rate", "num_trials", "step"]
+    for count in (4, 5):
+        told = train._in_words({**dict.fromkeys(names, 1), "num_speakers": count, "judged": "development"}, tmp_path)
+        few = "utterances (too few speakers to tell much: 4, fewer than 5)"
+        assert told.splitlines()[1].endswith(few if count < 5 else "utterances")
+    counts = {"num_trials": 9, "num_target_trials": 3, "num_trials_left_out": 0, "num_runs": 1, "compared_by": "none"}
+    own = {"development_threshold": 0.25, "false_acceptance_rate": 0.125, "false_rejection_rate": 0.5}
+    assert [*evaluate._in_words(counts | own)] == [
+        "at the run's own threshold 0.250: false acceptance 12.50%, false rejection 50.00%",
+        "9 trials, 0 left out",
+    ]
 
 
 def test_the_pages_stand_alone_and_name_what_is_left_out(

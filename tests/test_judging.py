@@ -314,7 +314,10 @@ def test_ratios_of_a_back_end_are_judged_as_they_are(
     assert figures["cllr"] == pytest.approx(metrics.cllr(scores[:, 1], scores[:, 0] == 1), abs=1e-5)
     assert figures["calibrated_on"] == "nothing"
     assert not {"as_norm_cllr", "calibration_scale"} & figures.keys()  # after AS-norm they are no ratios
-    assert f"as likelihood ratios, as the back-end gives them: Cllr {figures['cllr']:.3f} (at best " in out
+    assert (
+        f"as likelihood ratios, as the back-end gives them (scores are not calibrated): Cllr {figures['cllr']:.3f} ("
+        in out
+    )
     assert not (tmp_path / "out" / "scores_calibrated.txt").exists()
     told = f"Taken at their word, as the back-end gives them, the log-likelihood ratios cost {figures['cllr']:.4f} bits"
     assert told in page_of(tmp_path / "out")

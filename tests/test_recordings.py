@@ -21,6 +21,7 @@ from jaxtriplet.data import (
     split_by_speaker,
 )
 from jaxtriplet.data.audio import resample
+from jaxtriplet.jobs.sources.recordings import _instead
 from tests.audio_files import RATE, corpus, voice, write
 
 
@@ -426,6 +427,15 @@ def test_a_new_speaker_moves_at_most_one_other():
 def test_bad_split(count, fraction, message):
     with pytest.raises(ValueError, match=message):
         split_by_speaker(imagined([f"id{i}" for i in range(count)]), fraction)
+
+
+def test_a_share_that_does_not_go_is_answered_by_one_that_does():
+    for count in range(4, 150):
+        for fraction in (0.001, 0.999):
+            share = float(_instead(count, fraction).removeprefix(": give `dev_fraction=").removesuffix("`"))
+            train, dev = split_by_speaker(imagined([f"id{i}" for i in range(count)]), share)
+            assert 2 <= min(len(train.speakers), len(dev.speakers)) <= 3
+    assert "name a folder of other speakers, `dev`" in _instead(3, 0.5)
 
 
 def test_pairs_are_required():

@@ -130,8 +130,8 @@ def evaluate(as_json: bool, **asked: Any) -> None:
     done = jobs.evaluate(**asked)
     if not done.figures:
         return
-    pictures = f"pictures: {done.folder / 'report.html'}"
-    print(json.dumps(done.figures) if as_json else "\n".join([*_in_words(done.figures), pictures]))
+    files = f"scores: {done.folder / 'scores.txt'}", f"pictures: {done.folder / 'report.html'}"
+    print(json.dumps(done.figures) if as_json else "\n".join([*_in_words(done.figures), *files]))
 
 
 def _in_words(figures: Mapping[str, Any]) -> Iterator[str]:
@@ -143,11 +143,18 @@ def _in_words(figures: Mapping[str, Any]) -> Iterator[str]:
         if "cllr" in of:
             worth, costs = f"Cllr {of['cllr']:.3f} (at best {of['min_cllr']:.3f})", _costs(of, "DCF", "actual_dcf")
             source = figures["calibrated_on"]
-            how = "as the back-end gives them" if source == "nothing" else f"calibrated on {source}"
+            bare = "as the back-end gives them (scores are not calibrated)"
+            how = bare if source == "nothing" else f"calibrated on {source}"
             yield f"{words}as likelihood ratios, {how}: {worth}, {costs}"
         if "same_session_equal_error_rate" in of:
             rate, cost = of["same_session_equal_error_rate"], of["same_session_min_dcf"]
             yield f"{words}same-speaker pairs of one session: equal error rate {rate:.2%}, minDCF {cost:.3f} at 0.01"
+    if "development_threshold" in figures:
+        yield (
+            f"at the run's own threshold {figures['development_threshold']:.3f}: "
+            f"false acceptance {figures['false_acceptance_rate']:.2%}, "
+            f"false rejection {figures['false_rejection_rate']:.2%}"
+        )
     yield from _of_retrieval(figures)
     if figures["compared_by"] != "none" or figures["num_runs"] > 1:
         yield f"back-end: {figures['compared_by']}; runs: {figures['num_runs']}"

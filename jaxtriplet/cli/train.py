@@ -167,6 +167,8 @@ def train(config: Path | None, as_json: bool, **asked: Any) -> None:
 
 
 def _in_words(figures: Mapping[str, Any], folder: Path) -> str:
+    from jaxtriplet import metrics
+
     lines = [
         f"equal error rate {figures['equal_error_rate']:.2%}, minDCF {figures['min_dcf']:.3f} "
         f"over all {figures['num_trials']:,} pairs of {figures['judged']} utterances",
@@ -178,6 +180,9 @@ def _in_words(figures: Mapping[str, Any], folder: Path) -> str:
     ]
     if "accuracy" in figures:
         lines.insert(1, f"identification accuracy {figures['accuracy']:.2%}")
+    if figures["num_speakers"] < metrics.MIN_SPEAKERS:
+        few = f"{figures['num_speakers']}, fewer than {metrics.MIN_SPEAKERS}"
+        lines[0] += f" (too few speakers to tell much: {few})"
     if figures["judged"] != "test":
         lines.insert(0, f"weights of update {figures['step']}")
     return "\n".join(lines)

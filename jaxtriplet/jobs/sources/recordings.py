@@ -1,6 +1,7 @@
 """A folder of recordings to train on, judged by speakers who were not trained on, if there are such."""
 
 import hashlib
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -52,7 +53,10 @@ class FolderOfRecordings(Source):
             if both := sorted({*self.train.speakers} & {*self.dev.speakers}):
                 raise ValueError(f"speakers to develop on must be others than those to train on; in both: {both[0]}")
         elif dev_fraction is not None:
-            self.train, self.dev = split_by_speaker(self.train, dev_fraction)
+            try:
+                self.train, self.dev = split_by_speaker(self.train, dev_fraction)
+            except ValueError as error:
+                raise ValueError(f"{error}{_instead(len(self.train.speakers), dev_fraction)}") from None
         for index in (self.train, self.dev):
             if index is not None:
                 require_pairs(index)
@@ -243,6 +247,18 @@ def build_speech_encoder(config: Config) -> speech.SpeechEncoder:
 def _listen(folder: Path, words: str, allow_outside: bool, *, quiet: bool) -> Recordings:
     with progress(words, quiet=quiet) as show:
         return recordings(folder, allow_outside=allow_outside, progress_fn=show)
+
+
+def _instead(speakers: int, fraction: float) -> str:
+    """Returns which share of the speakers to hold out instead: the least that leaves two on each side, or the most.
+
+    >>> _instead(6, 0.2), _instead(6, 0.9)
+    (': give `dev_fraction=0.34`', ': give `dev_fraction=0.66`')
+    """
+    if speakers < 4:
+        return ": name a folder of other speakers, `dev`, or train on all without `dev_fraction`"
+    share = math.ceil(200 / speakers) if fraction < 0.5 else 100 - math.ceil(200 / speakers)
+    return f": give `dev_fraction={share / 100}`"
 
 
 def _some(index: Recordings, each: int) -> Recordings:
