@@ -83,9 +83,9 @@ def entry(
     def call(*args: Any, **kwargs: Any) -> Any:
         given = calls.bound(name_of, signature, args, kwargs, rows, elsewhere_fn)
         calls.order(name_of, {name: given.arguments[name] for name in rows})
+        given.arguments.update({name: taken(name, value) for name, value in given.arguments.items()})
         for name in angles_of(signature, angles, given.arguments):
             words.angle(f"{name} of {name_of}", given.arguments.get(name))
-        given.arguments.update({name: taken(name, value) for name, value in given.arguments.items()})
         try:
             return jitted(*given.args, **given.kwargs)
         except NameError as error:
