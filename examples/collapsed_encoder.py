@@ -1,6 +1,6 @@
 """An encoder that maps all speech to nearly one point: is there a gradient to get out by?
 
-Trains on JapaneseVowels (`pip install "jaxtriplet[speech]"`) from a collapsed encoder: with the distances of this
+Trains on JapaneseVowels (`pip install ".[speech]"`) from a collapsed encoder: with the distances of this
 library, and with a squared distance as textbooks compute it, of which what may be rounding counts as 0. Prints a table,
 and draws it into a file if one is named: `python examples/collapsed_encoder.py docs/collapsed_encoder.png`.
 """

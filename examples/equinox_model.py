@@ -3,7 +3,7 @@
 A multilayer perceptron learns embeddings of handwritten digits, and a vector for each digit along with them
 (ProxyAnchor): model and proxies are one tree.
 
-    pip install "jaxtriplet[speech]" equinox   # scikit-learn, which has the digits, comes with [speech]
+    pip install ".[speech]" equinox   # scikit-learn, which has the digits, comes with [speech]
     python examples/equinox_model.py
 
 Prints the loss every 50 steps, and recall@1 and MAP@R of 597 held-out images.

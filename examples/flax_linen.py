@@ -3,7 +3,7 @@
 A small convolutional network learns embeddings of handwritten digits with the supervised contrastive loss, in batches
 of `EpochSampler`: eight images of each of the ten digits, every image at most once in an epoch.
 
-    pip install "jaxtriplet[speech]"   # for scikit-learn, which has the digits
+    pip install ".[speech]"   # for scikit-learn, which has the digits
     python examples/flax_linen.py
 
 Prints loss and norm of the gradient after each epoch, and recall@1 and MAP@R of 597 held-out images.

@@ -3,7 +3,7 @@
 A network of two layers learns embeddings of handwritten digits, by semi-hard triplets; 597 images that it has not
 trained on then look for their like among each other.
 
-    pip install "jaxtriplet[speech]"   # for scikit-learn, which has the digits
+    pip install ".[speech]"   # for scikit-learn, which has the digits
     python examples/plain_jax.py
 
 Prints the loss every 50 steps, and recall@1 and MAP@R of the held-out images, by their pixels and by their embeddings.

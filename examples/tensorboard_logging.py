@@ -5,7 +5,7 @@ Of the command line and of `jobs.train` one word does it, `jaxtriplet train --te
 
     jobs.train(config, on_metrics=lambda step, figures: wandb.log(figures, step=step))
 
-    pip install "jaxtriplet[tensorboard]"
+    pip install ".[tensorboard]"
     python examples/tensorboard_logging.py      # writes runs/example/tensorboard
     tensorboard --logdir runs                   # looks at it: pip install tensorboard
 

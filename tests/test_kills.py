@@ -20,9 +20,9 @@ from tests.jobs_of_processes import ROOT, environment, free_port
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("points")]
 
-STEPS = 400
+STEPS = 200
 # Of one process, and of two: KILLS=20,6 tries more.
-KILLS = tuple(map(int, os.environ.get("KILLS", "4,2").split(",")))
+KILLS = tuple(map(int, os.environ.get("KILLS", "3,2").split(",")))
 WORDS = (
     *("-m", "tests.points", "train", "--recipe", "points", "--steps", STEPS, "--evaluate-every", 50),
     *("--checkpoint-every", 5, "--quiet"),

@@ -35,7 +35,7 @@ def test_the_page_of_a_loss_has_every_part(one: registry.Loss) -> None:
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == PARTS
     before = page.split("\n## ")[0]
     assert before.count("$$") == 2
-    assert f"```{{figure}} pictures/{one.name}.svg\n:alt: " in before
+    assert re.search(rf"^!\[.{{10,}}\]\(pictures/{one.name}\.svg\)$", before, re.MULTILINE)
     assert "**Not**" in part(page, "When to choose it")
     assert blocks(part(page, "Example"), "python")
     assert blocks(part(page, "Training with it"), "sh") or blocks(part(page, "Training with it"), "python")

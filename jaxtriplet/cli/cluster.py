@@ -73,7 +73,8 @@ def cluster(as_json: bool, **asked: Any) -> None:
 
 
 def _in_words(figures: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{figures['num_recordings']:,} recordings in {figures['num_clusters']} clusters"
+    clusters = "1 cluster" if figures["num_clusters"] == 1 else f"{figures['num_clusters']} clusters"
+    yield f"{figures['num_recordings']:,} recordings in {clusters}"
     if "purity" in figures:
         yield (
             f"{figures['num_speakers']} speakers: purity {figures['purity']:.2%}, NMI {figures['nmi']:.3f}, "
