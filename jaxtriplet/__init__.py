@@ -8,7 +8,9 @@
 0.6
 """
 
-from jaxtriplet import distances, losses, masks, parallel, reductions, types
+import typing as _typing
+
+from jaxtriplet import _checks, distances, losses, masks, parallel, reductions, types
 from jaxtriplet.engine import memory
 from jaxtriplet.losses import *  # noqa: F403 (every loss is jaxtriplet's own name too)
 from jaxtriplet.numerics import l2_normalize
@@ -28,3 +30,8 @@ __all__ = [
     "types",
 ]
 __all__ += losses.__all__
+
+if not _typing.TYPE_CHECKING:  # or type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        raise AttributeError(_checks.lacks(__name__, name, __all__))

@@ -122,7 +122,7 @@ def nearest(distances: jax.Array, mask: jax.Array, *, axis: int = 0) -> jax.Arra
         >>> nearest(jnp.array([[0.5], [2.0], [1.0]]), jnp.array([[False], [True], [True]]))[:, 0].tolist()
         [False, False, True]
     """
-    _checks.pairwise("distances", distances, axis, mask=mask)
+    axis, (mask,) = _checks.pairwise("distances", distances, axis, mask=mask)
     allowed = jnp.where(mask, jax.lax.stop_gradient(distances), jnp.inf)
     place = jax.lax.broadcasted_iota(jnp.int32, allowed.shape, axis)
     return mask & (place == jnp.argmin(allowed, axis=axis, keepdims=True).astype(jnp.int32))
@@ -158,7 +158,8 @@ def multi_similarity(
         Wang, Han, Huang, Dong and Scott, "Multi-Similarity Loss with General Pair Weighting for Deep Metric Learning",
         2019.
     """
-    _checks.pairwise("similarities", similarities, axis, positive=positive, negative=negative)
+    axis, masks = _checks.pairwise("similarities", similarities, axis, positive=positive, negative=negative)
+    positive, negative = masks
     scores = jax.lax.stop_gradient(similarities)
     least = jnp.min(jnp.where(positive, scores, jnp.inf), axis=axis, keepdims=True)
     most = jnp.max(jnp.where(negative, scores, -jnp.inf), axis=axis, keepdims=True)

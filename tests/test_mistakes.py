@@ -1,9 +1,10 @@
 """The usual mistakes in calls from Python: each ends in one sentence that says what to give instead."""
 
+import operator
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from scipy import sparse
 
 import jaxtriplet as jt
 from jaxtriplet import data, metrics, models, parallel, speech, training
-from jaxtriplet._checks import callables
+from jaxtriplet._checks import ELSEWHERE, callables
 from jaxtriplet.training import metrics as in_step
 
 LABELS, ROWS = np.array([0, 1, 0, 1, 2, 2]), np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -28,6 +29,9 @@ class Tensor:
 
     requires_grad, dtype, shape = True, "torch.float32", (6, 3)
 
+    def detach(self) -> "Tensor":
+        return self
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
 
@@ -35,7 +39,14 @@ class Tensor:
 class OnGpu(Tensor):
     requires_grad, is_cuda = False, True
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first.")
 
+
+NoArray = type("NoArray", (), {"detach": lambda self: self})
+
+
+TENSOR = r"`\.detach\(\)\.cpu\(\)\.numpy\(\)` of a tensor"
 Mistake = tuple[Callable[[], Any], str]
 
 
@@ -150,8 +161,31 @@ OF_LOSSES: dict[str, Mistake] = {
         lambda: jt.info_nce(ROWS, ROWS, ids=NAMES),
         r"number names by `np\.unique\(ids, return_inverse=True\)",
     ),
-    "a tensor that requires its gradient": (lambda: jt.batch_hard(LABELS, Tensor()), r"`\.detach\(\)` of a tensor"),
-    "a tensor on a GPU": (lambda: jt.batch_hard(LABELS, OnGpu()), r"`\.cpu\(\)` of a tensor that is on a GPU$"),
+    "a tensor that requires its gradient": (lambda: jt.batch_hard(LABELS, Tensor()), TENSOR),
+    "a tensor on a GPU": (lambda: jt.batch_hard(LABELS, OnGpu()), TENSOR),
+    "a tensor that NumPy does not know": (lambda: jt.batch_hard(LABELS, NoArray()), TENSOR),
+    "tensors": (lambda: jt.batch_hard(LABELS, [Tensor()] * 6), TENSOR),
+    "degrees": (
+        lambda: jt.aam_softmax(LABELS, ROWS, CLASSES, margin=28.6),
+        r"margin of aam_softmax is in radians, at most pi; got 28\.6; 28\.6 degrees are 0\.499$",
+    ),
+    "degrees of a tuplet": (lambda: jt.tuplet_margin(LABELS, ROWS, 5.73), "5.73 degrees are 0.1$"),
+    "degrees of a kind": (
+        lambda: jt.sphereface2(LABELS, ROWS, CLASSES, margin=11.5, margin_type="angle"),
+        "margin of sphereface2 is in radians",
+    ),
+    "degrees in a sum": (
+        lambda: jt.losses.weighted({"sphereface2_angle": 1.0}, sphereface2_angle={"margin": 11.5}),
+        "margin of sphereface2_angle is in radians",
+    ),
+    "transposed classes": (
+        lambda: jt.aam_softmax(LABELS, ROWS, np.ones((3, 7), np.float32)),
+        r"weights must be as long as embeddings.*transposed\? `weights\.T`$",
+    ),
+    "a margin for classes": (
+        lambda: jt.aam_softmax(LABELS, ROWS, 0.2),
+        "weights come third, numbers such as the margin after them$",
+    ),
     "a sparse matrix": (lambda: jt.batch_hard(LABELS, sparse.csr_array(ROWS)), r"`\.toarray\(\)` of a sparse matrix$"),
     "one row": (lambda: jt.batch_hard(LABELS, ROWS[0]), r"one row by `embeddings\[None\]`"),
     "frames": (lambda: jt.batch_hard(LABELS, ROWS[:, None]), r"`embeddings\.mean\(1\)` is one row of each"),
@@ -315,7 +349,10 @@ AROUND: dict[str, Mistake] = {
         lambda: state(optimizer=optax.adam),
         "optimizer must be a transformation of Optax",
     ),
-    "a key for a seed": (lambda: state(seed=jax.random.key(0)), "seed must be a whole number, at least 0"),
+    "a key for a seed": (
+        lambda: state(seed=jax.random.key(0)),
+        "seed must be a whole number of at most 64 bits; got key",
+    ),
     "no mesh": (
         lambda: training.make_update(LOSS_FN, mesh=2),
         r"mesh must be a mesh, such as `jaxtriplet\.parallel\.data",
@@ -362,6 +399,12 @@ AROUND: dict[str, Mistake] = {
         lambda: data.SpeakerSampler(LABELS, speakers=2, utterances=2, seed=0)[-1],
         "step must be a whole number, at least 0; got -1",
     ),
+    "some steps": (
+        lambda: data.ShuffledSampler(6, rows=2, seed=0)[np.array([3])],
+        r"step must be a whole number, at least 0; got int64 of shape \[1\]$",
+    ),
+    "seeds below 0": (lambda: data.ShuffledSampler(6, rows=2, seed=(1, -2)), "seed must be a whole number.*got -2$"),
+    "a seed of too many bits": (lambda: state(seed=2**70), "seed must be a whole number of at most 64 bits"),
     "no shares": (
         lambda: data.TripletSampler(LABELS, triplets=2, seed=0, shares=0),
         "shares must be a whole number above",
@@ -382,13 +425,21 @@ AROUND: dict[str, Mistake] = {
         lambda: models.embed(SimpleNamespace(embed=print), np.zeros((2, 5, 8)), [5, 9]),
         "lengths must be at most that of features, 5; got 9",
     ),
+    "lengths of another kind": (
+        lambda: models.embed(SimpleNamespace(embed=print), np.zeros((2, 5, 8)), [5.0, 4.0]),
+        r"lengths must be integers.*`np\.asarray\(lengths, int\)`, if they are whole$",
+    ),
+    "truth for both": (
+        lambda: metrics.equal_error_rate(SAME, SAME.astype(int)),
+        r"same must be bool.*`\.astype\(bool\)`",
+    ),
     "a back-end's name": (
         lambda: metrics.pair_scores(ROWS, LABELS, backend="plda"),
         r"one of `metrics\.backends\.fit`",
     ),
     "truth of no kind": (lambda: metrics.equal_error_rate(SCORES, None), "same must be bool of shape.*got None$"),
-    "scores with a gradient": (lambda: metrics.cllr(Tensor(), SAME), r"scores must be numbers; got .*`\.detach\(\)`"),
-    "rows with a gradient": (lambda: metrics.pair_scores(Tensor(), LABELS), r"embeddings must be .*`\.detach\(\)`"),
+    "scores with a gradient": (lambda: metrics.cllr(Tensor(), SAME), f"scores must be numbers; got .*{TENSOR}"),
+    "rows with a gradient": (lambda: metrics.pair_scores(Tensor(), LABELS), f"embeddings must be .*{TENSOR}"),
     "ragged truth": (lambda: metrics.cllr(SCORES, [[1], [1, 2]]), "same must be bool.*rows of different lengths"),
     "trials of other numbers": (lambda: metrics.trial_scores(ROWS, [0], [1, 2]), "first and second.*as many of each"),
     "a share of a cluster": (lambda: metrics.agglomerative(ROWS, 2.5), "num_clusters must be a whole number"),
@@ -416,3 +467,103 @@ def test_a_mask_in_a_list_is_spread_as_an_array_is() -> None:
     assert loss(jnp.asarray(LABELS), where=given) == 4
     with pytest.raises(ValueError, match=re.escape("where must be bool, one for each row; got bool of shape [1, 6]")):
         loss(jnp.asarray(LABELS), where=[given])
+
+
+# --- what looks like a mistake, and is none ---------------------------------------------------------------------------
+
+
+class Own(NamedTuple):
+    """A batch of one's own."""
+
+    inputs: Any
+    labels: Any
+    lengths: Any = None
+    where: Any = None
+
+
+class OwnLoss:
+    """A loss of one's own, whose labels are any numbers."""
+
+    def init(self, key: Any, width: Any = None, num_classes: Any = None) -> dict[str, Any]:
+        return {}
+
+    def __call__(self, params: Any, labels: Any, rows: Any, *, where: Any = None, axis_name: Any = None) -> Any:
+        return jnp.mean(jnp.square(rows)) * jnp.mean(jnp.asarray(labels, float)), {}
+
+
+@pytest.mark.parametrize(
+    ("batch", "loss_fn"),
+    [
+        (training.Batch(ROWS, LABELS, where=[True] * 6), LOSS_FN),
+        (Own(ROWS, LABELS), LOSS_FN),
+        (training.Batch(ROWS, LABELS.astype(np.float32)), OwnLoss()),
+        (training.Batch(ROWS, np.stack([LABELS, LABELS], axis=1)), OwnLoss()),
+        (training.Batch(np.arange(6), ROWS), OwnLoss()),
+    ],
+    ids=["mask in a list", "batch of one's own", "labels of floats", "labels in columns", "labels that look like rows"],
+)
+def test_a_step_takes_what_its_loss_does(batch: Any, loss_fn: Any) -> None:
+    model = (lambda params, inputs: params * jnp.ones((6, 3))) if loss_fn is not LOSS_FN else None
+    start = state(model, loss_fn, **({"params": jnp.ones(())} if model else {}))
+    assert jax.eval_shape(training.make_update(loss_fn), start, batch)[1].loss.shape == ()
+
+
+def test_numbers_of_clusters_may_come_in_anything() -> None:
+    known = metrics.silhouettes(ROWS, [2, 3])
+    for counts in (jnp.array([2, 3]), {2, 3}, {2: 0, 3: 0}.keys(), iter([2, 3]), np.array([2, 3], np.uint8)):
+        np.testing.assert_array_equal(metrics.silhouettes(ROWS, counts), known)
+
+
+def test_where_both_are_truth_nothing_is_swapped() -> None:
+    assert metrics.equal_error_rate(SCORES > 0.5, list(SAME)) == metrics.equal_error_rate(SCORES > 0.5, SAME)
+
+
+def test_pairs_are_mined_along_any_axis_and_by_masks_that_fit() -> None:
+    allowed = ROWS > 0
+    for axis in (0, 1):
+        near = jt.masks.nearest(ROWS, allowed, axis=axis)
+        mined = jt.masks.multi_similarity(ROWS, allowed, ~allowed, axis=axis)
+        np.testing.assert_array_equal(near, jt.masks.nearest(ROWS, allowed.astype(int), axis=axis - 2))
+        np.testing.assert_array_equal(mined, jt.masks.multi_similarity(ROWS, allowed, ~allowed, axis=axis - 2))
+    wide = jnp.broadcast_to(allowed[:, :1], ROWS.shape)
+    np.testing.assert_array_equal(jt.masks.nearest(ROWS, allowed[:, :1]), jt.masks.nearest(ROWS, wide))
+
+
+def test_seeds_and_steps_of_any_size() -> None:
+    samplers = [
+        data.SpeakerSampler(LABELS, speakers=2, utterances=2, seed=(1, 2)),
+        data.TripletSampler(LABELS, triplets=2, seed=(1, 2)),
+        data.ShuffledSampler(6, rows=4, seed=(1, 2)),
+        data.EpochSampler(LABELS, speakers=2, utterances=2, seed=(1, 2)),
+    ]
+    for sampler in samplers:
+        for step in (2**64, 10**30):
+            rows = sampler[step]
+            assert np.all(rows < 6)
+            np.testing.assert_array_equal(rows, sampler[step])
+    assert state(seed=-1).step == 0
+
+
+def test_an_angle_has_no_limit_where_it_is_none() -> None:
+    """Infinity, arrays, which may be traced, and a margin of cosines are left as they are."""
+    for margin in (np.inf, np.float32(4), jnp.full(3, 4.0)):
+        assert (
+            jax.eval_shape(lambda *rows, m=margin: jt.aam_softmax(*rows, margin=m), LABELS, ROWS, CLASSES).shape == ()
+        )
+    assert jax.eval_shape(lambda *rows: jt.sphereface2(*rows, margin=4.0), LABELS, ROWS, CLASSES).shape == ()
+
+
+def test_names_of_other_libraries_are_told_ours() -> None:
+    for name, ours in (
+        ("SupConLoss", "supervised_contrastive"),
+        ("TripletMarginLoss", "batch_all or triplet"),
+        ("triplet_semihard_loss", "semi_hard"),
+        ("semi_hrd", "semi_hard"),
+    ):
+        with pytest.raises(
+            AttributeError, match=rf"^module 'jaxtriplet' has no attribute '{name}'; did you mean {ours}\?$"
+        ):
+            getattr(jt, name)
+    for ours in ELSEWHERE.values():
+        for place in ours.split(" or "):
+            assert callable(operator.attrgetter(place)(jt)), place

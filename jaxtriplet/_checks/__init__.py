@@ -5,6 +5,7 @@
 - `conversion`: arrays of any library, and what to do with those that JAX does not take;
 - `arrays`: arrays and what they must be of each other;
 - `calls`: arguments in another order, or of other names;
+- `names`: names that a module has not;
 - `entry`: the way into a public function, which asks for all of these by its signature.
 """
 
@@ -34,13 +35,16 @@ from jaxtriplet._checks.conversion import (
     taken as taken,
 )
 from jaxtriplet._checks.entry import (
+    angles_of as angles_of,
     entry as entry,
     numbers_of as numbers_of,
     rows_of as rows_of,
     static as static,
     words_of as words_of,
 )
+from jaxtriplet._checks.names import ELSEWHERE as ELSEWHERE, lacks as lacks
 from jaxtriplet._checks.words import (
+    angle as angle,
     axes as axes,
     finite as finite,
     flag as flag,

@@ -60,7 +60,8 @@ def batch(
 def class_weights(weights: ArrayLike, reference: jax.Array, name: str, *, several: bool) -> jax.Array:
     """Returns the weights of classes [C, D] or [C, K, D], having checked that they are as wide as the reference."""
     array = jnp.asarray(weights)
-    says = f"{conversion.wants_rows(name)}; got {seen(array)}"
+    hint = "" if array.ndim else f"; {name} come third, numbers such as the margin after them"
+    says = f"{conversion.wants_rows(name)}; got {seen(array)}{hint}"
     _require(chex.assert_type, array, float, says=says)
     _require(chex.assert_rank, array, {2, 3}, says=says)
     if array.ndim == 3 and not several:
@@ -68,7 +69,8 @@ def class_weights(weights: ArrayLike, reference: jax.Array, name: str, *, severa
     if 0 in array.shape[:-1]:
         raise ValueError(f"{name} must be of one class at least; got {seen(array)}")
     if array.shape[-1] != reference.shape[1]:
-        raise ValueError(f"{name} must be as long as embeddings, {reference.shape[1]} numbers; got {seen(array)}")
+        hint = f"; transposed? `{name}.T`" if array.ndim == 2 and len(array) == reference.shape[1] else ""
+        raise ValueError(f"{name} must be as long as embeddings, {reference.shape[1]} numbers; got {seen(array)}{hint}")
     return array
 
 
@@ -131,16 +133,22 @@ def views(
     return first, second, mask(where, first), None if given is None else ids(given, second)
 
 
-def pairwise(name: str, scores: Any, axis: object, **masks: Any) -> None:
-    """Checks scores of pairs, and masks of these."""
+def pairwise(name: str, scores: Any, axis: Any, **masks: Any) -> tuple[int, list[jax.Array]]:
+    """Returns the axis, counted from the first, and masks of pairs, having checked them against the scores of these."""
     array = jnp.asarray(conversion.taken(scores, f"{name} must be floats [candidate, anchor]"))
-    if axis not in (0, 1):
+    if axis not in (0, 1, -1, -2):
         raise ValueError(f"axis must be 0 for [candidate, anchor], or 1 for [anchor, candidate]; got {axis!r}")
+    checked = []
     for key, given in masks.items():
         wants = f"{key} must be bool of the shape of {name}, {list(array.shape)}"
-        found = conversion.taken(given, wants)
-        if found.dtype != bool or found.shape != array.shape:
+        found = jnp.asarray(conversion.taken(given, wants))
+        fits = found.ndim == array.ndim and all(
+            own in (1, other) for own, other in zip(found.shape, array.shape, strict=True)
+        )
+        if not fits or not (found.dtype == bool or jnp.issubdtype(found.dtype, jnp.integer)):
             raise ValueError(f"{wants}; got {seen(found)}")
+        checked.append(found.astype(bool))
+    return axis % 2, checked
 
 
 def two_sets(x: ArrayLike, y: ArrayLike) -> tuple[jax.Array, jax.Array]:

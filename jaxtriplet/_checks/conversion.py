@@ -64,15 +64,17 @@ def hosted(x: Any, wants: str) -> np.ndarray:
 
 
 def _found(x: Any) -> str:
-    return seen(np.asarray(x)) if isinstance(x, list | tuple) else seen(x)
+    try:
+        return seen(np.asarray(x)) if isinstance(x, list | tuple) else seen(x)
+    except Exception:  # as above
+        return seen(x)
 
 
 def _of_another_library(x: Any) -> str:
     """Returns how another library makes an array of what is none, where that is known."""
-    if getattr(x, "requires_grad", False):
-        return "; `.detach()` of a tensor that requires its gradient, which does not go back from JAX"
-    if getattr(x, "is_cuda", False):
-        return "; `.cpu()` of a tensor that is on a GPU"
+    one = x[0] if isinstance(x, list | tuple) and x else x
+    if hasattr(one, "detach"):
+        return "; `.detach().cpu().numpy()` of a tensor, whose gradient does not go back from JAX"
     return "; `.toarray()` of a sparse matrix" if hasattr(x, "toarray") else ""
 
 

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, cast
 
 import jax
@@ -24,7 +24,11 @@ def _nowhere(word: str) -> str:
     return ""
 
 
-def entry(function: Callable[_Args, Any], elsewhere_fn: Callable[[str], str] = _nowhere) -> Callable[_Args, Any]:
+def entry(
+    function: Callable[_Args, Any],
+    elsewhere_fn: Callable[[str], str] = _nowhere,
+    angles: Sequence[str] = (),
+) -> Callable[_Args, Any]:
     """Compiles a public function of rows, behind the checks that its signature asks for.
 
     - Positional arguments without a default are rows; if the first are `labels`, they are looked at before they are
@@ -37,6 +41,7 @@ def entry(function: Callable[_Args, Any], elsewhere_fn: Callable[[str], str] = _
     Args:
         function: The function.
         elsewhere_fn: What to say of a keyword that the function has not, where others have it.
+        angles: Which of its numbers are angles, in radians.
     """
     name_of = "" if function.__name__.startswith("_") else function.__name__
     signature, hints = inspect.signature(function), typing.get_type_hints(function)
@@ -79,6 +84,8 @@ def entry(function: Callable[_Args, Any], elsewhere_fn: Callable[[str], str] = _
         given = calls.bound(name_of, signature, args, kwargs, rows, elsewhere_fn)
         calls.order(name_of, {name: given.arguments[name] for name in rows})
         given.arguments.update({name: taken(name, value) for name, value in given.arguments.items()})
+        for name in angles_of(signature, angles, given.arguments):
+            words.angle(f"{name} of {name_of}", given.arguments.get(name))
         try:
             return jitted(*given.args, **given.kwargs)
         except NameError as error:
@@ -101,6 +108,12 @@ def numbers_of(signature: inspect.Signature) -> dict[str, Any]:
         for name, one in signature.parameters.items()
         if isinstance(one.default, float) or (one.kind is one.POSITIONAL_OR_KEYWORD and one.default is not one.empty)
     }
+
+
+def angles_of(signature: inspect.Signature, angles: Sequence[str], given: Mapping[str, Any]) -> list[str]:
+    """Returns which of a loss's numbers are angles in a call: an option, as `margin_type`, may say that one is none."""
+    kinds = {name: signature.parameters.get(f"{name}_type") for name in angles}
+    return [name for name, kind in kinds.items() if kind is None or given.get(kind.name, kind.default) == "angle"]
 
 
 def words_of(hint: Any) -> tuple[str, ...]:

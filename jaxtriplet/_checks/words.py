@@ -111,6 +111,21 @@ def finite(name: str, value: object, least: float = -math.inf) -> None:
         raise ValueError(f"{name} must be a finite number{at_least}; got {seen(value)}")
 
 
+def angle(name: str, value: object) -> None:
+    """Checks an angle that is a Python number, where degrees are a likely mistake; infinity is a limit, and may stay.
+
+    Example:
+        >>> angle("margin", 28.6)
+        Traceback (most recent call last):
+        ...
+        ValueError: margin is in radians, at most pi; got 28.6; 28.6 degrees are 0.499
+    """
+    if isinstance(value, int | float) and math.pi < value < math.inf:
+        raise ValueError(
+            f"{name} is in radians, at most pi; got {value}; {value:g} degrees are {math.radians(value):.3g}"
+        )
+
+
 def printable(text: str) -> str:
     r"""Returns a text on one line, that moves no cursor: a file may be called anything.
 

@@ -1,12 +1,13 @@
 """A sampler whose epochs reach every class: of each, a table of batches, a function of the seed and its number."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxtriplet import _checks
-from jaxtriplet.data.sampler import grouped, integers, number_of
+from jaxtriplet.data.sampler import check_seed, grouped, integers, number_of
 
 
 class EpochSampler:
@@ -34,7 +35,7 @@ class EpochSampler:
         labels: Speaker of each row of the data set, [N] integers.
         speakers: Number of speakers in a batch, P.
         utterances: Number of utterances of each speaker in a batch, K.
-        seed: Seed of the draws, a non-negative integer.
+        seed: Seed of the draws, a non-negative integer, or a tuple of some.
 
     Attributes:
         steps_per_epoch: Number of batches in an epoch, T.
@@ -56,11 +57,11 @@ class EpochSampler:
         [0, 1, 2, 3, 4, 5, 6, 7]
     """
 
-    def __init__(self, labels: ArrayLike, *, speakers: int, utterances: int, seed: int) -> None:
+    def __init__(self, labels: ArrayLike, *, speakers: int, utterances: int, seed: int | Sequence[int]) -> None:
         """Checks that the labels can fill a batch, and counts the batches of an epoch."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
-        _checks.whole_number("seed", seed)
+        check_seed(seed)
         known = integers("labels", labels, "N")
         # Another stream than that of an epoch. On this circle of its rows, a speaker goes on where it was.
         circle = np.random.default_rng((seed, 0, 1)).permutation(len(known))
@@ -102,7 +103,8 @@ class EpochSampler:
     def _drawn(self, rng: np.random.Generator, epoch: int, turn: np.ndarray) -> np.ndarray:
         """Returns the rows that an epoch has, speaker by speaker in turn, those of each in random order."""
         starts, counts, used = self._starts[turn], self._counts[turn], self._used[turn]
-        ahead = _places(used) + np.repeat(epoch * used % counts, used)
+        turns = np.array([epoch % count for count in counts.tolist()])  # of an epoch of any size
+        ahead = _places(used) + np.repeat(turns * used % counts, used)
         rows = self._order[np.repeat(starts, used) + ahead % np.repeat(counts, used)]
         return rows[np.lexsort((rng.random(len(rows)), np.repeat(np.arange(len(used)), used)))]
 

@@ -2,6 +2,7 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,7 +30,7 @@ class SpeakerSampler:
         labels: Speaker of each row of the data set, [N] integers.
         speakers: Number of speakers in a batch, P.
         utterances: Number of utterances of each speaker in a batch, K.
-        seed: Seed of the draws, a non-negative integer.
+        seed: Seed of the draws, a non-negative integer, or a tuple of some.
         sessions: Session of each row, [N] integers; None if all are alike.
 
     Raises:
@@ -44,12 +45,18 @@ class SpeakerSampler:
     """
 
     def __init__(
-        self, labels: ArrayLike, *, speakers: int, utterances: int, seed: int, sessions: ArrayLike | None = None
+        self,
+        labels: ArrayLike,
+        *,
+        speakers: int,
+        utterances: int,
+        seed: int | Sequence[int],
+        sessions: ArrayLike | None = None,
     ) -> None:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("speakers", speakers)
         _checks.positive_integer("utterances", utterances)
-        _checks.whole_number("seed", seed)
+        check_seed(seed)
         order, starts, counts = grouped(integers("labels", labels, "N"))
         rows = np.split(order, starts[1:])
         self._rows = [own for own, count in zip(rows, counts, strict=True) if count >= min(utterances, 2)]
@@ -88,7 +95,7 @@ class TripletSampler:
     Args:
         labels: Speaker of each row of the data set, [N] integers.
         triplets: Number of triplets in a batch, B.
-        seed: Seed of the draws, a non-negative integer.
+        seed: Seed of the draws, a non-negative integer, or a tuple of some.
         shares: Among how many devices a batch is spread by rows: each has thirds of its own, of the same triplets.
 
     Raises:
@@ -104,11 +111,11 @@ class TripletSampler:
         (True, False)
     """
 
-    def __init__(self, labels: ArrayLike, *, triplets: int, seed: int, shares: int = 1) -> None:
+    def __init__(self, labels: ArrayLike, *, triplets: int, seed: int | Sequence[int], shares: int = 1) -> None:
         """Checks that the labels can fill a batch, and sorts the rows by speaker."""
         _checks.positive_integer("triplets", triplets)
         _checks.positive_integer("shares", shares)
-        _checks.whole_number("seed", seed)
+        check_seed(seed)
         if triplets % shares:
             raise ValueError(f"{triplets} triplets do not divide among {shares} devices")
         self._order, starts, counts = grouped(integers("labels", labels, "N"))
@@ -140,7 +147,7 @@ class ShuffledSampler:
     Args:
         size: Number of rows of the data set, N.
         rows: Number of rows in a batch, B.
-        seed: Seed of the draws, a non-negative integer.
+        seed: Seed of the draws, a non-negative integer, or a tuple of some.
 
     Raises:
         ValueError: If N or B is not positive.
@@ -153,19 +160,19 @@ class ShuffledSampler:
         [2, 2, 2, 2, 2, 2]
     """
 
-    def __init__(self, size: int, *, rows: int, seed: int) -> None:
+    def __init__(self, size: int, *, rows: int, seed: int | Sequence[int]) -> None:
         """Remembers the sizes."""
         _checks.positive_integer("size", size)
         _checks.positive_integer("rows", rows)
-        _checks.whole_number("seed", seed)
+        check_seed(seed)
         self._size, self._rows, self._seed = size, rows, seed
         self._order = functools.lru_cache(maxsize=2)(self._permutation)  # an epoch may have millions of rows
 
     def __getitem__(self, step: int) -> np.ndarray:
         """Returns the rows of a step, [B] integers."""
-        step = number_of(step)
-        epochs, places = np.divmod(np.arange(step * self._rows, (step + 1) * self._rows), self._size)
-        return np.concatenate([self._order(int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
+        first, place = divmod(number_of(step) * int(self._rows), int(self._size))  # of no size that an array has
+        epochs, places = np.divmod(place + np.arange(self._rows), self._size)
+        return np.concatenate([self._order(first + int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)])
 
     def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng((self._seed, epoch)).permutation(self._size)
@@ -176,7 +183,7 @@ def sampler_of(
     *,
     speakers: int,
     utterances: int,
-    seed: int,
+    seed: int | Sequence[int],
     sessions: ArrayLike | None = None,
     shuffled: bool = False,
     triplet_shares: int | None = None,
@@ -187,7 +194,7 @@ def sampler_of(
         labels: Speaker of each row of the data set, [N] integers.
         speakers: Number of speakers, P.
         utterances: Number of utterances of each, K.
-        seed: Seed of the draws, a non-negative integer.
+        seed: Seed of the draws, a non-negative integer, or a tuple of some.
         sessions: Session of each row, [N] integers; None if all are alike.
         shuffled: Whether rows are drawn as `ShuffledSampler` does.
         triplet_shares: None; or a number of devices for P * K // 3 triplets, as `TripletSampler` draws them.
@@ -214,14 +221,24 @@ def grouped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.argsort(values, kind="stable"), starts, counts
 
 
-def _drawn(seed: int, step: int) -> np.random.Generator:
+def check_seed(seed: int | Sequence[int]) -> None:
+    """Raises a `ValueError` unless a seed is what NumPy takes together with the number of a step."""
+    for one in seed if isinstance(seed, list | tuple) else (seed,):
+        _checks.whole_number("seed", one)
+
+
+def _drawn(seed: Any, step: int) -> np.random.Generator:
     return np.random.default_rng((seed, number_of(step)))
 
 
 def number_of(step: Any) -> int:
     """Returns the number of a step, whatever kind of integer it is."""
-    _checks.whole_number("step", operator.index(step) if hasattr(step, "__index__") else step)
-    return operator.index(step)
+    try:
+        number = operator.index(step)
+    except TypeError:  # arrays of more than no axes among others
+        number = step
+    _checks.whole_number("step", number)
+    return number
 
 
 def integers(name: str, values: ArrayLike, size: int | str) -> np.ndarray:

@@ -15,7 +15,11 @@ from jaxtriplet.losses.registry import loss
 from jaxtriplet.types import AxisName, Precision, ReduceFn, Terms
 
 
-@loss(term="each row: a binary problem for each class, is the row of it?", trained=("bias",))
+@loss(
+    term="each row: a binary problem for each class, is the row of it?",
+    trained=("bias",),
+    angles=("margin",),  # by `margin_type`
+)
 def sphereface2(
     labels: ArrayLike,
     embeddings: ArrayLike,

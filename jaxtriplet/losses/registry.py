@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import inspect
-import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -153,8 +152,8 @@ class Loss:
                 _checks.static(name, value, hints.get(name))
             elif not callable(value) and not isinstance(value, jax.Array | np.ndarray):
                 _checks.finite(f"{name} of {self.name}", value)
-                if name in self.angles and value > math.pi:
-                    raise ValueError(f"{name} of {self.name} is in radians, at most pi; got {value}")
+                if name in _checks.angles_of(self.signature, self.angles, {**options, **self.fixed}):
+                    _checks.angle(f"{name} of {self.name}", value)
 
 
 LOSSES: dict[str, Loss] = {}
@@ -200,7 +199,7 @@ def loss(
             raise TypeError(f"{name} lacks keywords that every loss takes: {', '.join(lacking)}")
         if name in LOSSES and LOSSES[name].function.__module__ != function.__module__:
             raise ValueError(f"there is a loss {name} already, in {LOSSES[name].function.__module__}")
-        public: Any = _checks.entry(_sound(function), _of_others)
+        public: Any = _checks.entry(_sound(function), _of_others, angles)
         public.__signature__ = _as_called(signature)
         found = LOSSES[name] = Loss(name, public, term, also, sees, trained, anchors, centers, angles, called)
         public.row_arguments = [name for name in _checks.rows_of(found.signature) if name != found.class_weights]

@@ -96,7 +96,7 @@ def _sums(values: Any, numbers: Any) -> Terms:
 _NEAR, _LIFTED = engine.Separable(_negatives, _sum_of_negatives), engine.Separable(_lifted, _sums)
 
 
-@loss(term="each (anchor, positive): its angle less the margin against all negatives")
+@loss(term="each (anchor, positive): its angle less the margin against all negatives", angles=("margin",))
 def tuplet_margin(
     labels: ArrayLike,
     embeddings: ArrayLike,

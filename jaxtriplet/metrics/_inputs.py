@@ -83,7 +83,7 @@ def of_moderate_size(rows: NDArray[Any]) -> NDArray[Any]:
 
 def checked_trials(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Return finite float64 scores [T] and the truth [T], of both kinds, or say what is wrong with them."""
-    if _is_truth(scores) and not _is_truth(same):
+    if _all_are(scores, "bool", bool | np.bool_) and _all_are(same, "float", float | np.floating):
         raise ValueError("scores come first, and same, the truth, second; got bool first: are they swapped?")
     scores, same = scores_of(scores), _checks.hosted(same, _SAME)
     if scores.ndim != 1 or same.shape != scores.shape:
@@ -99,9 +99,11 @@ def checked_trials(scores: ArrayLike, same: ArrayLike) -> tuple[NDArray[np.float
     return scores, same
 
 
-def _is_truth(given: object) -> bool:
-    listed = given if isinstance(given, list | tuple) else ()
-    return str(getattr(given, "dtype", "")) == "bool" or (bool(listed) and all(isinstance(one, bool) for one in listed))
+def _all_are(given: object, dtype: str, kind: Any) -> bool:
+    """Whether all that is given is of a kind, as far as can be told without converting it."""
+    if isinstance(given, list | tuple):
+        return bool(given) and all(isinstance(one, kind) for one in given)
+    return dtype in str(getattr(given, "dtype", ""))
 
 
 def scores_of(given: ArrayLike) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Grouping utterances by speaker, without labels."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -75,7 +76,7 @@ def agglomerative_within(embeddings: ArrayLike, threshold: float) -> NDArray[np.
     return np.asarray(model.fit_predict(_distances(embeddings)))
 
 
-def silhouettes(embeddings: ArrayLike, counts: Sequence[int]) -> NDArray[np.float64]:
+def silhouettes(embeddings: ArrayLike, counts: Iterable[int]) -> NDArray[np.float64]:
     r"""Compute how well utterances lie in their clusters, for several numbers of clusters.
 
     $$\frac{1}{N} \sum_i \frac{b_i - a_i}{\max(a_i, b_i)}$$
@@ -101,12 +102,14 @@ def silhouettes(embeddings: ArrayLike, counts: Sequence[int]) -> NDArray[np.floa
         Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster analysis", 1987.
     """
     distances = _distances(embeddings)
-    if not isinstance(counts, Sequence | np.ndarray | range):
-        raise ValueError(f"counts must be numbers of clusters, a list of them; got {_checks.seen(counts)}")
-    if not all(2 <= count < len(distances) for count in counts):
-        raise ValueError(f"a number of clusters must be 2 to {len(distances) - 1} to have a silhouette; got {counts}")
+    try:
+        numbers = [operator.index(count) for count in counts]
+    except TypeError as error:
+        raise ValueError(f"counts must be numbers of clusters, a list of them; got {_checks.seen(counts)}") from error
+    if not all(2 <= count < len(distances) for count in numbers):
+        raise ValueError(f"a number of clusters must be 2 to {len(distances) - 1} to have a silhouette; got {numbers}")
     merges = linkage(squareform(distances, checks=False), method="average")
-    columns = cut_tree(merges, n_clusters=list(counts)).T
+    columns = cut_tree(merges, n_clusters=numbers).T
     return np.array([silhouette_score(distances, clusters, metric="precomputed") for clusters in columns])
 
 

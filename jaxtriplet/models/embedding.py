@@ -59,7 +59,8 @@ def embed(
         _checks.hosted(lengths, wants),
     )
     if features.ndim < 2 or lengths.shape != features.shape[:1] or lengths.dtype.kind not in "iu":
-        raise ValueError(f"{wants}; got {_checks.seen(lengths)} and features {_checks.seen(features)}")
+        hint = "; `np.asarray(lengths, int)`, if they are whole" if lengths.dtype.kind == "f" and lengths.size else ""
+        raise ValueError(f"{wants}; got {_checks.seen(lengths)} and features {_checks.seen(features)}{hint}")
     if lengths.size and lengths.max() > features.shape[1]:
         raise ValueError(f"lengths must be at most that of features, {features.shape[1]}; got {lengths.max()}")
     layer_fn, parts = _pooled if layer == "pooled" else _embed, []

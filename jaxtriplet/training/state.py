@@ -59,8 +59,9 @@ def create_state(
     if not callable(model) or isinstance(model, type):
         made = f"`{model.__name__}(..., rngs=nnx.Rngs(0))`" if isinstance(model, type) else "a Flax NNX module, say"
         raise ValueError(f"model must be a module that is made, {made}, or a function; got {_checks.seen(model)}")
-    if not hasattr(seed, "dtype") or not jnp.issubdtype(seed.dtype, jnp.integer):
-        _checks.whole_number("seed", seed)
+    is_number = isinstance(seed, int) and not isinstance(seed, bool) and -(2**63) <= seed < 2**63
+    if not is_number and not jnp.issubdtype(getattr(seed, "dtype", bool), jnp.integer):
+        raise ValueError(f"seed must be a whole number of at most 64 bits; got {_checks.seen(seed)}")
     graph: Any = model
     encoder, rest = params, None
     if isinstance(model, nnx.Module):

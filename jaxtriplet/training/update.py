@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from jaxtriplet import _checks, parallel
 from jaxtriplet.engine import memory
+from jaxtriplet.losses import Weighted
 from jaxtriplet.training.contract import AugmentFn, Batch, LossFn, Metrics, TrainState, Update
 from jaxtriplet.training.state import check_loss, embed
 from jaxtriplet.types import AxisName, Stats
@@ -94,7 +95,7 @@ def make_update(
         return embed(state, encoder, examples, encoder_keys, axis_name)
 
     def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        _check(state, batch)
+        _check(state, batch, isinstance(loss_fn, Weighted))
         if axis_name is not None:
             _checks.mapped(axis_name=axis_name)
         examples = (batch.inputs,) if batch.lengths is None else (batch.inputs, batch.lengths)
@@ -133,15 +134,19 @@ def make_update(
     )
 
 
-def _check(state: Any, batch: Any) -> None:
-    """Checks what a step is given, before the model is."""
+def _check(state: Any, batch: Any, is_ours: bool) -> None:
+    """Checks what a step is given, before the model is; a loss of one's own may have labels of any kind."""
     _checks.given("state", state, TrainState, "one of `create_state`, or what an update made of it")
-    _checks.given("batch", batch, Batch, "a `jaxtriplet.training.Batch(inputs, labels)`")
-    _checks.swapped("inputs", batch.inputs, "labels", batch.labels)
-    labels = _checks.integers(batch.labels)
-    of_rows = {"inputs": batch.inputs, "lengths": batch.lengths, "where": batch.where}
+    if not all(hasattr(batch, name) for name in Batch._fields):
+        raise ValueError(f"batch must be a `jaxtriplet.training.Batch(inputs, labels)`; got {_checks.seen(batch)}")
+    labels = batch.labels
+    if is_ours:
+        _checks.swapped("inputs", batch.inputs, "labels", labels)
+        labels = _checks.integers(labels)
+    where = None if batch.where is None else _checks.by_name("where", batch.where)
+    of_rows = {"inputs": batch.inputs, "lengths": batch.lengths, "where": where}
     for name, leaf in ((name, leaf) for name, tree in of_rows.items() for leaf in jax.tree.leaves(tree)):
-        if jnp.shape(leaf)[:1] != labels.shape:
+        if jnp.shape(leaf)[:1] != (len(labels),):
             raise ValueError(f"{name} must have a row for each of {len(labels)} labels; got {_checks.seen(leaf)}")
 
 
