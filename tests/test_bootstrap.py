@@ -235,19 +235,25 @@ del first, second
 same = speakers[:, 0] == speakers[:, 1]
 scores = (rng.normal(size=len(same)) + 4 * same + shift[speakers].sum(axis=1)).astype(np.float32)
 begun = time.process_time()
+np.argsort(scores, kind="stable")
+once = time.process_time() - begun
+begun = time.process_time()
 rate = metrics.equal_error_rate(scores, same)
 metrics.min_dcf(scores, same), metrics.equal_error_threshold(scores, same)
 for found in (metrics.bootstrap_interval(scores, same, speakers), metrics.bootstrap_interval(scores, same)):
     assert found.low < rate < found.high < 1.3 * found.low
 assert len(same) > 3_700_000
-print(time.process_time() - begun, peak_memory() / 2**30)
+print((time.process_time() - begun) / once, peak_memory() / 2**30)
 """
 
 
 @pytest.mark.exhaustive
-def test_millions_of_trials_take_seconds_and_less_than_a_gibibyte() -> None:
-    """Rate, cost, threshold and both intervals of 3.7 million trials, in seconds of processors that may be shared."""
+def test_millions_of_trials_cost_few_sorts_and_less_than_a_gibibyte() -> None:
+    """Rate, cost, threshold and both intervals of 3.7 million trials, against sorting their scores in the same process.
+
+    12 to 17 of them; intervals that sort each of their 1,000 samples would cost more than 1,000.
+    """
     done = subprocess.run([sys.executable, "-c", MILLIONS], capture_output=True, text=True, check=True)
-    seconds, peak = map(float, done.stdout.split())
-    assert seconds < 10
+    sorts, peak = map(float, done.stdout.split())
+    assert sorts < 60
     assert peak < 1, done.stdout

@@ -92,7 +92,8 @@ def order(name: str, given: Mapping[str, Any]) -> None:
             "pairs by labels are called with (labels, embeddings), such as jaxtriplet.semi_hard"
         )
     if len(others) > 1 and looks[first] == "labels" and all(looks[key] == "rows" for key in others):
-        number, rows, weights = (len(value) for value in given.values())
+        # Not `len`, which refuses the unknown sizes of an exported program; what is compiled refuses those in words.
+        number, rows, weights = (value.shape[0] if hasattr(value, "shape") else len(value) for value in given.values())
         if number == weights != rows:
             raise ValueError(f"{begins}: a row for each label, then a row for each class; got {got}: are they swapped?")
 
