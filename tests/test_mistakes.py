@@ -178,6 +178,14 @@ OF_LOSSES: dict[str, Mistake] = {
         lambda: jt.losses.weighted({"sphereface2_angle": 1.0}, sphereface2_angle={"margin": 11.5}),
         "margin of sphereface2_angle is in radians",
     ),
+    "a temperature of nothing": (
+        lambda: jt.nt_xent(LABELS, ROWS, temperature=0),
+        "temperature of nt_xent must be above 0; got 0$",
+    ),
+    "a temperature below nothing, in a sum": (
+        lambda: jt.losses.weighted({"nt_xent": 1.0}, nt_xent={"temperature": -0.1}),
+        r"temperature of nt_xent must be above 0; got -0\.1$",
+    ),
     "transposed classes": (
         lambda: jt.aam_softmax(LABELS, ROWS, np.ones((3, 7), np.float32)),
         r"weights must be as long as embeddings.*transposed\? `weights\.T`$",
@@ -218,7 +226,7 @@ SWAPPED: dict[str, Mistake] = {
         if loss.rows == "batch"
     },
     "labels last": (lambda: jt.aam_softmax(ROWS, CLASSES, LABELS), r"labels \[B\] come first.*swapped\?$"),
-    "classes before rows": (lambda: jt.aam_softmax(LABELS, CLASSES, ROWS), "a row for each label, then a row for each"),
+    "classes before rows": (lambda: jt.aam_softmax(LABELS, CLASSES, ROWS), "rows of labels, then rows of classes"),
     "lists": (lambda: jt.batch_hard(ROWS.tolist(), LABELS.tolist()), r"labels a list of 6, embeddings a list.*swapped"),
     "truth last": (lambda: jt.siamese_kl_hinge(ROWS, ROWS, SAME), r"same \[B\] come first.*swapped"),
     "a sum": (lambda: jt.losses.weighted({"semi_hard": 1.0})({}, ROWS, LABELS), "semi_hard.*labels.*swapped"),

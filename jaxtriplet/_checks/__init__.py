@@ -35,16 +35,15 @@ from jaxtriplet._checks.conversion import (
     taken as taken,
 )
 from jaxtriplet._checks.entry import (
-    angles_of as angles_of,
     entry as entry,
     numbers_of as numbers_of,
+    ranges as ranges,
     rows_of as rows_of,
     static as static,
     words_of as words_of,
 )
 from jaxtriplet._checks.names import ELSEWHERE as ELSEWHERE, lacks as lacks
 from jaxtriplet._checks.words import (
-    angle as angle,
     axes as axes,
     finite as finite,
     flag as flag,

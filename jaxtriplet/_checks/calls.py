@@ -83,9 +83,12 @@ def order(name: str, given: Mapping[str, Any]) -> None:
     first, *others = given
     strays = [key for key in given if looks[key] == "labels" and key not in ("labels", "same")]
     begins = f"{name}({', '.join(given)})"
-    got = ", ".join(f"{key} {_told(value)}" for key, value in given.items())
+
+    def got() -> str:  # Said of a wrong call alone: every call comes by here.
+        return ", ".join(f"{key} {_told(value)}" for key, value in given.items())
+
     if looks[first] == "rows" and (first == "same" or (first == "labels" and strays)):
-        raise ValueError(f"{begins}: {first} [B] come first, rows after them; got {got}: are they swapped?")
+        raise ValueError(f"{begins}: {first} [B] come first, rows after them; got {got()}: are they swapped?")
     if strays and first not in ("labels", "same"):
         raise ValueError(
             f"{begins} takes no labels, and {strays[0]} {_told(given[strays[0]])} looks like some; losses that find "
@@ -95,7 +98,7 @@ def order(name: str, given: Mapping[str, Any]) -> None:
         # Not `len`, which refuses the unknown sizes of an exported program; what is compiled refuses those in words.
         number, rows, weights = (value.shape[0] if hasattr(value, "shape") else len(value) for value in given.values())
         if number == weights != rows:
-            raise ValueError(f"{begins}: a row for each label, then a row for each class; got {got}: are they swapped?")
+            raise ValueError(f"{begins}: rows of labels, then rows of classes; got {got()}: are they swapped?")
 
 
 def swapped(rows_name: str, rows: Any, labels_name: str, labels: Any) -> None:

@@ -84,8 +84,7 @@ def entry(
         given = calls.bound(name_of, signature, args, kwargs, rows, elsewhere_fn)
         calls.order(name_of, {name: given.arguments[name] for name in rows})
         given.arguments.update({name: taken(name, value) for name, value in given.arguments.items()})
-        for name in angles_of(signature, angles, given.arguments):
-            words.angle(f"{name} of {name_of}", given.arguments.get(name))
+        ranges(name_of, signature, angles, given.arguments)
         try:
             return jitted(*given.args, **given.kwargs)
         except NameError as error:
@@ -110,10 +109,16 @@ def numbers_of(signature: inspect.Signature) -> dict[str, Any]:
     }
 
 
-def angles_of(signature: inspect.Signature, angles: Sequence[str], given: Mapping[str, Any]) -> list[str]:
-    """Returns which of a loss's numbers are angles in a call: an option, as `margin_type`, may say that one is none."""
+def ranges(name_of: str, signature: inspect.Signature, angles: Sequence[str], given: Mapping[str, Any]) -> None:
+    """Raises a `ValueError` if a Python number lies where none of its kind does, as degrees do.
+
+    Temperatures must be above 0. An option, as `margin_type`, may say that an angle is none.
+    """
     kinds = {name: signature.parameters.get(f"{name}_type") for name in angles}
-    return [name for name, kind in kinds.items() if kind is None or given.get(kind.name, kind.default) == "angle"]
+    for name, kind in kinds.items():
+        if kind is None or given.get(kind.name, kind.default) == "angle":
+            words.angle(f"{name} of {name_of}", given.get(name))
+    words.temperature(f"temperature of {name_of}", given.get("temperature"))
 
 
 def words_of(hint: Any) -> tuple[str, ...]:

@@ -126,6 +126,19 @@ def angle(name: str, value: object) -> None:
         )
 
 
+def temperature(name: str, value: object) -> None:
+    """Checks a temperature that is a Python number: similarities are divided by it.
+
+    Example:
+        >>> temperature("temperature", 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: temperature must be above 0; got 0
+    """
+    if isinstance(value, int | float) and value <= 0:
+        raise ValueError(f"{name} must be above 0; got {value}")
+
+
 def printable(text: str) -> str:
     r"""Returns a text on one line, that moves no cursor: a file may be called anything.
 

@@ -152,8 +152,7 @@ class Loss:
                 _checks.static(name, value, hints.get(name))
             elif not callable(value) and not isinstance(value, jax.Array | np.ndarray):
                 _checks.finite(f"{name} of {self.name}", value)
-                if name in _checks.angles_of(self.signature, self.angles, {**options, **self.fixed}):
-                    _checks.angle(f"{name} of {self.name}", value)
+        _checks.ranges(self.name, self.signature, self.angles, {**options, **self.fixed})
 
 
 LOSSES: dict[str, Loss] = {}
