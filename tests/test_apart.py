@@ -120,20 +120,24 @@ def judge(form: str, layout: str, inside: str, dtype: Any, tolerance: float) -> 
         np.testing.assert_allclose(one, other, 0, atol=tolerance * max(1, np.abs(other).max()))
 
 
-# Rows as anchors and classes as anchors everywhere; the others, which go the same way, in three settings.
+# Rows as anchors everywhere, classes as anchors in each layout; the others, which go the same way, in three settings.
 EVERYWHERE = [(layout, inside) for layout in LAYOUTS for inside in INSIDE]
+EACH_LAYOUT = [(layout, [*INSIDE][place % len(INSIDE)]) for place, layout in enumerate(LAYOUTS)]
+ANCHORED = ("one of two", "unchecked")
 SOMEWHERE = [("same axis", "outside"), ("another axis", "unchecked"), ("one of two", "checked")]
 TABLE = [
     (form, *setting)
     for form in FORMS
-    for setting in (EVERYWHERE if form in ("aam_softmax", "proxy_anchor") else SOMEWHERE)
+    for setting in {"aam_softmax": EVERYWHERE, "proxy_anchor": [*dict.fromkeys([*EACH_LAYOUT, ANCHORED])]}.get(
+        form, SOMEWHERE
+    )
 ]
 
 
 def _always(form: str, layout: str, inside: str) -> bool:
     """Some forms once, each layout once, and each place of the gradient."""
     first = form == "aam_softmax" and (inside == "outside" or layout == "another axis")
-    anchored = form == "proxy_anchor" and (layout, inside) == ("one of two", "unchecked")
+    anchored = form == "proxy_anchor" and (layout, inside) == ANCHORED
     return first or anchored or (form, layout, inside) == ("aam_softmax, nearest few", "same axis", "outside")
 
 
@@ -142,6 +146,6 @@ def test_classes_apart_equal_one_device(form: str, layout: str, inside: str, x64
     judge(form, layout, inside, np.float64, 1e-12)
 
 
-@trials("form", FORMS, always=lambda form: form == "aam_softmax", ids=str)
+@trials("form", ("aam_softmax", "soft_triple", "proxy_anchor"), always=lambda form: form == "aam_softmax", ids=str)
 def test_classes_apart_equal_one_device_in_float32(form: str) -> None:
     judge(form, "same axis", "outside", np.float32, 1e-6)

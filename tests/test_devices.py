@@ -142,14 +142,16 @@ def judge(case: Case, recipe: str, dtype: Any, tolerance: float) -> None:
             np.testing.assert_allclose(ours, theirs, 0, tolerance * max(np.abs(theirs).max(), 1), err_msg=name)
 
 
-# Every case under `shard_map`, one of each loss inside `pmap` too, and in all recipes if its rows meet those of other
-# devices and no other loss stands for it: each has to be compiled.
+# Every case under `shard_map`, each loss whose rows meet those of other devices inside `pmap` too, with the gradient
+# outside as well if no other loss stands for it, and one of each way in all recipes: each has to be compiled.
 MEETING = [case for case in PLAIN if case.declared.rows == "batch"]
 TRIALS = [
     (case, recipe)
     for case in LOSSES
     for recipe in RECIPES
-    if recipe == "shard_map" or (case in MEETING and case in STANDING) or (case in PLAIN and recipe == "pmap")
+    if recipe == "shard_map"
+    or case in OF_EACH_WAY
+    or (case in MEETING and (recipe == "pmap" or (case in STANDING and recipe.startswith("shard_map-outside"))))
 ]
 of_meeting = trials("case", MEETING, always=lambda case: case in ONE_OF_A_KIND, ids=lambda case: case.name)
 
@@ -164,7 +166,12 @@ def test_many_devices_equal_one(case: Case, recipe: str, x64: None) -> None:
     judge(case, recipe, np.float64, 1e-12)
 
 
-@of_meeting
+@trials(
+    "case",
+    [case for case in MEETING if case in OF_EACH_WAY],
+    always=lambda case: case in ONE_OF_A_KIND,
+    ids=lambda case: case.name,
+)
 def test_many_devices_equal_one_in_float32(case: Case) -> None:
     judge(case, "shard_map", np.float32, 1e-6)
 

@@ -17,17 +17,17 @@ from jaxtriplet.engine.rows import Rows, of_class, place_of_class
 from jaxtriplet.engine.statistics import One
 from jaxtriplet.losses import registry
 
-from .cases import DISTANCES, LOSSES, MINED, ROWS, Case, named
+from .cases import DISTANCES, LOSSES, MINED, OF_EACH_WAY, ROWS, Case, named
 from .modes import trials
 from .reference.differences import central_differences
 from .reference.distances import softmax
 from .reference.toys import soft_sums
 from .toys import pulled_and_pushed
 
-# Every loss that goes tile by tile, in its own way and in that of a distance without symmetry.
+# One of each way through the engine, and a distance without symmetry; test_tuning has every loss in tiny tiles.
 TILED = [
     case
-    for case in (*LOSSES, named("semi_hard-kl"))
+    for case in (*OF_EACH_WAY, named("semi_hard"), named("semi_hard-kl"))
     if "block_size" in case.declared.signature.parameters and not case.declared.class_weights  # cut otherwise
 ]
 # A rule of its own each: the nearest beyond, all pairs, the ends, a formula; and a distance without symmetry.

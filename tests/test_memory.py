@@ -266,7 +266,12 @@ def with_memory(case: Case) -> Case:
 RINGS = [
     case_of(case.name, "ring", exchange="ring") for case in CASES if "exchange" in case.declared.signature.parameters
 ]
-SPREAD = [(case, recipe) for case in [*CASES, *RINGS] for recipe in ("shard_map", "shard_map-unchecked-2x4", "pmap")]
+SPREAD = [
+    (case, recipe)
+    for case in [*CASES, *RINGS]
+    for recipe in ("shard_map", "shard_map-unchecked-2x4", "pmap")
+    if recipe == "shard_map" or case in RINGS or case.name in FEW
+]
 ALWAYS = [
     *((name, "shard_map") for name in ("batch_hard", "ge2e", "lifted_structure", "contrastive-ring")),
     ("batch_hard", "pmap"),

@@ -14,7 +14,7 @@ import jaxtriplet as jt
 from jaxtriplet import parallel
 from jaxtriplet.training import make_update
 
-from .cases import MEETING, ONE_OF_A_KIND, PLAIN, Case, random_rows
+from .cases import MEETING, OF_EACH_WAY, ONE_OF_A_KIND, Case, random_rows
 from .modes import trials
 from .test_training import batch as training_batch, both, fresh
 
@@ -53,7 +53,7 @@ def assert_same(ours: Any, theirs: Any, tolerance: float = 1e-12) -> None:
         np.testing.assert_allclose(one, other, tolerance, atol=tolerance)
 
 
-@trials("case", PLAIN, always=lambda case: case.name in ("batch_hard", "ge2e"), ids=lambda case: case.name)
+@trials("case", OF_EACH_WAY, always=lambda case: case.name in ("batch_hard", "ge2e"), ids=lambda case: case.name)
 def test_a_plain_loss_takes_rows_whose_type_says_that_they_are_spread(case: Case, x64: None) -> None:
     rows, mesh = random_rows(case, ROWS, 0), MESHES["two axes"]
     alone = jax.jit(graded(case))(rows, LABELS)
@@ -107,8 +107,13 @@ def test_a_spread_loss_works_on_any_mesh_under_any_other(mesh: str, set_to: str 
         assert_same(loss(LABELS, rows), alone[0])
 
 
-@trials("case", MEETING, always=lambda case: case.name in ("batch_hard", "ge2e"), ids=lambda case: case.name)
-def test_every_loss_is_spread_over_explicit_axes(case: Case, x64: None) -> None:
+@trials(
+    "case",
+    [case for case in MEETING if case in OF_EACH_WAY],
+    always=lambda case: case.name in ("batch_hard", "ge2e"),
+    ids=lambda case: case.name,
+)
+def test_a_loss_of_each_way_is_spread_over_explicit_axes(case: Case, x64: None) -> None:
     rows, mesh = random_rows(case, ROWS, 0), MESHES["two axes"]
     loss = parallel.sharded(case.loss, mesh)
     with jax.set_mesh(mesh):

@@ -10,13 +10,13 @@ import pytest
 
 import jaxtriplet as jt
 
-from .cases import BATCHES, LOSSES, PLAIN, Batch, Case, random_rows, rows_of
+from .cases import BATCHES, OF_EACH_WAY, PLAIN, Batch, Case, random_rows, rows_of
 from .modes import trials
 
 NAMED = {batch.name: batch for batch in BATCHES}
-every_case, plain_loss = (
+plain_loss, one_of_each_way = (
     trials("case", cases, always=lambda case: case.name in ("batch_hard", "ge2e"), ids=lambda case: case.name)
-    for cases in (LOSSES, PLAIN)
+    for cases in (PLAIN, OF_EACH_WAY)
 )
 
 
@@ -38,7 +38,7 @@ def graded(case: Case) -> Any:
 HUNTED = ("padding", "padding first", "all padding", "one class", "a zero row", "identical rows")
 
 
-@every_case
+@plain_loss
 def test_no_nan_is_made_of_healthy_rows_and_padding_of_nan(case: Case) -> None:
     own = tuple(jnp.asarray(number, jnp.float32) for number in case.numbers)
 
@@ -90,7 +90,7 @@ def test_shapes_are_known_without_numbers(case: Case) -> None:
     assert (gradient.shape, gradient.dtype) == (shape.shape, shape.dtype)
 
 
-@plain_loss
+@one_of_each_way
 def test_a_loss_is_exported_for_rows_of_any_width(case: Case) -> None:
     (width,) = jax.export.symbolic_shape("d")
     weights, numbers = (case.numbers[:1], case.numbers[1:]) if case.declared.class_weights else ((), case.numbers)
