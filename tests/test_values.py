@@ -29,15 +29,14 @@ from .cases import (
 )
 from .flags import COMPILED_FAST
 from .judge import compiled_reductions, expected, flat, outcome, run
-from .modes import trials
+from .modes import grouped, trials, trying
 
 # What costs is compiling. Batches of no row and of one are other shapes: one of each loss takes them, and float32. Of
 # the other distances, float32 takes those of the loss that looks at every pair of distances.
 TRIALS = [
-    *((case, batch, np.float64) for case in CASES for batch in BATCHES),
-    *((case, batch, np.float64) for case in PLAIN for batch in SMALL_BATCHES),
+    *((case, np.float64, batch) for case in CASES for batch in [*BATCHES, *(SMALL_BATCHES if case in PLAIN else [])]),
     *(
-        (case, batch, np.float32)
+        (case, np.float32, batch)
         for case in CASES
         for batch in BATCHES
         if case in PLAIN or case.declared.name == "batch_all"
@@ -45,8 +44,8 @@ TRIALS = [
 ]
 # Central differences are slow: of the other distances only the batches that differ in kind.
 GRADIENT_TRIALS = [
-    (case, batch, dtype)
-    for case, batch, dtype in TRIALS
+    (case, dtype, batch)
+    for case, dtype, batch in TRIALS
     if batch.smooth and (case in LOSSES or batch.name in ("ragged", "padding", "duplicates"))
 ]
 
@@ -64,32 +63,28 @@ def always(case: Case, batch: Batch, dtype: Any = np.float64) -> bool:
 
 
 def over(table: list[tuple[Any, ...]]) -> Any:
-    """Parametrises a test by case, batch and precision."""
-    names = ("case", "batch", "dtype")
-    return trials(
-        names, table, always=always, ids=lambda case, batch, dtype: f"{case.name}-{batch.name}-{dtype.__name__}"
-    )
-
-
-def name_of(case: Case, batch: Batch) -> str:
-    return f"{case.name}-{batch.name}"
+    """Parametrises a test by case, precision and batches."""
+    return grouped(("case", "dtype", "batches"), table, always=lambda case, dtype, batch: always(case, batch, dtype))
 
 
 every_loss = pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 
 
 @over(TRIALS)
-def test_the_loss_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
-    judge.value(case, batch, dtype)
+def test_the_loss_is_the_references(case: Case, dtype: Any, batches: list[Batch]) -> None:
+    for batch in batches:
+        with trying(batch.name):
+            judge.value(case, batch, dtype)
 
 
-@trials(
-    ("case", "batch"),
-    [(case, batch) for case in LOSSES for batch in BATCHES],
-    always=lambda case, batch: case in STANDING,
-    ids=name_of,
-)
-def test_each_reduction_is_the_references(case: Case, batch: Batch) -> None:
+@trials("case", LOSSES, always=lambda case: case in STANDING, ids=lambda case: case.name)
+def test_each_reduction_is_the_references(case: Case) -> None:
+    for batch in BATCHES:
+        with trying(batch.name):
+            compare_reductions(case, batch)
+
+
+def compare_reductions(case: Case, batch: Batch) -> None:
     out = run(case, batch.labels, rows_of(case, batch), batch.valid, function=compiled_reductions)
     for name in REDUCTIONS:
         np.testing.assert_allclose(out[name], expected(case, batch).reduced(name), 1e-10, atol=1e-10, err_msg=name)
@@ -101,30 +96,35 @@ def test_each_reduction_is_the_references(case: Case, batch: Batch) -> None:
     np.testing.assert_allclose(out["loss"], outcome(case, batch)["loss"], 1e-14)
 
 
-@trials(("case", "batch"), [(case, batch) for case in CASES for batch in BATCHES], always=always, ids=name_of)
-def test_the_statistics_are_the_references(case: Case, batch: Batch) -> None:
-    stats, reference = outcome(case, batch)["stats"], expected(case, batch).stats()
-    assert isinstance(stats, jt.Stats)
-    for name, value in reference.items():
-        ours = getattr(stats, name)
-        chex.assert_shape(ours, ())
-        np.testing.assert_allclose(ours, value, 1e-6, atol=1e-6, err_msg=name)
+@grouped(("case", "batches"), [(case, batch) for case in CASES for batch in BATCHES], always=always)
+def test_the_statistics_are_the_references(case: Case, batches: list[Batch]) -> None:
+    for batch in batches:
+        stats, reference = outcome(case, batch)["stats"], expected(case, batch).stats()
+        assert isinstance(stats, jt.Stats)
+        for name, value in reference.items():
+            ours = getattr(stats, name)
+            chex.assert_shape(ours, ())
+            np.testing.assert_allclose(ours, value, 1e-6, atol=1e-6, err_msg=f"{name} of {batch.name}")
 
 
 @over(TRIALS)
-def test_value_and_gradient_are_finite(case: Case, batch: Batch, dtype: Any) -> None:
-    out = outcome(case, batch, dtype)
-    assert {out["loss"].dtype, out["rows"].dtype} == {np.dtype(dtype)}
-    assert np.isfinite(out["loss"])
-    assert np.isfinite(out["rows"]).all()
-    assert np.isfinite(flat(out["numbers"])).all()
-    assert np.isfinite(jax.tree.leaves(out["stats"])).all()
-    np.testing.assert_array_equal(out["rows"][~batch.valid], 0)
+def test_value_and_gradient_are_finite(case: Case, dtype: Any, batches: list[Batch]) -> None:
+    for batch in batches:
+        with trying(batch.name):
+            out = outcome(case, batch, dtype)
+            assert {out["loss"].dtype, out["rows"].dtype} == {np.dtype(dtype)}
+            assert np.isfinite(out["loss"])
+            assert np.isfinite(out["rows"]).all()
+            assert np.isfinite(flat(out["numbers"])).all()
+            assert np.isfinite(jax.tree.leaves(out["stats"])).all()
+            np.testing.assert_array_equal(out["rows"][~batch.valid], 0)
 
 
 @over(GRADIENT_TRIALS)
-def test_the_gradient_is_the_references(case: Case, batch: Batch, dtype: Any) -> None:
-    judge.gradient(case, batch, dtype)
+def test_the_gradient_is_the_references(case: Case, dtype: Any, batches: list[Batch]) -> None:
+    for batch in batches:
+        with trying(batch.name):
+            judge.gradient(case, batch, dtype)
 
 
 @trials(
