@@ -277,12 +277,14 @@ PLAIN = [case for case in LOSSES if case.plain]
 # Those that stand for all: what every property is held to without `--exhaustive`.
 STANDING = [case for case in PLAIN if not ROWS[case.declared.name].alike]
 
-# The losses that take any distance with every other one; their variants do not look at distances differently.
+# The losses that take any distance, with every other one where all distances or picked ones are looked at, and
+# with one without symmetry and one that is no product elsewhere; variants do not look at distances differently.
 BY_DISTANCE = [
     case_of(case.name, distance, distance_fn=ours)
     for case in PLAIN
     for distance, (ours, _) in DISTANCES.items()
     if case.declared.options.get("distance_fn", ours) is not ours
+    if case.name in ("batch_all", "batch_hard", "contrastive", "triplet") or distance in ("kl", "manhattan")
 ]
 
 CASES = LOSSES + BY_DISTANCE

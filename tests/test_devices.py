@@ -12,7 +12,7 @@ from jax.sharding import Mesh, PartitionSpec as P
 
 import jaxtriplet as jt
 
-from .cases import DIM, LOSSES, OF_EACH_WAY, ONE_OF_A_KIND, PLAIN, STANDING, Case, random_rows
+from .cases import DIM, OF_EACH_WAY, ONE_OF_A_KIND, PLAIN, STANDING, Case, random_rows
 from .modes import trials
 
 NUM_DEVICES, NUM_FEATURES = 8, 3
@@ -142,12 +142,12 @@ def judge(case: Case, recipe: str, dtype: Any, tolerance: float) -> None:
             np.testing.assert_allclose(ours, theirs, 0, tolerance * max(np.abs(theirs).max(), 1), err_msg=name)
 
 
-# Every case under `shard_map`, each loss whose rows meet those of other devices inside `pmap` too, with the gradient
+# Every loss under `shard_map`, each loss whose rows meet those of other devices inside `pmap` too, with the gradient
 # outside as well if no other loss stands for it, and one of each way in all recipes: each has to be compiled.
 MEETING = [case for case in PLAIN if case.declared.rows == "batch"]
 TRIALS = [
     (case, recipe)
-    for case in LOSSES
+    for case in PLAIN
     for recipe in RECIPES
     if recipe == "shard_map"
     or case in OF_EACH_WAY
@@ -166,12 +166,7 @@ def test_many_devices_equal_one(case: Case, recipe: str, x64: None) -> None:
     judge(case, recipe, np.float64, 1e-12)
 
 
-@trials(
-    "case",
-    [case for case in MEETING if case in OF_EACH_WAY],
-    always=lambda case: case in ONE_OF_A_KIND,
-    ids=lambda case: case.name,
-)
+@pytest.mark.parametrize("case", [case for case in MEETING if case in ONE_OF_A_KIND], ids=lambda case: case.name)
 def test_many_devices_equal_one_in_float32(case: Case) -> None:
     judge(case, "shard_map", np.float32, 1e-6)
 

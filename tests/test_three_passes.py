@@ -14,13 +14,13 @@ from jaxtriplet.distances import form_of
 from jaxtriplet.tools import products
 
 from . import judge
-from .cases import BATCHES, DISTANCES, LOSSES, Case, rows_of
+from .cases import BATCHES, DISTANCES, PLAIN, Case, rows_of
 from .modes import trials
 
 # One worker has the emulation, which empties all caches when it comes and goes.
 pytestmark = pytest.mark.xdist_group("three passes")
 
-FAST = [case for case in LOSSES if "precision" in case.declared.signature.parameters]
+FAST = [case for case in PLAIN if "precision" in case.declared.signature.parameters]
 # Pairs, two kinds of terms, divergences, two stages, centroids, two views, class weights.
 OF_A_KIND = ("batch_all", "contrastive", "kl_hinge", "lifted_structure", "ge2e", "info_nce", "am_softmax")
 COMPARED = [batch for batch in BATCHES if batch.name in ("ragged", "padding")]
