@@ -95,7 +95,7 @@ def judge_training(folder: Path, metrics: dict[str, Any], alone: tuple[Path, dic
 
 def test_a_killed_process_ends_the_job_and_a_resumed_one_is_as_if_undisturbed(alone: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with job(2, 2, train_together(folder), named=True) as running:
+    with job(2, 1, train_together(folder), named=True) as running:
         wait_for(lambda: any((folder / "checkpoints").glob("[0-9]")), running)
         running[1].send_signal(signal.SIGKILL)
         killed = time.monotonic()
@@ -106,12 +106,12 @@ def test_a_killed_process_ends_the_job_and_a_resumed_one_is_as_if_undisturbed(al
     assert "another process is gone" in errors or "another task died" in errors
     begun = len(curve(folder))
     assert 2 <= begun < STEPS
-    with job(2, 2, train_together(folder, "--resume"), named=True) as running:
+    with job(2, 1, train_together(folder, "--resume"), named=True) as running:
         (status, out, errors), (other, other_out, other_errors) = ends(running)
     assert status == 0, errors
     # The first one writes, and the other says what it does.
     assert (other, other_out) == (0, ""), other_errors
-    assert "process 1 of 2: rows 17 to 32 of 32, 2 of 4 devices" in other_errors
+    assert "process 1 of 2: rows 17 to 32 of 32, 1 of 2 devices" in other_errors
     assert "goes on after" in errors
     judge_training(folder, json.loads(out), alone)
 
