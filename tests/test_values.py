@@ -127,21 +127,18 @@ def test_the_gradient_is_the_references(case: Case, dtype: Any, batches: list[Ba
             judge.gradient(case, batch, dtype)
 
 
+@pytest.mark.xdist_group("optimised")
 @trials(
-    ("dtype", "cases"),
-    [
-        ("float32", ONE_OF_A_KIND),
-        ("float32", [case for case in LOSSES if case not in ONE_OF_A_KIND]),
-        ("float64", LOSSES),
-    ],
-    always=lambda dtype, cases: cases is ONE_OF_A_KIND,
-    ids=lambda dtype, cases: f"{dtype}-{len(cases)} losses",
+    "cases",
+    [ONE_OF_A_KIND, [case for case in LOSSES if case not in ONE_OF_A_KIND]],
+    always=lambda cases: cases is ONE_OF_A_KIND,
+    ids=lambda cases: f"{len(cases)} losses",
 )
-def test_optimised_as_users_run_them_the_losses_are_the_references(dtype: str, cases: list[Case]) -> None:
+def test_optimised_as_users_run_them_the_losses_are_the_references(cases: list[Case]) -> None:
     """All tests compile fast: here, in a process of its own, every loss is compiled as for a user."""
     flags = os.environ["XLA_FLAGS"].replace(COMPILED_FAST, "")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.optimised", dtype, *(case.name for case in cases)],
+        [sys.executable, "-m", "tests.optimised", *(case.name for case in cases)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent.parent,
