@@ -155,7 +155,6 @@ SELDOM = {
     "test_a_users_file_is_right_and_each_mistake_is_found[of_mypy]",
     "test_the_users_file_runs",
     "test_a_checkpoint_of_spread_classes_is_restored_onto_any_number_of_devices",
-    "test_optimised_as_users_run_them_the_losses_are_the_references[4 losses]",
     "test_a_sum_compares_with_the_classes_that_its_step_draws",
     "test_an_update_trains_on_explicit_axes_as_on_one_device[as it comes-set]",
     "test_the_example_of_a_loss_of_ones_own_runs",

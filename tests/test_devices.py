@@ -153,7 +153,6 @@ TRIALS = [
     or case in OF_EACH_WAY
     or (case in MEETING and (recipe == "pmap" or (case in STANDING and recipe.startswith("shard_map-outside"))))
 ]
-of_meeting = trials("case", MEETING, always=lambda case: case in ONE_OF_A_KIND, ids=lambda case: case.name)
 
 
 @trials(
@@ -171,7 +170,7 @@ def test_many_devices_equal_one_in_float32(case: Case) -> None:
     judge(case, "shard_map", np.float32, 1e-6)
 
 
-@of_meeting
+@trials("case", MEETING, always=lambda case: case in ONE_OF_A_KIND, ids=lambda case: case.name)
 def test_each_device_returns_the_terms_of_its_own_rows(case: Case, x64: None) -> None:
     def terms(labels: Any, rows: Any, where: Any, axis_name: Any = None) -> Any:
         return case.loss(labels, rows, *case.numbers, where=where, reduce_fn=None, axis_name=axis_name)

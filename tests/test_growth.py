@@ -38,4 +38,5 @@ def test_a_training_of_many_steps_does_not_grow(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(History, "add", add)
     config = Config.of_recipe("points", steps=STEPS, evaluate_every=SETTLED // 2)
     jobs.train(config, out=tmp_path / "run", quiet=True, devices=1, checkpoint_every=1000)
-    assert seen[STEPS] - seen[SETTLED] < 6 * MEBIBYTE
+    # 10 MiB in 15,000 updates, and no more than that in any number of them.
+    assert seen[STEPS] - seen[SETTLED] < 10 * MEBIBYTE * min(1, (STEPS - SETTLED) / 15_000)

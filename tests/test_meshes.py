@@ -34,6 +34,12 @@ MESHES = {
     "data": parallel.data_mesh(),
 }
 LABELS = np.random.default_rng(1).integers(0, 6, ROWS).astype(np.int32)
+# No mesh that is set, the same one, and one of other axes.
+SET = [
+    *((mesh, None) for mesh in MESHES),
+    *(("as it comes", "as it comes"), ("as it comes", "data"), ("two axes", "as it comes"), ("mixed", "mixed")),
+    *(("automatic", "mixed"), ("data", "data"), ("data", "as it comes")),
+]
 every_mesh = pytest.mark.parametrize("mesh", MESHES.values(), ids=MESHES)
 
 
@@ -93,13 +99,7 @@ def test_rows_may_be_spread_in_their_width_too(x64: None) -> None:
 
 @trials(
     ("mesh", "set_to"),
-    [
-        (mesh, set_to)
-        for place, mesh in enumerate(MESHES)
-        for set_to in {None: None, mesh: None, [*MESHES][place - 1]: None}
-        if set_to not in ("two axes", "automatic")
-    ]
-    + [("data", "as it comes")],
+    SET,
     always=lambda mesh, set_to: (mesh, set_to) in [("mixed", "mixed"), ("data", "as it comes")],
     ids=lambda mesh, set_to: f"{mesh}-{set_to}",
 )

@@ -72,8 +72,8 @@ def compare(found: Any, expected: Any, tolerance: float) -> None:
         np.testing.assert_allclose(ours, theirs, 0, tolerance * np.abs(theirs).max(initial=1))
 
 
-# What goes by the size of classes by every tuning, and every other loss by the tiniest tiles. A tile meets
-# its distances, whichever they are, before a rule or a statistic sees them: one without symmetry, and one that is no
+# What goes by the size of classes by every tuning, and every other loss by the tiniest tiles. A tile meets its
+# distances, whichever they are, before a rule or a statistic sees them: one without symmetry, and one that is no
 # product, with a loss of either kind.
 BY_SIZE, TINIEST = ("semi_hard", "batch_all"), "picks, in tiny tiles"
 CUT = [

@@ -127,18 +127,13 @@ def test_the_gradient_is_the_references(case: Case, dtype: Any, batches: list[Ba
             judge.gradient(case, batch, dtype)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.xdist_group("optimised")
-@trials(
-    "cases",
-    [ONE_OF_A_KIND, [case for case in LOSSES if case not in ONE_OF_A_KIND]],
-    always=lambda cases: cases is ONE_OF_A_KIND,
-    ids=lambda cases: f"{len(cases)} losses",
-)
-def test_optimised_as_users_run_them_the_losses_are_the_references(cases: list[Case]) -> None:
+def test_optimised_as_users_run_them_the_losses_are_the_references() -> None:
     """All tests compile fast: here, in a process of its own, every loss is compiled as for a user."""
     flags = os.environ["XLA_FLAGS"].replace(COMPILED_FAST, "")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.optimised", *(case.name for case in cases)],
+        [sys.executable, "-m", "tests.optimised", *(case.name for case in LOSSES)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent.parent,
@@ -146,7 +141,7 @@ def test_optimised_as_users_run_them_the_losses_are_the_references(cases: list[C
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == f"{2 * len(cases)} trials of {len(cases)} losses"
+    assert done.stdout.splitlines()[-1] == f"{2 * len(LOSSES)} trials of {len(LOSSES)} losses"
 
 
 @every_loss
